@@ -1,0 +1,279 @@
+"""THE decision: may this subject make this request now?
+
+One synchronous walk through the rules. When something it needs is not at hand (keys not loaded,
+account not yet in the view) it raises ``_Wanted``; ``authorize`` waits for just that, bounded in
+time and in tries, and walks again. So the hot path never awaits, and there is one order of checks
+for all fronts, for ``explain`` and for the tests.
+
+Steps raise; one place catches and fails closed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sidecar.core.access import check_requirement, judge_standing, principal_of
+from sidecar.core.bearer import BearerToken, read_bearer
+from sidecar.core.claims import Claims, check_claims, read_claims
+from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
+from sidecar.core.issuer import Issuer
+from sidecar.core.principal import Principal
+from sidecar.core.request import (
+    AccessRequest,
+    Ambiguity,
+    check_method,
+    check_path,
+    is_ambiguous,
+    names_access_token,
+)
+from sidecar.core.routes import Route, Routes
+from sidecar.core.subject import Standing, SubjectKey
+from sidecar.core.token import (
+    UnverifiedToken,
+    VerifiedToken,
+    check_header,
+    read_token,
+    verify_signature,
+)
+from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.ports import AccountView, Clock, KeySource, Observer, StatusUnavailable
+
+log = logging.getLogger(__name__)
+
+# A decision may want keys, then keys anew for an unknown kid, then the account, and the account
+# once more when it changed while the answer was on its way. More than that is a storm: deny.
+_MAX_TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the decision is made by. ``budget_seconds`` bounds the waiting for one decision.
+
+    ``strict`` reads the account store for each decision instead of believing the view.
+    """
+
+    routes: Routes
+    issuers: Mapping[str, Issuer]
+    tolerated: frozenset[Ambiguity] = frozenset()
+    max_token_bytes: int = 8192
+    budget_seconds: float = 5.0
+    strict: bool = False
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What has been established so far, in the order of the checks. ``explain`` prints it."""
+
+    route: Route | None = None
+    token: UnverifiedToken | None = None
+    issuer: Issuer | None = None
+    claims: Claims | None = None
+    standing: Standing | None = None
+    principal: Principal | None = None
+
+
+class Authorizer:
+    """Makes decisions. Holds no state of its own but the memory of verified signatures."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        keys: KeySource,
+        accounts: AccountView,
+        clock: Clock,
+        remembered: VerifiedTokens,
+        observer: Observer,
+    ) -> None:
+        self._rules = rules
+        self._keys = keys
+        self._accounts = accounts
+        self._clock = clock
+        self._remembered = remembered
+        self._observer = observer
+
+    def authorize_now(self, request: AccessRequest) -> Decision | None:
+        """Answer at once, or None when something must be waited for: then use ``authorize``.
+
+        Raises nothing.
+        """
+        began = self._clock.steady()
+        decision = self._settle(request, _Asked(), Evidence())
+        if isinstance(decision, _Wanted):
+            return None
+        self._observer.decided(request, decision, self._clock.steady() - began)
+        return decision
+
+    async def authorize(self, request: AccessRequest) -> Decision:
+        """Answer one access request. Raises nothing but ``CancelledError``."""
+        began = self._clock.steady()
+        decision = await self._decide(request, Evidence())
+        self._observer.decided(request, decision, self._clock.steady() - began)
+        return decision
+
+    async def explain(self, request: AccessRequest) -> tuple[Decision, Evidence]:
+        """Answer like ``authorize``, unobserved, and show what was established on the way."""
+        evidence = Evidence()
+        return await self._decide(request, evidence), evidence
+
+    async def _decide(self, request: AccessRequest, evidence: Evidence) -> Decision:
+        asked = _Asked()
+        decision: Decision | _Wanted = _Wanted(DenyReason.INTERNAL_ERROR, "never walked")
+        try:
+            async with asyncio.timeout(self._rules.budget_seconds):
+                for _ in range(_MAX_TRIES):
+                    decision = self._settle(request, asked, evidence)
+                    if not isinstance(decision, _Wanted):
+                        return decision
+                    await self._fetch(decision, asked)
+        except StatusUnavailable as unavailable:
+            return _deny(DenyReason.STATUS_UNAVAILABLE, str(unavailable), evidence)
+        except TimeoutError:
+            pass
+        except Exception:
+            log.exception("the decision failed; the request is denied")
+            return _deny(DenyReason.INTERNAL_ERROR, "see the log", evidence)
+        assert isinstance(decision, _Wanted)  # noqa: S101
+        return _deny(decision.reason, f"waited in vain: {decision.detail}", evidence)
+
+    async def _fetch(self, wanted: "_Wanted", asked: "_Asked") -> None:
+        if wanted.account is not None:
+            asked.standing = await self._accounts.read(*wanted.account)
+        if wanted.keys is not None:
+            asked.keys = True
+            await self._keys.refresh(*wanted.keys)
+
+    def _settle(
+        self, request: AccessRequest, asked: "_Asked", evidence: Evidence
+    ) -> "Decision | _Wanted":
+        try:
+            return self._walk(request, asked, evidence)
+        except Denied as denied:
+            return _deny(denied.reason, denied.detail, evidence)
+        except _Wanted as wanted:
+            return wanted
+        except Exception:
+            log.exception("the decision failed; the request is denied")
+            return _deny(DenyReason.INTERNAL_ERROR, "see the log", evidence)
+
+    def _walk(self, request: AccessRequest, asked: "_Asked", evidence: Evidence) -> Grant:
+        route = self._route(request)
+        evidence.route = route
+        if not route.requirement.bearer:
+            return Grant(route)
+        if names_access_token(request.query):
+            # RFC 6750, 2: a client uses one way to send a token; and a query gets logged.
+            raise Denied(DenyReason.MALFORMED_CREDENTIALS, "access_token in the query")
+        bearer = read_bearer(request.authorization, self._rules.max_token_bytes)
+        issuer, claims = self._verified(bearer, asked, evidence)
+        evidence.issuer, evidence.claims = issuer, claims
+        check_claims(claims, issuer, self._clock.now())
+        standing = self._standing(claims.key(issuer), claims.token_id, asked)
+        evidence.standing = standing
+        principal = principal_of(claims, issuer, standing)
+        evidence.principal = principal
+        judge_standing(
+            standing,
+            token_issued_at=claims.issued_at,
+            unregistered=route.requirement.unregistered,
+        )
+        check_requirement(route.requirement, principal)
+        return Grant(route, principal)
+
+    def _route(self, request: AccessRequest) -> Route:
+        check_method(request.method)
+        check_path(request.path, self._rules.tolerated)
+        route = self._rules.routes.match_route(request.method, request.path)
+        if route is None:
+            raise Denied(DenyReason.NO_ROUTE, "no route for this method and path")
+        if not route.requirement.bearer and is_ambiguous(request.path):
+            # Upstream may read such a path as another one, which does need a bearer.
+            raise Denied(DenyReason.MALFORMED_REQUEST, "an ambiguous path opens no open route")
+        return route
+
+    def _verified(
+        self, bearer: BearerToken, asked: "_Asked", evidence: Evidence
+    ) -> tuple[Issuer, Claims]:
+        remembered = self._remembered.recall(bearer)
+        if remembered is not None:
+            issuer, claims, generation = remembered
+            keys = self._keys.keys(issuer.name)
+            if keys is not None and keys.generation == generation:
+                return issuer, claims
+        token = read_token(bearer)
+        evidence.token = token
+        found = self._rules.issuers.get(token.issuer)
+        if found is None:
+            raise Denied(DenyReason.UNKNOWN_ISSUER, "iss is not a configured issuer")
+        evidence.issuer = found
+        check_header(token, found)
+        verified = self._verify(token, found, asked)
+        claims = read_claims(verified)
+        self._remembered.remember(bearer, found, claims, verified.generation)
+        return found, claims
+
+    def _verify(self, token: UnverifiedToken, issuer: Issuer, asked: "_Asked") -> VerifiedToken:
+        keys = self._keys.keys(issuer.name)
+        if keys is None:
+            if asked.keys:
+                raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
+            raise _Wanted(DenyReason.KEYS_UNAVAILABLE, "keys", keys=(issuer.name, None))
+        try:
+            return verify_signature(token, keys, issuer)
+        except Denied as denied:
+            raise self._second_thought(denied, token, issuer, asked) from None
+
+    def _second_thought(
+        self, denied: Denied, token: UnverifiedToken, issuer: Issuer, asked: "_Asked"
+    ) -> "Denied | _Wanted":
+        """Return what to raise where the provider may have rotated its keys in the meantime."""
+        if not asked.keys:
+            # Also for a bad signature: a provider may put new key material under an old kid.
+            return _Wanted(denied.reason, denied.detail, keys=(issuer.name, token.kid))
+        if denied.reason is DenyReason.UNKNOWN_KEY and self._keys.is_unsettled(
+            issuer.name, token.kid
+        ):
+            return Denied(
+                DenyReason.KEYS_UNAVAILABLE, "unknown kid, and the provider was not asked"
+            )
+        return denied
+
+    def _standing(self, subject: SubjectKey, token_id: str | None, asked: "_Asked") -> Standing:
+        if not self._accounts.is_live():
+            raise Denied(DenyReason.STATUS_UNAVAILABLE, "the account view is not live")
+        standing = (
+            asked.standing if self._rules.strict else self._accounts.look_up(subject, token_id)
+        )
+        if standing is None:
+            raise _Wanted(DenyReason.STATUS_UNAVAILABLE, "account", account=(subject, token_id))
+        return standing
+
+
+class _Wanted(Exception):
+    """Something is not at hand; ``reason`` is the verdict if it stays so."""
+
+    def __init__(
+        self,
+        reason: DenyReason,
+        detail: str,
+        *,
+        keys: tuple[str, str | None] | None = None,
+        account: tuple[SubjectKey, str | None] | None = None,
+    ) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+        self.keys = keys
+        self.account = account
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What one decision has waited for. Keys are asked for once only."""
+
+    keys: bool = False
+    standing: Standing | None = None
+
+
+def _deny(reason: DenyReason, detail: str, evidence: Evidence) -> Deny:
+    return Deny(reason, detail, evidence.route, evidence.principal)

@@ -1,0 +1,85 @@
+"""Judging a subject's standing and a route's requirement. Both are judged on every request."""
+
+from dataclasses import replace
+
+from sidecar.core.claims import Claims
+from sidecar.core.decision import Denied, DenyReason, Grant
+from sidecar.core.issuer import Issuer
+from sidecar.core.principal import Principal, PrincipalKind
+from sidecar.core.routes import Requirement, Unregistered
+from sidecar.core.subject import Standing
+
+
+def judge_standing(
+    standing: Standing,
+    *,
+    token_issued_at: float | None,
+    unregistered: Unregistered,
+) -> None:
+    """Refuse a subject that is inactive, revoked or (unless the route forwards them) unknown.
+
+    Raises:
+        Denied: SUBJECT_INACTIVE, SUBJECT_UNKNOWN or TOKEN_REVOKED.
+    """
+    account = standing.account
+    if account is None:
+        if unregistered is not Unregistered.FORWARD:
+            raise Denied(DenyReason.SUBJECT_UNKNOWN, "no account")
+    elif not account.is_active:
+        raise Denied(DenyReason.SUBJECT_INACTIVE, "the account is inactive")
+    if standing.token_revoked:
+        raise Denied(DenyReason.TOKEN_REVOKED, "jti is revoked")
+    not_before = standing.realm_not_before
+    if account is not None and account.not_before > not_before:
+        not_before = account.not_before
+    # A token that does not say when it was issued cannot prove that it is young enough.
+    if not_before > 0 and (token_issued_at is None or token_issued_at < not_before):
+        raise Denied(DenyReason.TOKEN_REVOKED, "issued before not_before")
+
+
+def check_requirement(requirement: Requirement, principal: Principal) -> None:
+    """Refuse a principal that lacks a scope or every one of the groups.
+
+    Raises:
+        Denied: INSUFFICIENT_SCOPE or MISSING_GROUP.
+    """
+    if not requirement.scopes <= principal.scopes:
+        missing = sorted(requirement.scopes - principal.scopes)
+        raise Denied(DenyReason.INSUFFICIENT_SCOPE, f"lacks scope {' '.join(missing)}")
+    if requirement.groups and requirement.groups.isdisjoint(principal.groups):
+        wanted = ", ".join(sorted(requirement.groups))
+        raise Denied(DenyReason.MISSING_GROUP, f"is in none of the groups {wanted}")
+
+
+def principal_of(claims: Claims, issuer: Issuer, standing: Standing) -> Principal:
+    """Return who is calling. Name and groups are the account's: the token cannot add to them."""
+    account = standing.account
+    return Principal(
+        key=claims.key(issuer),
+        kind=PrincipalKind.UNREGISTERED if account is None else PrincipalKind.SERVICE_ACCOUNT,
+        issuer=claims.issuer,
+        name="" if account is None else account.name,
+        groups=() if account is None else account.groups,
+        scopes=claims.scopes,
+        client_id=claims.client_id,
+        token_id=claims.token_id,
+        issued_at=claims.issued_at,
+        expires_at=claims.expires_at,
+    )
+
+
+def check_standing(grant: Grant, standing: Standing) -> None:
+    """Judge again what was granted, with what the account store says now.
+
+    Raises:
+        Denied: as ``judge_standing`` and ``check_requirement`` do.
+    """
+    principal = grant.principal
+    if principal is None:
+        return
+    requirement = grant.route.requirement
+    judge_standing(
+        standing, token_issued_at=principal.issued_at, unregistered=requirement.unregistered
+    )
+    groups = () if standing.account is None else standing.account.groups
+    check_requirement(requirement, replace(principal, groups=groups))

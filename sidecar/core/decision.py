@@ -1,0 +1,158 @@
+"""The decision and what it means on the wire.
+
+A decision is a value: ``Grant`` or ``Deny``. Its HTTP status, OAuth error code and challenge are
+derived here and nowhere else, exhaustively, so that two fronts cannot disagree.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import NoReturn, assert_never
+
+from sidecar.core.principal import Principal
+from sidecar.core.routes import Route
+
+
+@unique
+class DenyReason(StrEnum):
+    """Why a request was refused. The value is the ``reason`` label of metrics and decision log.
+
+    Clients see ``error_code`` only: within one status the answer does not tell reasons apart.
+    """
+
+    MALFORMED_REQUEST = "malformed_request"
+    METHOD_REFUSED = "method_refused"
+    NO_ROUTE = "no_route"
+    NO_CREDENTIALS = "no_credentials"
+    MALFORMED_CREDENTIALS = "malformed_credentials"
+    TOKEN_UNREADABLE = "token_unreadable"  # noqa: S105 - a reason, not a secret
+    TOKEN_TOO_LARGE = "token_too_large"  # noqa: S105
+    ALGORITHM_REFUSED = "algorithm_refused"
+    UNKNOWN_ISSUER = "unknown_issuer"
+    UNKNOWN_KEY = "unknown_key"
+    BAD_SIGNATURE = "bad_signature"
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid"  # noqa: S105
+    CLAIMS_REFUSED = "claims_refused"
+    WRONG_AUDIENCE = "wrong_audience"
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105
+    SUBJECT_UNKNOWN = "subject_unknown"
+    SUBJECT_INACTIVE = "subject_inactive"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
+    MISSING_GROUP = "missing_group"
+    KEYS_UNAVAILABLE = "keys_unavailable"
+    STATUS_UNAVAILABLE = "status_unavailable"
+    INTERNAL_ERROR = "internal_error"
+
+    @property
+    def http_status(self) -> int:
+        """Return the HTTP status code of the refusal (RFC 6750, 3.1; RFC 9110, 15)."""
+        match self:
+            case DenyReason.MALFORMED_REQUEST | DenyReason.MALFORMED_CREDENTIALS:
+                return 400
+            case (
+                DenyReason.NO_CREDENTIALS
+                | DenyReason.TOKEN_UNREADABLE
+                | DenyReason.TOKEN_TOO_LARGE
+                | DenyReason.ALGORITHM_REFUSED
+                | DenyReason.UNKNOWN_ISSUER
+                | DenyReason.UNKNOWN_KEY
+                | DenyReason.BAD_SIGNATURE
+                | DenyReason.TOKEN_EXPIRED
+                | DenyReason.TOKEN_NOT_YET_VALID
+                | DenyReason.CLAIMS_REFUSED
+                | DenyReason.WRONG_AUDIENCE
+                | DenyReason.TOKEN_REVOKED
+                | DenyReason.SUBJECT_UNKNOWN
+                | DenyReason.SUBJECT_INACTIVE
+            ):
+                return 401
+            case DenyReason.NO_ROUTE | DenyReason.INSUFFICIENT_SCOPE | DenyReason.MISSING_GROUP:
+                return 403
+            case DenyReason.METHOD_REFUSED:
+                return 405
+            case DenyReason.KEYS_UNAVAILABLE | DenyReason.STATUS_UNAVAILABLE:
+                return 503
+            case DenyReason.INTERNAL_ERROR:
+                return 500
+            case _:
+                assert_never(self)
+
+    @property
+    def error_code(self) -> str:
+        """Return the client's ``error`` member: the same word for all reasons of one kind."""
+        match self.http_status:
+            case 400:
+                return "invalid_request"
+            case 401:
+                # RFC 6750, 3.1: without authentication information the challenge SHOULD NOT
+                # include an error code; the body still names the status in a word.
+                return "invalid_token" if self is not DenyReason.NO_CREDENTIALS else "unauthorized"
+            case 403:
+                return (
+                    "insufficient_scope" if self is DenyReason.INSUFFICIENT_SCOPE else "forbidden"
+                )
+            case 405:
+                return "method_not_allowed"
+            case 503:
+                return "temporarily_unavailable"
+            case _:
+                return "server_error"
+
+    def challenge(self, realm: str, scopes: frozenset[str] = frozenset()) -> str | None:
+        """Return the ``WWW-Authenticate`` value (RFC 6750, 3), or None where none belongs.
+
+        ``scopes`` are the ones the route requires; they are named with insufficient_scope only.
+        """
+        if self.http_status == 401 or self is DenyReason.MALFORMED_CREDENTIALS:
+            error = self.error_code
+        elif self is DenyReason.INSUFFICIENT_SCOPE:
+            error = f'{self.error_code}", scope="{" ".join(sorted(scopes))}'
+        else:
+            return None
+        if self is DenyReason.NO_CREDENTIALS:
+            return f'Bearer realm="{realm}"'
+        return f'Bearer realm="{realm}", error="{error}"'
+
+    @property
+    def retry_after(self) -> int | None:
+        """Return the seconds for ``Retry-After``, where waiting can help."""
+        return 1 if self.http_status == 503 else None
+
+
+class NotABool:
+    """A decision is not a bool: every dataclass is truthy, so ``if decision:`` would grant."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a decision is not a bool; match on Grant and Deny")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant(NotABool):
+    """The request may pass. ``principal`` is None where the route asks for no bearer."""
+
+    route: Route
+    principal: Principal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deny(NotABool):
+    """The request may not pass. ``detail`` is for our log; the client never sees it."""
+
+    reason: DenyReason
+    detail: str = ""
+    route: Route | None = None
+    principal: Principal | None = None
+
+
+Decision = Grant | Deny
+
+
+class Denied(Exception):
+    """Raised by a check; ``authorize`` turns it into a ``Deny`` in one place."""
+
+    def __init__(self, reason: DenyReason, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,81 @@
+"""Identity headers: what upstream is told of the caller, and what a client may never tell it.
+
+2026's live attack class is the alias: ``X_Auth_Subject`` (CVE-2025-64484), then ``X.Auth.Subject``
+(CVE-2026-88011), read by upstream as ``X-Auth-Subject``. So names are compared after folding case
+and every non-alphanumeric, and every configured header is always set, empty where there is no
+value: a header that is merely absent leaves the client's own in place in some chains
+(CVE-2026-30851).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import quote
+
+from sidecar.core.principal import Principal
+
+FIELDS = ("subject", "issuer", "name", "groups", "scopes", "client_id", "kind", "request_id")
+
+# An alias of a framing header is a second opinion on where the message ends.
+_FRAMING = frozenset({"transfer-encoding", "content-length", "host", "connection", "upgrade", "te"})
+
+
+@lru_cache(maxsize=4096)
+def fold_name(name: str) -> str:
+    """Return the form in which two header names are the same to CGI, WSGI and their kin."""
+    return "".join(c if c.isalnum() else "-" for c in name.casefold())
+
+
+@dataclass(frozen=True)
+class IdentityHeaders:
+    """The configured names, by field, and the further headers that are always sent empty.
+
+    ``names`` maps members of ``FIELDS`` to header names; a field that is left out is not sent.
+    """
+
+    names: Mapping[str, str]
+    cleared: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        protected = frozenset(fold_name(name) for name in (*self.names.values(), *self.cleared))
+        object.__setattr__(self, "_protected", protected)
+
+    def is_protected(self, name: str) -> bool:
+        """Say whether a client's header of this name must go: ours, or an alias of ours."""
+        folded = fold_name(name)
+        protected: frozenset[str] = self.__dict__["_protected"]
+        return folded in protected or (folded in _FRAMING and folded != name.casefold())
+
+    def values(self, principal: Principal | None, request_id: str) -> list[tuple[str, str]]:
+        """Return every configured header with its value; empty ones for a caller unknown."""
+        known = _values(principal) if principal is not None else {}
+        known["request_id"] = request_id
+        told = [(name, known.get(field, "")) for field, name in self.names.items()]
+        told.extend((name, "") for name in self.cleared)
+        return told
+
+
+def _values(principal: Principal) -> dict[str, str]:
+    return {
+        "subject": principal.key.subject,
+        "issuer": encode_value(principal.issuer),
+        "name": encode_value(principal.name),
+        "groups": ",".join(principal.groups),
+        "scopes": _join(principal.scopes),
+        "client_id": principal.client_id,
+        "kind": principal.kind.value,
+    }
+
+
+def _join(words: Iterable[str]) -> str:
+    return " ".join(sorted(encode_value(word) for word in words))
+
+
+def encode_value(text: str) -> str:
+    """Return ``text`` as a header value: percent-encoded UTF-8 outside printable ASCII.
+
+    RFC 9110, 5.5: other octets are opaque to the receiver, and CR, LF and NUL end the field.
+    """
+    if text.isascii() and text.isprintable() and "%" not in text:
+        return text
+    return quote(text, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~", errors="replace")

@@ -1,0 +1,33 @@
+"""The principal: who we say is calling, after all checks."""
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+
+from sidecar.core.subject import SubjectKey
+
+
+@unique
+class PrincipalKind(StrEnum):
+    """What kind of caller the principal is."""
+
+    SERVICE_ACCOUNT = "service_account"
+    UNREGISTERED = "unregistered"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The caller of a granted request.
+
+    ``issued_at`` and ``expires_at`` are epoch seconds from the token; ``token_id`` is its ``jti``.
+    """
+
+    key: SubjectKey
+    kind: PrincipalKind
+    issuer: str
+    name: str
+    groups: tuple[str, ...]
+    scopes: frozenset[str]
+    client_id: str
+    token_id: str | None
+    issued_at: float | None
+    expires_at: float

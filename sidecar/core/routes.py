@@ -1,0 +1,90 @@
+"""The route table: where a request goes and what it demands. Nothing passes unlisted."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+
+_PARAMETER = re.compile(r"\{[a-z_]+\}")
+_PATTERN = re.compile(r"/(?:[A-Za-z0-9._~!$&'()+,=:@-]|\{[a-z_]+\}|/(?!/))*(?:\*\*)?")
+
+
+@unique
+class Unregistered(StrEnum):
+    """What becomes of a subject with a good token and no account."""
+
+    DENY = "deny"
+    FORWARD = "forward"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a route demands of its caller.
+
+    One of ``groups`` (if any are named) and all of ``scopes``. Without ``bearer`` the route is
+    open: it passes with no credential, and no identity is claimed for it.
+    """
+
+    bearer: bool = True
+    groups: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    unregistered: Unregistered = Unregistered.DENY
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table.
+
+    ``pattern`` is a path in which ``{name}`` stands for exactly one segment and a last ``**`` for
+    anything that follows, nothing included. ``methods`` empty means every method.
+    """
+
+    name: str
+    pattern: str
+    methods: frozenset[str] = frozenset()
+    requirement: Requirement = field(default_factory=Requirement)
+    websocket: bool = False
+
+
+def is_pattern(text: str) -> bool:
+    """Say whether ``text`` is a route pattern."""
+    return bool(_PATTERN.fullmatch(text))
+
+
+class Routes:
+    """The table, first match wins, compiled to one regular expression per method.
+
+    A path matches byte for byte, as it came: nothing is decoded, folded or normalised, and paths
+    on which two programs could disagree never come here (``core.request.read_target``).
+    """
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        methods = frozenset(method for route in self.routes for method in route.methods)
+        self._by_method = {method: _Matcher(self.routes, method) for method in methods}
+        self._any_method = _Matcher(self.routes, None)
+
+    def match_route(self, method: str, path: str) -> Route | None:
+        """Return the first route for this method and path, or None.
+
+        Methods are case-sensitive (RFC 9110, 9.1): ``get`` is not ``GET`` and matches only routes
+        that take every method.
+        """
+        return self._by_method.get(method, self._any_method).match(path)
+
+
+class _Matcher:
+    def __init__(self, routes: Sequence[Route], method: str | None) -> None:
+        self._routes = [route for route in routes if not route.methods or method in route.methods]
+        alternatives = "|".join(f"({_expression(route.pattern)})" for route in self._routes)
+        self._expression = re.compile(alternatives or r"(?!)")
+
+    def match(self, path: str) -> Route | None:
+        found = self._expression.fullmatch(path)
+        return self._routes[found.lastindex - 1] if found and found.lastindex else None
+
+
+def _expression(pattern: str) -> str:
+    rest = pattern.endswith("**")
+    parts = _PARAMETER.split(pattern.removesuffix("**"))
+    return "[^/]+".join(re.escape(part) for part in parts) + (".*" if rest else "")

@@ -1,0 +1,224 @@
+"""The Protocols between the decision and the world. Fakes in the tests implement the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Protocol
+
+from sidecar.core.decision import Decision
+from sidecar.core.request import AccessRequest
+from sidecar.core.subject import Account, Standing, SubjectKey
+from sidecar.core.token import VerificationKeys
+
+
+class StatusUnavailable(Exception):
+    """The account store cannot be asked now; nothing follows about the subject."""
+
+
+class AccountExists(Exception):
+    """An account of this subject is there already."""
+
+
+class AccountNotFound(Exception):
+    """There is no account of this subject."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What changed in the account store. A field that is None stands for all there are.
+
+    So ``Change()`` is everything, ``Change(realm="corp")`` every token of the realm.
+    """
+
+    realm: str | None = None
+    subject: str | None = None
+    token_id: str | None = None
+
+
+@unique
+class ViewEvent(StrEnum):
+    """What happens to the account view; the value is a metric label."""
+
+    CONNECTED = "connected"
+    LIVE = "live"
+    LOST = "lost"
+    INVALIDATED = "invalidated"
+    FLUSHED = "flushed"
+
+
+@unique
+class StreamKind(StrEnum):
+    """What is in flight; the value is a metric label."""
+
+    HTTP = "http"
+    WEBSOCKET = "websocket"
+
+
+@unique
+class CutReason(StrEnum):
+    """Why a stream was cut; the value is a metric label."""
+
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    STATUS_UNAVAILABLE = "status_unavailable"
+
+
+@unique
+class UpstreamError(StrEnum):
+    """How upstream failed; the value is a metric label."""
+
+    CONNECT = "connect"
+    CONNECT_TIMEOUT = "connect_timeout"
+    TLS = "tls"
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    RESET = "reset"
+    MALFORMED = "malformed"
+
+
+@unique
+class FetchOutcome(StrEnum):
+    """How a fetch of keys ended; the value is a metric label."""
+
+    FETCHED = "fetched"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    STATUS = "status"
+    TOO_LARGE = "too_large"
+    MALFORMED = "malformed"
+    ISSUER_MISMATCH = "issuer_mismatch"
+    NO_USABLE_KEY = "no_usable_key"
+
+
+class Clock(Protocol):
+    """Two clocks: the wall for what tokens say, the steady one for how long ago something was."""
+
+    def now(self) -> float:
+        """Return the wall clock, in epoch seconds."""
+        ...
+
+    def steady(self) -> float:
+        """Return seconds that only grow, through clock steps and suspends."""
+        ...
+
+
+class KeySource(Protocol):
+    """The verification keys of each issuer, held in memory, refreshed behind the requests."""
+
+    def keys(self, issuer: str) -> VerificationKeys | None:
+        """Return the issuer's usable keys; None when none were loaded or they are too stale."""
+        ...
+
+    async def refresh(self, issuer: str, kid: str | None) -> None:
+        """Fetch the keys anew, unless the cool-down forbids; all callers share one fetch.
+
+        Never raises for a failed fetch: what ``keys`` returns afterwards is the outcome.
+        """
+        ...
+
+    def is_unsettled(self, issuer: str, kid: str | None) -> bool:
+        """Say whether the provider could have this key although we do not.
+
+        True while a cool-down or a failed fetch kept us from looking since ``kid`` was first
+        named: then its absence proves nothing.
+        """
+        ...
+
+
+class AccountView(Protocol):
+    """The local view of the account store. It never answers from beyond its lease."""
+
+    def is_live(self) -> bool:
+        """Say whether the view is proven to be no older than its bound (``max_staleness``)."""
+        ...
+
+    def look_up(self, subject: SubjectKey, token_id: str | None) -> Standing | None:
+        """Return the standing if it is at hand and the view is live, else None. Never waits."""
+        ...
+
+    async def read(self, subject: SubjectKey, token_id: str | None) -> Standing:
+        """Return the standing, asking the store; one question serves all who wait for it.
+
+        Raises:
+            StatusUnavailable: the store did not answer.
+        """
+        ...
+
+    def watch(self, listener: Callable[[Change], None]) -> None:
+        """Call ``listener`` in the event loop for every change from now on, as it is heard."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """Who changed what. ``at`` is in epoch seconds; ``before`` is None for a new account."""
+
+    at: float
+    actor: str
+    action: str
+    key: SubjectKey
+    before: Account | None
+    after: Account | None
+
+
+class AccountStore(Protocol):
+    """Where accounts are kept, for those who manage them. Every call may wait.
+
+    Every method raises StatusUnavailable when the store does not answer.
+    """
+
+    async def get(self, key: SubjectKey) -> Account | None:
+        """Return the account, or None."""
+        ...
+
+    async def list(self, realm: str) -> Sequence[Account]:
+        """Return all accounts of the realm, by subject."""
+        ...
+
+    async def put(self, key: SubjectKey, account: Account, *, expected: Account | None) -> bool:
+        """Write the account if the stored one is still ``expected``; say whether it was."""
+        ...
+
+    async def delete(self, key: SubjectKey) -> bool:
+        """Remove the account; say whether there was one."""
+        ...
+
+
+class Observer(Protocol):
+    """Hears what happened. Called on the hot path: it must be quick and must not raise."""
+
+    def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
+        """Hear a decision and how long it took."""
+        ...
+
+    def answered(self, request: AccessRequest, status: int, seconds: float) -> None:
+        """Hear the whole request's end: its HTTP status and its seconds from first to last byte."""
+        ...
+
+    def upstream_failed(self, request: AccessRequest, error: UpstreamError) -> None:
+        """Hear that upstream failed."""
+        ...
+
+    def in_flight(self, kind: StreamKind, change: int) -> None:
+        """Hear that requests of a kind began (1) or ended (-1)."""
+        ...
+
+    def cut(self, reason: CutReason, streams: int) -> None:
+        """Hear that streams were cut, and why."""
+        ...
+
+    def keys_fetched(self, issuer: str, outcome: FetchOutcome, seconds: float) -> None:
+        """Hear a key fetch and how long it took."""
+        ...
+
+    def keys_loaded(self, issuer: str, keys: int, at: float) -> None:
+        """Hear the size of a key set in force, and when it was fetched (epoch seconds)."""
+        ...
+
+    def view_changed(self, event: ViewEvent) -> None:
+        """Hear of the account view."""
+        ...
+
+    def audited(self, record: AuditRecord) -> None:
+        """Hear a change of an account."""
+        ...
