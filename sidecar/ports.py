@@ -1,6 +1,6 @@
 """The Protocols between the decision and the world. Fakes in the tests implement the same."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Protocol

@@ -1,0 +1,56 @@
+"""An observer that remembers what it heard."""
+
+from collections import Counter
+
+from sidecar.core.decision import Decision
+from sidecar.core.request import AccessRequest
+from sidecar.ports import (
+    AuditRecord,
+    CutReason,
+    FetchOutcome,
+    StreamKind,
+    UpstreamError,
+    ViewEvent,
+)
+
+
+class RecordingObserver:
+    """Keeps every call, in order, in one list per kind."""
+
+    def __init__(self) -> None:
+        self.decisions: list[tuple[AccessRequest, Decision, float]] = []
+        self.answers: list[tuple[AccessRequest, int, float]] = []
+        self.upstream_failures: list[tuple[AccessRequest, UpstreamError]] = []
+        self.in_flight_now: Counter[StreamKind] = Counter()
+        self.cuts: list[tuple[CutReason, int]] = []
+        self.fetches: list[tuple[str, FetchOutcome, float]] = []
+        self.loads: list[tuple[str, int, float]] = []
+        self.view_events: list[ViewEvent] = []
+        self.audits: list[AuditRecord] = []
+
+    def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
+        self.decisions.append((request, decision, seconds))
+
+    def answered(self, request: AccessRequest, status: int, seconds: float) -> None:
+        self.answers.append((request, status, seconds))
+
+    def upstream_failed(self, request: AccessRequest, error: UpstreamError) -> None:
+        self.upstream_failures.append((request, error))
+
+    def in_flight(self, kind: StreamKind, change: int) -> None:
+        self.in_flight_now[kind] += change
+
+    def cut(self, reason: CutReason, streams: int) -> None:
+        self.cuts.append((reason, streams))
+
+    def keys_fetched(self, issuer: str, outcome: FetchOutcome, seconds: float) -> None:
+        self.fetches.append((issuer, outcome, seconds))
+
+    def keys_loaded(self, issuer: str, keys: int, at: float) -> None:
+        self.loads.append((issuer, keys, at))
+
+    def view_changed(self, event: ViewEvent) -> None:
+        self.view_events.append(event)
+
+    def audited(self, record: AuditRecord) -> None:
+        self.audits.append(record)
