@@ -1,0 +1,55 @@
+"""Names of the keys in the account store, and what a changed key means.
+
+``<prefix>account:<realm>:<subject>`` is a hash (``core.subject.write_account``),
+``<prefix>realm:<realm>`` a hash with an emergency ``not_before``, and
+``<prefix>revoked:<realm>:<jti>`` exists until the revoked token has expired. A realm has no colon,
+so a key reads back in one way only, whatever the subject holds.
+"""
+
+from dataclasses import dataclass
+
+from sidecar.core.subject import SubjectKey
+from sidecar.ports import Change
+
+DEFAULT_PREFIX = "sidecar:"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountKeys:
+    """The keys below one prefix."""
+
+    prefix: str = DEFAULT_PREFIX
+
+    def account(self, key: SubjectKey) -> str:
+        return f"{self.prefix}account:{key.realm}:{key.subject}"
+
+    def realm(self, realm: str) -> str:
+        return f"{self.prefix}realm:{realm}"
+
+    def revoked(self, realm: str, token_id: str) -> str:
+        return f"{self.prefix}revoked:{realm}:{token_id}"
+
+    def accounts_of(self, realm: str) -> str:
+        """Return the glob pattern (Redis ``SCAN``) of all accounts of a realm."""
+        escaped = "".join(f"\\{c}" if c in "*?[]\\^-" else c for c in self.prefix)
+        return f"{escaped}account:{realm}:*"
+
+    def subject_of(self, key: str, realm: str) -> str:
+        """Return the subject in an account's key."""
+        return key.removeprefix(f"{self.prefix}account:{realm}:")
+
+    def read_change(self, key: str) -> Change | None:
+        """Return what a changed key changes; None for a key that is none of ours."""
+        if not key.startswith(self.prefix):
+            return None
+        kind, _, rest = key.removeprefix(self.prefix).partition(":")
+        realm, _, name = rest.partition(":")
+        match kind:
+            case "account":
+                return Change(realm=realm, subject=name)
+            case "revoked":
+                return Change(realm=realm, token_id=name)
+            case "realm":
+                return Change(realm=rest)
+            case _:
+                return None

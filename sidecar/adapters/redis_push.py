@@ -1,0 +1,175 @@
+"""One RESP3 connection to Redis on which replies, invalidations and heartbeats keep their order.
+
+redis-py 8 offers client-side caching in its synchronous client only, but its asyncio connection
+reads pushes too. Two names of it are private: ``Connection._parser`` and the keyword
+``push_request``. They are used here and nowhere else, and a test watches them.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from sidecar.ports import StatusUnavailable
+
+# What a push looks like on its way through redis-py's parser. The parser swallows exceptions of
+# its handler, which would lose an invalidation; so the handler only wraps.
+_Pushed = tuple[str, Any]
+
+
+@dataclass(slots=True)
+class _Question:
+    command: tuple[str, ...]
+    read: Callable[[Any], Any]
+    answer: asyncio.Future[Any]
+
+
+class PushConnection:
+    """Asks and listens on one connection.
+
+    ``heard`` is called for every invalidation with the changed keys, or with None when everything
+    may have changed, strictly between the replies before and after it.
+    """
+
+    def __init__(
+        self, connection: AbstractConnection, heard: Callable[[list[bytes] | None], None]
+    ) -> None:
+        self._connection = connection
+        self._heard = heard
+        self._to_send: list[_Question] = []
+        self._sent: deque[_Question] = deque()
+        self._woken = asyncio.Event()
+        self._is_closed = False
+
+    async def run(
+        self, serve: Callable[[], Coroutine[Any, Any, None]], connect_timeout: float
+    ) -> None:
+        """Connect within ``connect_timeout`` seconds, then carry questions while ``serve`` runs.
+
+        Raises:
+            StatusUnavailable: the connection could not be made or was lost.
+        """
+        failure = "the connection was closed"
+        try:
+            async with asyncio.timeout(connect_timeout):
+                await self._connection.connect()
+            self._listen()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._write())
+                tasks.create_task(self._read())
+                tasks.create_task(serve())
+        except* (RedisError, OSError, StatusUnavailable) as lost:
+            failure = _words(lost)
+        finally:
+            await self._close()
+        raise StatusUnavailable(failure)
+
+    def ask(
+        self, *command: str, read: Callable[[Any], Any] = lambda reply: reply
+    ) -> asyncio.Future[Any]:
+        """Send a command with all others of this turn of the loop; return its answer to come.
+
+        ``read`` is applied at the reply's place in the order, before anything that came after it.
+        The answer fails with StatusUnavailable when Redis refuses or the connection is lost.
+        """
+        answer = asyncio.get_running_loop().create_future()
+        if self._is_closed:
+            answer.set_exception(StatusUnavailable("the connection is lost"))
+            return answer
+        self._to_send.append(_Question(command, read, answer))
+        self._woken.set()
+        return answer
+
+    def _listen(self) -> None:
+        parser: Any = self._connection._parser  # noqa: SLF001
+
+        async def pass_on(push: Any) -> _Pushed:
+            return ("push", push)
+
+        parser.set_invalidation_push_handler(pass_on)
+        parser.set_pubsub_push_handler(pass_on)
+
+    async def _write(self) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            questions, self._to_send = self._to_send, []
+            self._sent.extend(questions)
+            packed = self._connection.pack_commands([each.command for each in questions])
+            await self._connection.send_packed_command(packed, check_health=False)
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                reply = await self._connection.read_response(
+                    disconnect_on_error=False, push_request=True
+                )
+            except ResponseError as error:
+                # An error reply says nothing about any subject; it is never "not found".
+                _fail(self._sent.popleft(), f"Redis refused: {_words(error)}")
+                continue
+            if isinstance(reply, tuple) and reply and reply[0] == "push":
+                self._hear(reply[1])
+            elif reply is not None:
+                self._settle(self._sent.popleft(), reply)
+
+    def _hear(self, push: Any) -> None:
+        if push and push[0] in (b"invalidate", "invalidate"):
+            self._heard(push[1])
+
+    def _settle(self, question: _Question, reply: Any) -> None:
+        try:
+            value = question.read(reply)
+        except (ValueError, TypeError, AttributeError, LookupError):
+            _fail(question, "Redis answered with something else than asked for")
+            return
+        # Whoever asked may have gone; the reply has been read in its place all the same, so no
+        # other caller can get it (redis-py CVE-2023-28858).
+        if not question.answer.done():
+            question.answer.set_result(value)
+
+    async def _close(self) -> None:
+        self._is_closed = True
+        for question in (*self._sent, *self._to_send):
+            _fail(question, "the connection to Redis is lost")
+        self._sent.clear()
+        self._to_send.clear()
+        await self._connection.disconnect(nowait=True)
+
+
+def _fail(question: _Question, why: str) -> None:
+    if not question.answer.done():
+        question.answer.set_exception(StatusUnavailable(why))
+        # Marked as retrieved: a caller that has gone leaves nobody to read it.
+        question.answer.exception()
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return _words(error.exceptions[0])
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+def connection_for(url: str, options: Mapping[str, Any]) -> AbstractConnection:
+    """Return an unconnected RESP3 connection for ``redis://``, ``rediss://`` or ``unix://``.
+
+    No retries and no socket timeouts of redis-py: with its defaults a silent server is noticed
+    after a minute. The lease and the deadlines of the view stand in for them.
+    """
+    pool = ConnectionPool.from_url(
+        url,
+        **options,
+        protocol=3,
+        socket_timeout=None,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        maint_notifications_config=None,
+    )
+    connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs)
+    return connection

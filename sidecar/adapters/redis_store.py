@@ -1,0 +1,106 @@
+"""The account store on Redis, for those who manage accounts."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, WatchError
+
+from sidecar.adapters.account_keys import AccountKeys
+from sidecar.core.subject import Account, SubjectKey, read_account, write_account
+from sidecar.ports import StatusUnavailable
+
+_BATCH = 500
+
+
+class RedisAccountStore:
+    """Implements ``ports.AccountStore`` with transactions that see concurrent writers."""
+
+    def __init__(self, client: Redis, keys: AccountKeys) -> None:
+        self._client = client
+        self._keys = keys
+
+    async def get(self, key: SubjectKey) -> Account | None:
+        async with _mapped():
+            return await self._read(self._client, key)
+
+    async def list(self, realm: str) -> Sequence[Account]:
+        accounts: dict[str, Account] = {}
+        async with _mapped():
+            batch: list[str] = []
+            async for name in self._client.scan_iter(
+                match=self._keys.accounts_of(realm), count=_BATCH
+            ):
+                batch.append(name)
+                if len(batch) == _BATCH:
+                    accounts |= await self._read_all(realm, batch)
+                    batch = []
+            accounts |= await self._read_all(realm, batch)
+        return [accounts[subject] for subject in sorted(accounts)]
+
+    async def put(self, key: SubjectKey, account: Account, *, expected: Account | None) -> bool:
+        name = self._keys.account(key)
+        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+            transaction: Any = pipeline
+            try:
+                await transaction.watch(name)
+                if await self._read(transaction, key) != expected:
+                    return False
+                transaction.multi()
+                transaction.hset(name, mapping=write_account(account))
+                await transaction.execute()
+            except WatchError:
+                return False
+            return True
+
+    async def delete(self, key: SubjectKey) -> bool:
+        async with _mapped():
+            return bool(await self._client.delete(self._keys.account(key)))
+
+    async def _read(self, client: Any, key: SubjectKey) -> Account | None:
+        return read_account(key.subject, await client.hgetall(self._keys.account(key)))
+
+    async def _read_all(self, realm: str, names: Sequence[str]) -> dict[str, Account]:
+        pipeline: Any = self._client.pipeline(transaction=False)
+        for name in names:
+            pipeline.hgetall(name)
+        found = {}
+        for name, fields in zip(names, await pipeline.execute(), strict=True):
+            subject = self._keys.subject_of(name, realm)
+            account = read_account(subject, fields)
+            if account is not None:
+                found[subject] = account
+        return found
+
+
+@asynccontextmanager
+async def open_redis_store(
+    url: str, options: Mapping[str, Any], keys: AccountKeys, timeout_seconds: float
+) -> AsyncIterator[RedisAccountStore]:
+    """Open a store that gives up on a silent server after ``timeout_seconds``."""
+    client = Redis.from_url(
+        url,
+        **options,
+        protocol=3,
+        decode_responses=True,
+        encoding_errors="replace",
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        retry=Retry(NoBackoff(), 0),
+        maint_notifications_config=None,
+    )
+    try:
+        yield RedisAccountStore(client, keys)
+    finally:
+        await client.aclose()
+
+
+@asynccontextmanager
+async def _mapped() -> AsyncIterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StatusUnavailable(f"Redis: {type(error).__name__}: {error}"[:200]) from None
