@@ -31,7 +31,7 @@ $(VENV)/dev.stamp: lock/dev.txt pyproject.toml | $(BIN)/python
 demo: $(VENV)/demo.stamp ## see the whole story; ONCE=1 ends after it with 0 or 1
 	@$(BIN)/python -m sidecar demo $(if $(ONCE),--once)
 
-test: lint types imports schema docker-lint unit ## all that CI runs
+test: lint types imports schema docker-lint unit e2e ## all that CI runs
 
 lint: $(VENV)/dev.stamp ## ruff and codespell
 	@$(BIN)/ruff check .
@@ -44,14 +44,30 @@ types: $(VENV)/dev.stamp ## mypy, strict
 imports: $(VENV)/dev.stamp ## the import rule
 	@$(BIN)/lint-imports
 
+unit: $(VENV)/dev.stamp ## unit tests, with the coverage gates
+	@$(BIN)/python -m pytest -q -n 2 -m "not e2e" --cov --cov-report=
+	@$(BIN)/coverage report
+	@$(BIN)/coverage report --include='sidecar/core/*,sidecar/authorize.py' --fail-under=100
+
+e2e: $(VENV)/dev.stamp ## end-to-end tests: the real process, real servers, sockets
+	@$(BIN)/python -m pytest -q -m e2e
+
+schema: $(VENV)/dev.stamp ## the example settings against the JSON Schema of the settings
+	@$(BIN)/python -m sidecar schema | diff config/sidecar.schema.json - || { \
+	  echo "write it anew: sidecar schema > config/sidecar.schema.json" >&2; exit 1; }
+	@$(BIN)/check-jsonschema --schemafile config/sidecar.schema.json config/*.yaml
+
 docker-lint: $(VENV)/dev.stamp ## hadolint on the Dockerfile
 	@$(BIN)/hadolint Dockerfile
 
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --upgrade
+
 lock: $(VENV)/dev.stamp ## write the lock anew from pyproject.toml
-	@for env in run demo dev; do \
-	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-header --no-annotate $$([ $$env = run ] || echo --extra $$env) \
-	    --upgrade pyproject.toml -o lock/$$env.txt; done
+	@$(COMPILE) pyproject.toml -o lock/run.txt
+	@$(COMPILE) pyproject.toml --extra demo -o lock/demo.txt
+	@$(COMPILE) pyproject.toml --extra dev -o lock/dev.txt
+	@echo 'hatchling>=1.27' | $(COMPILE) - -o lock/build.txt
 
 clean: ## remove the environment and the caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

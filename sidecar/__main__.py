@@ -1,3 +1,4 @@
 from sidecar.cli import main
 
-main()
+if __name__ == "__main__":  # workers are spawned and import this module anew
+    main()

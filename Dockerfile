@@ -1,0 +1,32 @@
+# syntax=docker/dockerfile:1
+# Base image: the tag is for people, the digest decides; renew both together.
+ARG PYTHON_IMAGE=python:3.13.15-slim-bookworm@sha256:ed86c82274b3c69b52fb5820f358f0bd7df0b603332063cb5c6e32bd220c3e6e
+
+FROM ${PYTHON_IMAGE} AS build
+WORKDIR /build
+RUN python -m venv /opt/sidecar
+COPY lock/run.txt lock/build.txt ./
+RUN /opt/sidecar/bin/pip install --no-cache-dir --no-deps --require-hashes -r run.txt \
+    && python -m venv /opt/build \
+    && /opt/build/bin/pip install --no-cache-dir --no-deps --require-hashes -r build.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY sidecar ./sidecar
+RUN /opt/build/bin/python -m hatchling build --target wheel --directory /dist \
+    && /opt/sidecar/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl \
+    && /opt/sidecar/bin/python -m compileall -q /opt/sidecar/lib
+
+FROM ${PYTHON_IMAGE}
+# The root file system may be read-only: nothing is written but metrics of several workers (/tmp)
+# and the key snapshot, where a volume is given for it.
+ENV PATH=/opt/sidecar/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+COPY --from=build /opt/sidecar /opt/sidecar
+COPY deploy/healthcheck.py /opt/sidecar/healthcheck.py
+USER 65532:65532
+WORKDIR /
+EXPOSE 8080 9090
+HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 \
+    CMD ["python", "/opt/sidecar/healthcheck.py"]
+ENTRYPOINT ["python", "-m", "sidecar"]
+CMD ["run", "--config", "/etc/sidecar/sidecar.yaml"]
