@@ -11,7 +11,7 @@ Steps raise; one place catches and fails closed.
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sidecar.core.access import check_requirement, judge_standing, principal_of
 from sidecar.core.bearer import BearerToken, read_bearer
@@ -198,7 +198,12 @@ class Authorizer:
         if remembered is not None:
             issuer, claims, generation = remembered
             keys = self._keys.keys(issuer.name)
-            if keys is not None and keys.generation == generation:
+            # Also by the same rules: what an issuer was trusted with before is no argument now.
+            if (
+                keys is not None
+                and keys.generation == generation
+                and self._rules.issuers.get(issuer.name) is issuer
+            ):
                 return issuer, claims
         token = read_token(bearer)
         evidence.token = token
@@ -218,25 +223,37 @@ class Authorizer:
             if asked.keys:
                 raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
             raise _Wanted(DenyReason.KEYS_UNAVAILABLE, "keys", keys=(issuer.name, None))
-        try:
-            return verify_signature(token, keys, issuer)
-        except Denied as denied:
-            raise self._second_thought(denied, token, issuer, asked) from None
+        refusal = asked.refusals.get(keys.generation)
+        if refusal is None:
+            try:
+                return verify_signature(token, keys, issuer)
+            except Denied as denied:
+                # A bad signature is dear (RSA); the same keys need not say no to it twice.
+                refusal = denied.reason, denied.detail
+                asked.refusals[keys.generation] = refusal
+        raise self._second_thought(*refusal, token, issuer, asked)
 
     def _second_thought(
-        self, denied: Denied, token: UnverifiedToken, issuer: Issuer, asked: "_Asked"
+        self,
+        reason: DenyReason,
+        detail: str,
+        token: UnverifiedToken,
+        issuer: Issuer,
+        asked: "_Asked",
     ) -> "Denied | _Wanted":
         """Return what to raise where the provider may have rotated its keys in the meantime."""
         if not asked.keys:
             # Also for a bad signature: a provider may put new key material under an old kid.
-            return _Wanted(denied.reason, denied.detail, keys=(issuer.name, token.kid))
-        if denied.reason is DenyReason.UNKNOWN_KEY and self._keys.is_unsettled(
-            issuer.name, token.kid
-        ):
-            return Denied(
-                DenyReason.KEYS_UNAVAILABLE, "unknown kid, and the provider was not asked"
+            # While it has not answered, the absence of a key proves nothing.
+            if reason is DenyReason.UNKNOWN_KEY:
+                reason = DenyReason.KEYS_UNAVAILABLE
+            return _Wanted(reason, detail, keys=(issuer.name, token.kid))
+        if reason is DenyReason.UNKNOWN_KEY and self._keys.is_unsettled(issuer.name, token.kid):
+            reason, detail = (
+                DenyReason.KEYS_UNAVAILABLE,
+                "unknown kid, and the provider was not asked",
             )
-        return denied
+        return Denied(reason, detail)
 
     def _standing(self, subject: SubjectKey, token_id: str | None, asked: "_Asked") -> Standing:
         if not self._accounts.is_live():
@@ -269,10 +286,14 @@ class _Wanted(Exception):
 
 @dataclass(slots=True)
 class _Asked:
-    """What one decision has waited for. Keys are asked for once only."""
+    """What one decision has waited for, and the verdicts by key generation.
+
+    Keys are asked for once only.
+    """
 
     keys: bool = False
     standing: Standing | None = None
+    refusals: dict[int, tuple[DenyReason, str]] = field(default_factory=dict)
 
 
 def _deny(reason: DenyReason, detail: str, evidence: Evidence) -> Deny:

@@ -10,6 +10,7 @@ decision was judged by it; one that comes later finds the registration.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Protocol
@@ -27,11 +28,13 @@ from sidecar.ports import (
     StreamKind,
 )
 
+log = logging.getLogger(__name__)
+
 
 class Cut(Protocol):
     """Ends a stream at once: it aborts a transport, never awaits and never raises."""
 
-    def __call__(self, reason: CutReason) -> None: ...
+    def __call__(self, reason: CutReason, /) -> None: ...
 
 
 class Stream:
@@ -108,7 +111,11 @@ class Streams:
         ended = 0
         for stream in list(streams):
             ended += not stream.is_cut
-            stream.cut(reason)
+            try:
+                stream.cut(reason)
+            except Exception:
+                # One front's bug must not spare the streams that come after it.
+                log.exception("a stream could not be cut")
         if ended:
             self._observer.cut(reason, ended)
         return ended
@@ -154,7 +161,7 @@ class StreamGuard:
     async def run(self) -> None:
         """Guard until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._recheck_changes())
+            tasks.create_task(self._recheck_changes(tasks))
             tasks.create_task(_every(self._lease_seconds, self.check_lease))
             tasks.create_task(_every(self._expiry_seconds, self.check_expiry))
 
@@ -189,6 +196,10 @@ class StreamGuard:
             # Whether the subject still stands cannot be known: that is not a reason to go on.
             self._streams.cut(streams, CutReason.STATUS_UNAVAILABLE)
             return
+        except Exception:
+            log.exception("a subject could not be judged again; its streams are cut")
+            self._streams.cut(streams, CutReason.STATUS_UNAVAILABLE)
+            return
         fallen = [stream for stream in streams if not _still_stands(stream.grant, standing)]
         self._streams.cut(fallen, CutReason.REVOKED)
 
@@ -197,14 +208,14 @@ class StreamGuard:
             self._pending[change] = None
             self._woken.set()
 
-    async def _recheck_changes(self) -> None:
+    async def _recheck_changes(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             await self._woken.wait()
             self._woken.clear()
             changes, self._pending = self._pending, {}
-            async with asyncio.TaskGroup() as tasks:
-                for change in changes:
-                    tasks.create_task(self.recheck(change))
+            for change in changes:
+                # Not awaited here: one slow answer must not delay the cuts of other subjects.
+                tasks.create_task(self.recheck(change))
 
     def _is_expired(self, stream: Stream, now: float) -> bool:
         principal = stream.grant.principal

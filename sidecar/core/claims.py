@@ -112,7 +112,9 @@ def _strings(raw: Mapping[str, Any], name: str, *, split: bool) -> list[str]:
     if value is None and name not in raw:
         return []
     if isinstance(value, str):
-        return value.split() if split else [value]
+        # RFC 6749, 3.3: the delimiter is the space. str.split() without it would also part a name
+        # at a no-break space or a line separator, and make two grants of one.
+        return [word for word in value.split(" ") if word] if split else [value]
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return value
     raise _refused(f"{name} is neither a string nor a list of strings")

@@ -105,8 +105,10 @@ class DenyReason(StrEnum):
         """
         if self.http_status == 401 or self is DenyReason.MALFORMED_CREDENTIALS:
             error = self.error_code
-        elif self is DenyReason.INSUFFICIENT_SCOPE:
+        elif self is DenyReason.INSUFFICIENT_SCOPE and scopes:
             error = f'{self.error_code}", scope="{" ".join(sorted(scopes))}'
+        elif self is DenyReason.INSUFFICIENT_SCOPE:
+            error = self.error_code
         else:
             return None
         if self is DenyReason.NO_CREDENTIALS:

@@ -20,10 +20,22 @@ FIELDS = ("subject", "issuer", "name", "groups", "scopes", "client_id", "kind", 
 _FRAMING = frozenset({"transfer-encoding", "content-length", "host", "connection", "upgrade", "te"})
 
 
-@lru_cache(maxsize=4096)
+# Longer names are folded anew each time: clients choose them, and would fill the memory.
+_LONGEST_REMEMBERED = 64
+
+
 def fold_name(name: str) -> str:
     """Return the form in which two header names are the same to CGI, WSGI and their kin."""
-    return "".join(c if c.isalnum() else "-" for c in name.casefold())
+    return _fold_remembered(name) if len(name) <= _LONGEST_REMEMBERED else _fold(name)
+
+
+def _fold(name: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name.casefold())
+
+
+@lru_cache(maxsize=4096)
+def _fold_remembered(name: str) -> str:
+    return _fold(name)
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,9 @@ class IdentityHeaders:
 
     def is_protected(self, name: str) -> bool:
         """Say whether a client's header of this name must go: ours, or an alias of ours."""
+        if not name.isascii():
+            # No token (RFC 9110, 5.1), and upper() turns a dotless i into I: another alias.
+            return True
         folded = fold_name(name)
         protected: frozenset[str] = self.__dict__["_protected"]
         return folded in protected or (folded in _FRAMING and folded != name.casefold())
@@ -68,7 +83,8 @@ def _values(principal: Principal) -> dict[str, str]:
 
 
 def _join(words: Iterable[str]) -> str:
-    return " ".join(sorted(encode_value(word) for word in words))
+    # A scope out of a JSON list may hold a space, and would read as two scopes.
+    return " ".join(sorted(encode_value(word).replace(" ", "%20") for word in words))
 
 
 def encode_value(text: str) -> str:

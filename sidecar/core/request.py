@@ -6,21 +6,25 @@ two programs could disagree is refused, and the rest is matched and forwarded by
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from urllib.parse import unquote_plus, unquote_to_bytes
 
 from sidecar.core.decision import Denied, DenyReason
 
 _REFUSED_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
+_METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 
 # RFC 3986, 3.3: pchar and "/", percent-encoded octets included.
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,=:@%/-]*")
 _QUERY = re.compile(r"[\x21\x22\x24-\x7e]*")  # visible ASCII but "#"
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# NUL and controls, "#", "%", "." and "\": each has been a bypass when one side decoded it.
-_HOSTILE_ESCAPE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[fF]|23|25|2[eE]|5[cC])")
-_DOT_SEGMENT = re.compile(r"/\.{1,2}(?:[;/]|$)")
+# NUL and controls, "#", "%", ".", "?" (CVE-2024-38474) and "\": each has been a bypass when one
+# side decoded it.
+_HOSTILE_ESCAPE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[fF]|23|25|2[eE]|3[fF]|5[cC])")
+# Whoever decodes "/" or ";" before resolving dots sees the segment only then, so a tolerated
+# encoded slash must not hide one.
+_DOT_SEGMENT = re.compile(r"(?:/|%2[fF])\.{1,2}(?:[;/]|%2[fF]|%3[bB]|\Z)")
 
 
 @unique
@@ -37,15 +41,15 @@ class AccessRequest:
     """What a front asks: may this request pass now?
 
     ``path`` and ``query`` are the raw target as received (the query without its ``?``);
-    ``authorization`` holds the value of every ``Authorization`` line; ``host`` is for the log
-    alone: no rule is built on it.
+    ``authorization`` holds the value of every ``Authorization`` line, and is never printed;
+    ``host`` is for the log alone: no rule is built on it.
     """
 
     method: str
     host: str
     path: str
     query: str
-    authorization: tuple[str, ...]
+    authorization: tuple[str, ...] = field(repr=False)
     peer: str
     request_id: str
 
@@ -53,11 +57,16 @@ class AccessRequest:
 def check_method(method: str) -> None:
     """Refuse the methods that turn a proxy into a tunnel or a mirror (RFC 9110, 9.3.6, 9.3.8).
 
+    Methods are case-sensitive (9.1) and all registered ones are upper-case. Any other spelling is
+    refused: a lenient upstream takes ``get`` for ``GET``, which our routes do not (CVE-2020-14359).
+
     Raises:
         Denied: METHOD_REFUSED.
     """
     if method in _REFUSED_METHODS:
         raise Denied(DenyReason.METHOD_REFUSED, method)
+    if not _METHOD.fullmatch(method):
+        raise Denied(DenyReason.METHOD_REFUSED, "not an upper-case method")
 
 
 def read_target(target: str, method: str) -> tuple[str, str]:
@@ -95,7 +104,7 @@ def check_path(path: str, tolerated: frozenset[Ambiguity] = frozenset()) -> None
         raise Denied(DenyReason.MALFORMED_REQUEST, f"the path has {problem}")
     if "//" in path and Ambiguity.DOUBLE_SLASH not in tolerated:
         raise Denied(DenyReason.MALFORMED_REQUEST, "the path has an empty segment")
-    if "/." in path and _DOT_SEGMENT.search(path):
+    if "." in path and _DOT_SEGMENT.search(path):
         raise Denied(DenyReason.MALFORMED_REQUEST, "the path has a dot segment")
     if "%" in path:
         _check_escapes(path, tolerated)
@@ -108,10 +117,11 @@ def is_ambiguous(path: str) -> bool:
 
 def names_access_token(query: str) -> bool:
     """Say whether the query carries a bearer token (RFC 6750, 2.3), however it is spelled."""
+    query = query.lower()  # some frameworks look parameters up without regard to case
     if "access_token" not in query and "%" not in query:
         return False
     return any(
-        unquote_plus(field.partition("=")[0]) == "access_token"
+        unquote_plus(field.partition("=")[0]).lower() == "access_token"
         for field in query.replace(";", "&").split("&")
     )
 

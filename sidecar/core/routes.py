@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum, unique
 
 _PARAMETER = re.compile(r"\{[a-z_]+\}")
-_PATTERN = re.compile(r"/(?:[A-Za-z0-9._~!$&'()+,=:@-]|\{[a-z_]+\}|/(?!/))*(?:\*\*)?")
+# A parameter is a whole segment: several in one would let a path of one letter, repeated, keep the
+# matcher busy for ever.
+_SEGMENT = r"(?:[A-Za-z0-9._~!$&'()+,=:@-]+|\{[a-z_]+\})"
+_PATTERN = re.compile(rf"/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?(?:\*\*)?")
 
 
 @unique
@@ -55,7 +58,7 @@ class Routes:
     """The table, first match wins, compiled to one regular expression per method.
 
     A path matches byte for byte, as it came: nothing is decoded, folded or normalised, and paths
-    on which two programs could disagree never come here (``core.request.read_target``).
+    on which two programs could disagree never come here (``core.request.check_path``).
     """
 
     def __init__(self, routes: Sequence[Route]) -> None:
@@ -67,8 +70,8 @@ class Routes:
     def match_route(self, method: str, path: str) -> Route | None:
         """Return the first route for this method and path, or None.
 
-        Methods are case-sensitive (RFC 9110, 9.1): ``get`` is not ``GET`` and matches only routes
-        that take every method.
+        Methods are case-sensitive (RFC 9110, 9.1); an unlisted one matches only routes that take
+        every method.
         """
         return self._by_method.get(method, self._any_method).match(path)
 

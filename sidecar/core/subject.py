@@ -132,8 +132,9 @@ def read_not_before(text: str | None) -> float:
         moment = float(text)
     except ValueError:
         return float("inf")
-    # NaN compares false with everything, so `iat < nan` would let every token pass.
-    return moment if moment == moment else float("inf")  # noqa: PLR0124
+    # NaN compares false with everything, so `iat < nan` would let every token pass; and what is
+    # below 0 was not meant to revoke nothing.
+    return moment if moment >= 0 else float("inf")
 
 
 def write_account(account: Account) -> dict[str, str]:

@@ -52,7 +52,7 @@ class VerificationKeys:
 class UnverifiedToken:
     """A well-formed token that nobody vouches for yet: hints, and the claims under seal."""
 
-    compact: BearerToken
+    compact: BearerToken = field(repr=False)
     issuer: str
     algorithm: str
     kid: str | None
@@ -193,6 +193,8 @@ def _read_kid(header: Mapping[str, Any]) -> str | None:
     kid = _string(header, "kid")
     if kid is not None and not 0 < len(kid) <= MAX_KID_LENGTH:
         raise _unreadable("kid is empty or too long")
+    if kid is not None and not kid.isprintable():
+        raise _unreadable("kid has control characters or lone surrogates")
     return kid
 
 

@@ -95,7 +95,7 @@ async def test_an_unknown_subject_is_known_to_be_unknown(redis: RedisServer) -> 
     [
         (("HSET", ALICE_KEY, "status", "inactive"), Change("default", "alice")),
         (("DEL", ALICE_KEY), Change("default", "alice")),
-        (("PEXPIRE", ALICE_KEY, "1"), Change("default", "alice")),
+        (("PEXPIREAT", ALICE_KEY, "1"), Change("default", "alice")),
         (("RENAME", ALICE_KEY, "elsewhere"), Change("default", "alice")),
         (("SET", "sidecar:revoked:default:j-1", "1"), Change("default", token_id="j-1")),
         (("HSET", "sidecar:realm:default", "not_before", "9e9"), Change("default")),

@@ -1,0 +1,93 @@
+"""What each decision means on the wire, in one table."""
+
+import pytest
+
+from sidecar.core.decision import Denied, Deny, DenyReason, Grant
+from sidecar.core.routes import Route
+
+R = DenyReason
+INVALID = 'Bearer realm="api", error="invalid_token"'
+
+# reason: status, error, challenge without scopes, Retry-After
+WIRE = {
+    R.MALFORMED_REQUEST: (400, "invalid_request", None, None),
+    R.MALFORMED_CREDENTIALS: (
+        400,
+        "invalid_request",
+        'Bearer realm="api", error="invalid_request"',
+        None,
+    ),
+    R.NO_CREDENTIALS: (401, "unauthorized", 'Bearer realm="api"', None),
+    R.TOKEN_UNREADABLE: (401, "invalid_token", INVALID, None),
+    R.TOKEN_TOO_LARGE: (401, "invalid_token", INVALID, None),
+    R.ALGORITHM_REFUSED: (401, "invalid_token", INVALID, None),
+    R.UNKNOWN_ISSUER: (401, "invalid_token", INVALID, None),
+    R.UNKNOWN_KEY: (401, "invalid_token", INVALID, None),
+    R.BAD_SIGNATURE: (401, "invalid_token", INVALID, None),
+    R.TOKEN_EXPIRED: (401, "invalid_token", INVALID, None),
+    R.TOKEN_NOT_YET_VALID: (401, "invalid_token", INVALID, None),
+    R.CLAIMS_REFUSED: (401, "invalid_token", INVALID, None),
+    R.WRONG_AUDIENCE: (401, "invalid_token", INVALID, None),
+    R.TOKEN_REVOKED: (401, "invalid_token", INVALID, None),
+    R.SUBJECT_UNKNOWN: (401, "invalid_token", INVALID, None),
+    R.SUBJECT_INACTIVE: (401, "invalid_token", INVALID, None),
+    R.NO_ROUTE: (403, "forbidden", None, None),
+    R.MISSING_GROUP: (403, "forbidden", None, None),
+    R.INSUFFICIENT_SCOPE: (
+        403,
+        "insufficient_scope",
+        'Bearer realm="api", error="insufficient_scope"',
+        None,
+    ),
+    R.METHOD_REFUSED: (405, "method_not_allowed", None, None),
+    R.KEYS_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
+    R.STATUS_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
+    R.INTERNAL_ERROR: (500, "server_error", None, None),
+}
+
+
+def test_every_reason_has_its_row() -> None:
+    assert set(WIRE) == set(DenyReason)
+
+
+@pytest.mark.parametrize("reason", list(DenyReason))
+def test_a_reason_on_the_wire(reason: DenyReason) -> None:
+    wire = (reason.http_status, reason.error_code, reason.challenge("api"), reason.retry_after)
+
+    assert wire == WIRE[reason]
+
+
+def test_only_insufficient_scope_names_the_scopes() -> None:
+    """The scopes of a route are nobody's business who has no good token."""
+    scopes = frozenset({"write", "read"})
+
+    assert R.INSUFFICIENT_SCOPE.challenge("api", scopes) == (
+        'Bearer realm="api", error="insufficient_scope", scope="read write"'
+    )
+    for reason in set(DenyReason) - {R.INSUFFICIENT_SCOPE}:
+        assert reason.challenge("api", scopes) == WIRE[reason][2]
+
+
+def test_a_client_cannot_tell_why_its_token_failed() -> None:
+    """An answer that told unknown from inactive subjects would list the accounts."""
+    failed = {R.SUBJECT_UNKNOWN, R.SUBJECT_INACTIVE, R.TOKEN_REVOKED, R.BAD_SIGNATURE}
+
+    assert len({WIRE[reason] for reason in failed}) == 1
+
+
+@pytest.mark.parametrize(
+    "decision", [Grant(Route("r", "/")), Deny(R.NO_ROUTE)], ids=["grant", "deny"]
+)
+def test_a_decision_is_no_bool(decision: Grant | Deny) -> None:
+    """Every dataclass is truthy: ``if decision`` would let a denial pass."""
+    with pytest.raises(TypeError):
+        bool(decision)
+    with pytest.raises(TypeError):
+        not decision  # noqa: B018
+
+
+def test_a_denial_says_why_in_our_log_only() -> None:
+    denied = Denied(R.BAD_SIGNATURE, "detail")
+
+    assert (denied.reason, denied.detail) == (R.BAD_SIGNATURE, "detail")
+    assert Denied(R.NO_ROUTE).detail == ""

@@ -1,0 +1,74 @@
+"""The memory of verified signatures."""
+
+import pytest
+
+from sidecar.core.bearer import BearerToken
+from sidecar.core.claims import Claims
+from sidecar.core.issuer import Issuer
+from sidecar.core.verified_tokens import VerifiedTokens
+
+ISSUER = Issuer("https://idp.example")
+CLAIMS = Claims(
+    ISSUER.name, "robot", frozenset(), frozenset(), "", 1.0, None, None, None, {"sub": "robot"}
+)
+
+
+def remembering(*tokens: str, capacity: int = 2) -> VerifiedTokens:
+    memory = VerifiedTokens(capacity)
+    for generation, token in enumerate(tokens):
+        memory.remember(BearerToken(token), ISSUER, CLAIMS, generation)
+    return memory
+
+
+def known(memory: VerifiedTokens, *tokens: str) -> list[str]:
+    return [token for token in tokens if memory.recall(BearerToken(token)) is not None]
+
+
+def test_a_token_is_recalled_with_the_generation_that_verified_it() -> None:
+    memory = remembering("x", "a.b.c")
+
+    assert memory.recall(BearerToken("a.b.c")) == (ISSUER, CLAIMS, 1)
+
+
+def test_a_token_never_seen_is_not_recalled() -> None:
+    assert remembering("a.b.c").recall(BearerToken("a.b.d")) is None
+
+
+@pytest.mark.parametrize("variant", ["a.b.c=", "a.b.c==", "a.b.c.", "A.b.c", "a.b.C", "a.b."])
+def test_another_spelling_is_another_token(variant: str) -> None:
+    assert known(remembering("a.b.c"), variant) == []
+
+
+def test_a_token_is_remembered_anew_under_new_keys() -> None:
+    memory = remembering("a", "a")
+
+    assert len(memory) == 1
+    assert memory.recall(BearerToken("a")) == (ISSUER, CLAIMS, 1)
+
+
+def test_the_memory_is_bounded_and_drops_the_least_recently_used() -> None:
+    memory = remembering("a", "b")
+    assert known(memory, "a") == ["a"]
+    memory.remember(BearerToken("c"), ISSUER, CLAIMS, 0)
+
+    assert len(memory) == 2
+    assert known(memory, "a", "b", "c") == ["a", "c"]
+
+
+def test_a_memory_without_room_remembers_nothing() -> None:
+    memory = remembering("a", capacity=0)
+
+    assert (len(memory), known(memory, "a")) == (0, [])
+
+
+def test_the_memory_holds_no_token() -> None:
+    memory = remembering("header.claims.signature")
+
+    assert "header" not in repr(vars(memory))
+
+
+def test_two_memories_hash_differently() -> None:
+    """Nobody outside can aim for a place in it."""
+    one, other = remembering("a"), remembering("a")
+
+    assert set(one._remembered).isdisjoint(other._remembered)

@@ -1,0 +1,107 @@
+"""The real sidecar as a process of its own, the way an operator runs it."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_LISTENING = re.compile(r"listening on (https?://[^\s\"]+)")
+_ADMIN = re.compile(r"admin on (http://[^\s\"]+)")
+START_SECONDS = 30.0
+
+
+@dataclass
+class Sidecar:
+    """A running ``sidecar run``: its addresses, and every line that it has written."""
+
+    process: asyncio.subprocess.Process
+    url: str = ""
+    admin_url: str = ""
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def terminate(self) -> int:
+        """End it as an orchestrator does; return its exit code."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self.process.wait(), START_SECONDS)
+
+    async def read_decisions(self, stream: asyncio.StreamReader) -> None:
+        async for line in stream:
+            text = line.decode()
+            self.output.append(text)
+            self.decisions.append(json.loads(text))
+
+    async def read_log(self, stream: asyncio.StreamReader) -> None:
+        async for line in stream:
+            text = line.decode()
+            self.output.append(text)
+            if found := _LISTENING.search(text):
+                self.url = found[1]
+            if found := _ADMIN.search(text):
+                self.admin_url = found[1]
+            if self.url and self.admin_url:
+                self.started.set()
+        self.started.set()
+
+
+@asynccontextmanager
+async def running_sidecar(
+    settings: Mapping[str, Any], directory: Path, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Sidecar]:
+    """Run the sidecar with these settings until the block ends; wait till it listens."""
+    file = directory / "sidecar.yaml"
+    file.write_text(yaml.safe_dump(dict(settings)))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "sidecar",
+        "run",
+        "--config",
+        str(file),
+        env={**os.environ, **(environ or {})},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=2**20,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    sidecar = Sidecar(process)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(sidecar.read_decisions(process.stdout))
+        tasks.create_task(sidecar.read_log(process.stderr))
+        try:
+            await asyncio.wait_for(sidecar.started.wait(), START_SECONDS)
+            assert sidecar.url, "".join(sidecar.output)
+            yield sidecar
+        finally:
+            await sidecar.terminate()
+
+
+async def cli(
+    *arguments: str, environ: Mapping[str, str] | None = None, stdin: str = ""
+) -> tuple[int, str, str]:
+    """Run a ``sidecar`` command to its end; return exit code, stdout and stderr."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "sidecar",
+        *arguments,
+        env={**os.environ, **(environ or {})},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
