@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit e2e lint types imports schema docker-lint lock clean
+.PHONY: help demo test bench unit e2e lint types imports schema docker-lint lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,10 @@ demo: $(VENV)/demo.stamp ## see the whole story; ONCE=1 ends after it with 0 or 
 	@$(BIN)/python -m sidecar demo $(if $(ONCE),--once)
 
 test: lint types imports schema docker-lint unit e2e ## all that CI runs
+
+bench: $(VENV)/dev.stamp ## what a request costs beside a bare proxy, and how fast revocation is
+	@PYTHONPATH=. $(BIN)/python tests/bench/proxy_cost.py
+	@PYTHONPATH=. $(BIN)/python tests/bench/revocation.py
 
 lint: $(VENV)/dev.stamp ## ruff and codespell
 	@$(BIN)/ruff check .

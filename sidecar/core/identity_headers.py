@@ -17,7 +17,7 @@ from sidecar.core.principal import Principal
 FIELDS = ("subject", "issuer", "name", "groups", "scopes", "client_id", "kind", "request_id")
 
 # An alias of a framing header is a second opinion on where the message ends.
-_FRAMING = frozenset({"transfer-encoding", "content-length", "host", "connection", "upgrade", "te"})
+_FRAMING = frozenset({"transfer-encoding", "content-length"})
 
 
 # Longer names are folded anew each time: clients choose them, and would fill the memory.

@@ -52,7 +52,10 @@ def _is_too_deep(text: bytes) -> bool:
         return False
     brackets = _STRING.sub(b"", text).translate(_AS_SQUARE, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"")
+        shorter = brackets.replace(b"[]", b"")
+        if len(shorter) == len(brackets):
+            break
+        brackets = shorter
     return bool(brackets)
 
 

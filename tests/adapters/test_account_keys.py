@@ -22,9 +22,7 @@ def test_an_account_key_reads_back_as_its_subject_whatever_that_holds(
 
 @given(REALMS, VISIBLE)
 def test_a_revoked_token_reads_back_as_its_jti(realm: str, token_id: str) -> None:
-    assert KEYS.read_change(KEYS.revoked(realm, token_id)) == Change(
-        realm=realm, token_id=token_id
-    )
+    assert KEYS.read_change(KEYS.revoked(realm, token_id)) == Change(realm=realm, token_id=token_id)
 
 
 def test_a_realm_key_changes_every_token_of_the_realm() -> None:

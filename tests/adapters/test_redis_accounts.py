@@ -70,9 +70,7 @@ async def test_an_account_is_read_once_and_then_at_hand(redis: RedisServer) -> N
 
         standing = await view.read(ALICE, "j-1")
 
-        assert standing.account == Account(
-            "", "alice", "", ("devops", "ops"), AccountStatus.ACTIVE
-        )
+        assert standing.account == Account("", "alice", "", ("devops", "ops"), AccountStatus.ACTIVE)
         assert view.look_up(ALICE, "j-1") == standing
         assert view.look_up(ALICE, None) == standing
         assert view.look_up(ALICE, "another-token") is None
@@ -193,10 +191,11 @@ async def test_whoever_gives_up_waiting_gives_nobody_anothers_answer(redis: Redi
     await activate(redis)
     async with running_view(redis.url) as view:
         await until(view.is_live)
+        mallory = SubjectKey("default", "mallory")
         for turn in range(100):
             async with asyncio.TaskGroup() as tasks:
                 leaving = tasks.create_task(view.read(ALICE, f"j-{turn}"))
-                staying = tasks.create_task(view.read(SubjectKey("default", "mallory"), f"m-{turn}"))
+                staying = tasks.create_task(view.read(mallory, f"m-{turn}"))
                 await asyncio.sleep(0)
                 leaving.cancel()
 

@@ -29,11 +29,9 @@ async def main(upstream: str) -> None:
                 await response.write_eof()
                 return response
 
-        server = await asyncio.get_running_loop().create_server(
-            web.Server(forward), "127.0.0.1", 0
-        )
+        server = await asyncio.get_running_loop().create_server(web.Server(forward), "127.0.0.1", 0)
         host, port = server.sockets[0].getsockname()[:2]
-        print(f"listening on http://{host}:{port}", flush=True)  # noqa: T201
+        print(f"listening on http://{host}:{port}", flush=True)
         await server.serve_forever()
 
 

@@ -1,8 +1,8 @@
 """What a request costs: the sidecar beside a bare aiohttp proxy, on one worker each, in one run.
 
 Both stand before the same upstream and are loaded in turn by wrk, several rounds each, so that a
-noisy machine strikes both. CPU time is read from /proc, so only Linux will do. The client's token is
-verified once, then remembered, as in production.
+noisy machine strikes both. CPU time is read from /proc, so only Linux will do. The client's token
+is verified once, then remembered, as in production.
 """
 
 import asyncio
@@ -116,9 +116,9 @@ async def measure(proxies: dict[str, tuple[str, int]], token: str) -> None:
         rate = statistics.median(each[0] for each in rounds)
         cost = statistics.median(each[1] for each in rounds)
         medians[name] = (rate, cost)
-        print(f"{name:20} {rate:8.0f} requests/s  {cost:6.1f} us CPU/request")  # noqa: T201
+        print(f"{name:20} {rate:8.0f} requests/s  {cost:6.1f} us CPU/request")
     bare, ours = medians["bare aiohttp proxy"], medians["sidecar"]
-    print(  # noqa: T201
+    print(
         f"sidecar / bare: {ours[0] / bare[0]:.2f} of the rate, {ours[1] / bare[1]:.2f} of the CPU"
     )
 

@@ -49,7 +49,7 @@ async def main() -> None:
                 times = [await one_round(sidecar, redis, http, headers) for _ in range(ROUNDS)]
     for number, name in enumerate(("first refusal", "event stream cut", "WebSocket cut")):
         column = sorted(each[number] for each in times)
-        print(  # noqa: T201
+        print(
             f"{name:18} median {statistics.median(column):6.2f} ms"
             f"  p99 {column[int(len(column) * 0.99) - 1]:6.2f} ms  of {len(column)}"
         )

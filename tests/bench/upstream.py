@@ -25,7 +25,7 @@ class _Fixed(asyncio.Protocol):
 async def main() -> None:
     server = await asyncio.get_running_loop().create_server(_Fixed, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()[:2]
-    print(f"listening on http://{host}:{port}", flush=True)  # noqa: T201
+    print(f"listening on http://{host}:{port}", flush=True)
     await server.serve_forever()
 
 

@@ -151,7 +151,7 @@ def test_a_token_of_the_future_waits(
         "robot ",
         "r" * 256,
         "r" * 1_000_000,
-        "caf\u00e9",
+        "x\u00e9",
     ],
     ids=lambda value: repr(value)[:20],
 )
@@ -275,7 +275,7 @@ def test_a_required_claim_is_matched_exactly(
         ({"scope": "read\u2028admin"}, {"read\u2028admin"}),
         ({"scope": "read\tadmin"}, {"read\tadmin"}),
     ],
-    ids=repr,
+    ids=range(10),
 )
 def test_scopes_are_parted_by_spaces_alone(claims: dict[str, Any], scopes: set[str]) -> None:
     """Other white space inside a scope must not make two grants of one (RFC 6749, 3.3)."""
@@ -305,7 +305,7 @@ def test_the_client_is_found_where_providers_put_it(claims: dict[str, Any], clie
     assert read(**claims).client_id == client
 
 
-@pytest.mark.parametrize("value", ["t", "t" * 512, "caf\u00e9", "a b"])
+@pytest.mark.parametrize("value", ["t", "t" * 512, "x\u00e9", "a b"])
 def test_a_token_id_is_printable(value: str) -> None:
     assert read(jti=value).token_id == value
 

@@ -80,7 +80,7 @@ def test_an_alias_of_a_framing_header_is_protected(name: str) -> None:
     assert HEADERS.is_protected(name)
 
 
-@pytest.mark.parametrize("name", ["Transfer-Encoding", "content-length", "Host", "TE", "Upgrade"])
+@pytest.mark.parametrize("name", ["Transfer-Encoding", "content-length", "Host", "Connection"])
 def test_a_framing_header_itself_is_not(name: str) -> None:
     assert not HEADERS.is_protected(name)
 
@@ -140,7 +140,7 @@ def test_a_scope_with_a_space_stays_one_scope() -> None:
         ("Robot 7", "Robot 7"),
         ("100%", "100%25"),
         ("%0d%0a", "%250d%250a"),
-        ("caf\u00e9", "caf%C3%A9"),
+        ("x\u00e9", "x%C3%A9"),
         ("a\r\nX-Auth-Groups: admin", "a%0D%0AX-Auth-Groups: admin"),
         ("a\x00b\x7f\t", "a%00b%7F%09"),
         ("\u2028", "%E2%80%A8"),

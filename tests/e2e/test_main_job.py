@@ -36,9 +36,7 @@ async def test_an_account_is_created_gets_in_and_is_shut_out_by_command(site: Si
             *("--name", "Api User", *config),
         )
         assert (code, out.strip()) == (0, f"service account {SUBJECT} created"), err
-        async with site.http.get(
-            sidecar.url + "/api/userinfo", headers=bearer(token)
-        ) as response:
+        async with site.http.get(sidecar.url + "/api/userinfo", headers=bearer(token)) as response:
             assert response.status == 200
             assert (await response.json())["groups"] == ["devops", "ops"]
             assert response.headers["Server"].startswith("hoopgateway/")
@@ -150,9 +148,7 @@ async def test_other_accounts_streams_go_on_when_one_is_disabled(site: Site) -> 
     site.gateway.accounts["other"] = GatewayAccount("other", "Other", ())
     async with (
         running_sidecar(site.settings(), site.directory) as sidecar,
-        site.http.get(
-            sidecar.url + "/api/sessions/1/stream", headers=bearer(other)
-        ) as staying,
+        site.http.get(sidecar.url + "/api/sessions/1/stream", headers=bearer(other)) as staying,
         site.http.get(
             sidecar.url + "/api/sessions/1/stream", headers=bearer(site.token())
         ) as leaving,
@@ -225,9 +221,7 @@ async def test_explain_says_step_by_step_why(site: Site) -> None:
 async def test_no_token_reaches_any_output(site: Site) -> None:
     await site.enable()
     token = site.token()
-    async with running_sidecar(
-        site.settings(log={"level": "debug"}), site.directory
-    ) as sidecar:
+    async with running_sidecar(site.settings(log={"level": "debug"}), site.directory) as sidecar:
         await status(site, sidecar, token)
         await status(site, sidecar, token, "/api/userinfo?access_token=" + token)
         await status(site, sidecar, token + "x")
