@@ -1,0 +1,179 @@
+"""Writing to the client: our head, then the body as it comes, with back-pressure.
+
+``Downstream`` is what the handler gives back to aiohttp: a response that has been written already.
+"""
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion11
+from typing_extensions import override
+
+from sidecar.fronts.reverse_proxy.response_head import (
+    Field,
+    has_body,
+    phrase_of,
+    write_head,
+)
+
+
+class Downstream(web.StreamResponse):
+    """One response to one request, written straight to the connection.
+
+    ``idle_seconds`` bounds how long a client may leave what was sent unread.
+    """
+
+    def __init__(self, request: web.BaseRequest, idle_seconds: float) -> None:
+        super().__init__()
+        self._asked = request
+        self._idle_seconds = idle_seconds
+        self._stays = request.keep_alive
+        self._chunked = False
+        self._left: int | None = None
+        self.sent_status = 0
+
+    @property
+    @override
+    def keep_alive(self) -> bool:
+        """Say whether the connection can carry another request after this response."""
+        return self._stays
+
+    @property
+    def is_begun(self) -> bool:
+        """Say whether the head has been sent: then only an abort can take it back."""
+        return self.sent_status != 0
+
+    @override
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return None  # the head is sent by `begin`
+
+    @override
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None  # the body is ended by `end`
+
+    def close_after(self) -> None:
+        """End the connection after this response; call it before ``begin``."""
+        self._stays = False
+
+    def begin(self, status: int, reason: str, fields: list[Field], first: bytes = b"") -> None:
+        """Send the head and the body's first octets in one write.
+
+        A body without ``Content-Length`` in ``fields`` is sent in chunks, or up to the end of the
+        connection to a client of HTTP/1.0.
+
+        Raises:
+            SplitResponse: the head cannot be written safely; nothing was sent.
+            ConnectionResetError: the client has gone.
+        """
+        head = write_head(status, reason, [*fields, *self._frame(status, fields)])
+        self.sent_status = status
+        self._write(head, *self._framed(first))
+
+    def switch(self, reason: str, fields: list[Field]) -> None:
+        """Send the head of a 101; what follows belongs to the other protocol.
+
+        Raises:
+            SplitResponse, ConnectionResetError: as ``begin``.
+        """
+        upgrade = [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+        head = write_head(101, reason, [*fields, *upgrade])
+        self._stays = False
+        self.sent_status = 101
+        self._write(head)
+
+    async def send(self, data: bytes) -> None:
+        """Send more of the body, waiting while the client does not read.
+
+        Raises:
+            TimeoutError: the client read nothing for ``idle_seconds``.
+            ConnectionResetError: it has gone.
+        """
+        self._write(*self._framed(data))
+        await self.drain()
+
+    @override
+    async def drain(self) -> None:
+        if self._asked.protocol.writing_paused:
+            async with asyncio.timeout(self._idle_seconds):
+                await self._asked.writer.drain()
+
+    async def end(self) -> None:
+        """End the body.
+
+        Raises:
+            ShortBody: fewer octets were sent than ``Content-Length`` said.
+        """
+        if self._left:
+            raise ShortBody
+        if self._chunked:
+            self._write(b"0\r\n\r\n")
+        await self.drain()
+
+    def answer(self, status: int, fields: tuple[Field, ...], body: bytes) -> None:
+        """Send a whole response of ours."""
+        sized = [*fields, (b"Content-Length", b"%d" % len(body))]
+        self.begin(status, phrase_of(status), sized, b"" if self._asked.method == "HEAD" else body)
+
+    def abort(self) -> None:
+        """Break the connection so that no client takes the part for the whole.
+
+        By RST and not FIN: to a body that ends with the connection (HTTP/1.0) a FIN is a good end.
+        """
+        self._stays = False
+        transport = self._asked.transport
+        if transport is None:
+            return
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            with suppress(OSError):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+    def _frame(self, status: int, fields: list[Field]) -> list[Field]:
+        framing: list[Field] = []
+        if has_body(self._asked.method, status):
+            self._left = _length_of(fields)
+            if self._left is None and self._asked.version >= HttpVersion11:
+                self._chunked = True
+                framing.append((b"Transfer-Encoding", b"chunked"))
+            elif self._left is None:
+                self._stays = False
+        if not self._stays:
+            framing.append((b"Connection", b"close"))
+        elif self._asked.version < HttpVersion11:
+            framing.append((b"Connection", b"keep-alive"))
+        return framing
+
+    def _framed(self, data: bytes) -> tuple[bytes, ...]:
+        if not data:
+            return ()
+        if self._chunked:
+            return (b"%x\r\n" % len(data), data, b"\r\n")
+        if self._left is not None:
+            if len(data) > self._left:
+                raise LongBody
+            self._left -= len(data)
+        return (data,)
+
+    def _write(self, *parts: bytes) -> None:
+        transport = self._asked.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        if parts:
+            transport.write(b"".join(parts))
+
+
+class ShortBody(Exception):
+    """A body ended before its length was reached."""
+
+
+class LongBody(Exception):
+    """A body went on past its length."""
+
+
+def _length_of(fields: list[Field]) -> int | None:
+    return next((int(value) for name, value in fields if name.lower() == b"content-length"), None)

@@ -1,0 +1,66 @@
+"""The head of a response, written byte for byte as upstream gave it, hop-by-hop fields left out.
+
+Not aiohttp's writer: that one adds ``Server`` and ``Date``, folds the order, and cannot write the
+octets beyond ASCII that upstreams put into ``Content-Disposition``.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+
+from sidecar.fronts.reverse_proxy.hop_by_hop import HOP_BY_HOP, read_options
+
+Field = tuple[bytes, bytes]
+
+# RFC 9110, 5.5: CR, LF and NUL end a field early, and upstream's parser is lax. 9112, 11.1.
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+class SplitResponse(Exception):
+    """Upstream's head has octets that would end a line of ours."""
+
+
+def end_to_end(raw_headers: Iterable[Field]) -> list[Field]:
+    """Return upstream's fields without the hop-by-hop ones and those ``Connection`` names."""
+    fields = list(raw_headers)
+    connection = [value for name, value in fields if name.lower() == b"connection"]
+    dropped = HOP_BY_HOP | read_options(connection) if connection else HOP_BY_HOP
+    # What Connection names is judged here as anywhere, but the framing stays ours to know.
+    return [
+        field
+        for field in fields
+        if (name := field[0].lower()) not in dropped or name == b"content-length"
+    ]
+
+
+def has_body(method: str, status: int) -> bool:
+    """Say whether a response has a body at all (RFC 9112, 6.3)."""
+    return method != "HEAD" and status >= 200 and status not in (204, 304)
+
+
+def write_head(status: int, reason: str, fields: Sequence[Field]) -> bytes:
+    """Return the head's octets, the empty line included.
+
+    The version is ours, whatever the client's (RFC 9110, 2.5).
+
+    Raises:
+        SplitResponse: a name is no token, or a value or the reason has control characters.
+    """
+    phrase = reason.encode("utf-8", "surrogateescape")
+    if _CONTROL.search(b"".join([phrase, *(value for _, value in fields)])) or not all(
+        _TOKEN.fullmatch(name) for name, _ in fields
+    ):
+        raise SplitResponse
+    lines = [b"HTTP/1.1 %d %b" % (status, phrase)]
+    lines.extend(b"%b: %b" % field for field in fields)
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines)
+
+
+def phrase_of(status: int) -> str:
+    """Return the reason phrase that RFC 9110 gives, or none."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""

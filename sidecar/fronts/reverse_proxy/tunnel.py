@@ -1,0 +1,121 @@
+"""A WebSocket through the sidecar: octets both ways with back-pressure, until an end or a cut.
+
+``set_parser`` is how aiohttp's own WebSocket classes take over a connection, on either side; here
+it is given something that parses nothing.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import ClientError, web
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import StreamWriter
+from aiohttp.streams import StreamReader
+
+from sidecar.fronts.reverse_proxy.upstream import Answer
+from sidecar.fronts.reverse_proxy.websocket import POLICY_VIOLATION, FrameEnds, close_frame
+
+_BUFFER_BYTES = 64 * 1024
+# RFC 6455, 7.1.1: the client answers a close frame and waits for us to end the connection. Ending
+# it before its octets under way have come would reset it, and lose the close frame with it.
+_LINGER_SECONDS = 1.0
+
+
+class Tunnel:
+    """One upgraded connection, between the client and upstream."""
+
+    def __init__(self, request: web.BaseRequest, answer: Answer) -> None:
+        assert answer.connection is not None, "a 101 leaves the connection open"  # noqa: S101
+        assert answer.connection.protocol is not None  # noqa: S101
+        self._client = _End(request.protocol)
+        self._upstream = _End(answer.connection.protocol)
+        self._ends = FrameEnds()
+        self._is_cut = False
+        # Upstream may be silent for hours: pings are the endpoints' own affair.
+        answer.connection.protocol.read_timeout = None
+        request.protocol.set_parser(self._client)  # type: ignore[arg-type]
+        answer.connection.protocol.set_parser(self._upstream, self._upstream.reader)
+
+    async def run(self) -> None:
+        """Carry octets until either end goes, or ``cut``."""
+        async with asyncio.TaskGroup() as tasks:
+            pumps = {
+                tasks.create_task(self._pump_up()),
+                tasks.create_task(self._pump_down()),
+            }
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            for pump in pumps:
+                pump.cancel()
+        if self._is_cut:
+            await self._linger()
+
+    def cut(self, reason: str) -> None:
+        """End both sides at once: upstream by an abort, the client by a close frame with 1008.
+
+        Where a frame is half sent, or the client does not read, there is no place for a close
+        frame: then its connection is aborted too.
+        """
+        self._is_cut = True
+        self._upstream.abort()
+        transport = self._client.transport
+        if transport is None:
+            return
+        if not self._ends.is_between or transport.get_write_buffer_size():
+            transport.abort()
+        elif not self._ends.closing:
+            transport.write(close_frame(POLICY_VIOLATION, reason))
+
+    async def _pump_up(self) -> None:
+        with suppress(OSError):
+            while data := await self._client.reader.readany():
+                await self._upstream.write(data)
+
+    async def _pump_down(self) -> None:
+        with suppress(OSError, ClientError):
+            while data := await self._upstream.reader.readany():
+                if self._is_cut:
+                    return
+                self._ends.feed(data)
+                await self._client.write(data)
+
+    async def _linger(self) -> None:
+        with suppress(OSError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                answered = FrameEnds()
+                while data := await self._client.reader.readany():
+                    answered.feed(data)
+                    if answered.closing and answered.is_between:
+                        return
+
+
+class _End:
+    """One end: what came from it, and how to write to it. Takes a payload parser's place."""
+
+    def __init__(self, protocol: Any) -> None:
+        loop = asyncio.get_running_loop()
+        self._protocol: BaseProtocol = protocol
+        self._writer = StreamWriter(protocol, loop)
+        self.reader = StreamReader(protocol, _BUFFER_BYTES, loop=loop)
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        return self._protocol.transport
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.reader.feed_data(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        self.reader.feed_eof()
+
+    async def write(self, data: bytes) -> None:
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        transport.write(data)
+        await self._writer.drain()
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
