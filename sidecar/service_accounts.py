@@ -1,0 +1,202 @@
+"""Managing service accounts: each change is one write and one audit record.
+
+Writers may meet (an operator, the admin API, a sync), so every write says what it expects to find
+and begins again when somebody was faster. What a change keeps of the account is read anew each
+time: a name written on top of a disabling leaves the account disabled.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+from uuid import NAMESPACE_URL, uuid5
+
+from sidecar.core.subject import (
+    MAX_SUBJECT_LENGTH,
+    Account,
+    AccountStatus,
+    SubjectKey,
+    is_group,
+    is_subject,
+)
+from sidecar.ports import (
+    AccountExists,
+    AccountNotFound,
+    AccountStore,
+    AuditRecord,
+    Clock,
+)
+
+_MAX_NAME_LENGTH = 255
+_MAX_TRIES = 16
+
+
+class BadAccount(ValueError):
+    """What was asked for cannot stand as an account; the message says what can."""
+
+
+class Contended(Exception):
+    """Others changed the account each time we tried to; nothing was written."""
+
+
+class Auditor(Protocol):
+    """Hears of each change."""
+
+    def audited(self, record: AuditRecord) -> None: ...
+
+
+class ServiceAccounts:
+    """The use cases. ``actor`` is who the audit record names.
+
+    Every method raises ``ports.StatusUnavailable`` when the store does not answer; whether a write
+    that was under way was carried out is then not known.
+    """
+
+    def __init__(self, store: AccountStore, clock: Clock, auditor: Auditor, *, actor: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._auditor = auditor
+        self._actor = actor
+
+    async def create(
+        self,
+        key: SubjectKey,
+        *,
+        name: str = "",
+        groups: Sequence[str] = (),
+        active: bool = True,
+        overwrite: bool = False,
+    ) -> Account:
+        """Make an account, or with ``overwrite`` replace the one there is.
+
+        Replacing is what Hoop's PUT does: groups and status are set, an empty name keeps the old.
+
+        Raises:
+            AccountExists: there is one, and ``overwrite`` was not asked for.
+            BadAccount, Contended: see there.
+        """
+        _check(key, name, groups)
+        asked = Account(
+            id=str(uuid5(NAMESPACE_URL, f"serviceaccount/{key.subject}")),
+            subject=key.subject,
+            name=name,
+            groups=tuple(dict.fromkeys(groups)),
+            status=AccountStatus.ACTIVE if active else AccountStatus.INACTIVE,
+        )
+
+        def change(before: Account | None) -> Account:
+            if before is None:
+                return asked
+            if not overwrite:
+                raise AccountExists(key)
+            return replace(
+                before,
+                id=before.id or asked.id,
+                name=name or before.name,
+                groups=asked.groups,
+                status=asked.status,
+            )
+
+        return await self._change(key, "create", change)
+
+    async def update(
+        self,
+        key: SubjectKey,
+        *,
+        name: str | None = None,
+        groups: Sequence[str] | None = None,
+    ) -> Account:
+        """Change name or groups; None leaves them as they are.
+
+        Raises:
+            AccountNotFound, BadAccount, Contended: see there.
+        """
+        _check(key, name or "", groups or ())
+
+        def change(before: Account | None) -> Account:
+            account = _found(key, before)
+            return replace(
+                account,
+                name=account.name if name is None else name,
+                groups=account.groups if groups is None else tuple(dict.fromkeys(groups)),
+            )
+
+        return await self._change(key, "update", change)
+
+    async def disable(self, key: SubjectKey) -> Account:
+        """Shut the subject out. Raises AccountNotFound or Contended."""
+        return await self._set_status(key, "disable", AccountStatus.INACTIVE)
+
+    async def enable(self, key: SubjectKey) -> Account:
+        """Let the subject in again. Raises AccountNotFound or Contended."""
+        return await self._set_status(key, "enable", AccountStatus.ACTIVE)
+
+    async def delete(self, key: SubjectKey) -> None:
+        """Remove the account; its subject is unknown from then on, and refused.
+
+        Raises:
+            AccountNotFound: there is none.
+        """
+        before = _found(key, await self._store.get(key))
+        # A change that comes between the two is removed as well: either way nobody gets in.
+        if not await self._store.delete(key):
+            raise AccountNotFound(key)
+        self._audit("delete", key, before, None)
+
+    async def get(self, key: SubjectKey) -> Account:
+        """Return the account. Raises AccountNotFound."""
+        return _found(key, await self._store.get(key))
+
+    async def find(self, key: SubjectKey) -> Account | None:
+        """Return the account, or None."""
+        return await self._store.get(key)
+
+    async def list(self, realm: str) -> Sequence[Account]:
+        """Return all accounts of the realm, by subject."""
+        return await self._store.list(realm)
+
+    async def _set_status(self, key: SubjectKey, action: str, status: AccountStatus) -> Account:
+        return await self._change(
+            key, action, lambda before: replace(_found(key, before), status=status)
+        )
+
+    async def _change(
+        self, key: SubjectKey, action: str, change: Callable[[Account | None], Account]
+    ) -> Account:
+        for _ in range(_MAX_TRIES):
+            before = await self._store.get(key)
+            after = change(before)
+            if after == before:
+                return after
+            after = replace(after, updated_at=self._clock.now(), updated_by=self._actor)
+            if await self._store.put(key, after, expected=before):
+                self._audit(action, key, before, after)
+                return after
+        raise Contended(f"{key.subject}: others kept changing it; nothing was written, try again")
+
+    def _audit(
+        self, action: str, key: SubjectKey, before: Account | None, after: Account | None
+    ) -> None:
+        self._auditor.audited(
+            AuditRecord(self._clock.now(), self._actor, action, key, before, after)
+        )
+
+
+def _found(key: SubjectKey, account: Account | None) -> Account:
+    if account is None:
+        raise AccountNotFound(key)
+    return account
+
+
+def _check(key: SubjectKey, name: str, groups: Sequence[str]) -> None:
+    if not is_subject(key.subject):
+        raise BadAccount(
+            f"a subject is 1 to {MAX_SUBJECT_LENGTH} visible ASCII characters without blanks"
+        )
+    if len(name) > _MAX_NAME_LENGTH or not name.isprintable():
+        raise BadAccount(f"a name is at most {_MAX_NAME_LENGTH} printable characters")
+    for group in groups:
+        if not is_group(group):
+            raise BadAccount(
+                f"{group[:40]!r} is no group: 1 to {MAX_SUBJECT_LENGTH} visible ASCII characters,"
+                " blanks inside allowed, no comma"
+            )

@@ -1,0 +1,41 @@
+"""An account store over a dictionary."""
+
+from collections.abc import Callable, Sequence
+
+from sidecar.core.subject import Account, SubjectKey
+
+
+class FakeAccountStore:
+    """Implements ``ports.AccountStore``. ``before_put`` runs before each write: somebody faster."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[SubjectKey, Account] = {}
+        self.writes = 0
+        self.before_put: Callable[[], None] | None = None
+        self.failure: Exception | None = None
+
+    async def get(self, key: SubjectKey) -> Account | None:
+        self._fail()
+        return self.accounts.get(key)
+
+    async def list(self, realm: str) -> Sequence[Account]:
+        self._fail()
+        return [self.accounts[key] for key in sorted(self.accounts) if key.realm == realm]
+
+    async def put(self, key: SubjectKey, account: Account, *, expected: Account | None) -> bool:
+        self._fail()
+        if self.before_put is not None:
+            self.before_put()
+        if self.accounts.get(key) != expected:
+            return False
+        self.accounts[key] = account
+        self.writes += 1
+        return True
+
+    async def delete(self, key: SubjectKey) -> bool:
+        self._fail()
+        return self.accounts.pop(key, None) is not None
+
+    def _fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure
