@@ -58,7 +58,7 @@ class PushConnection:
         failure = "the connection was closed"
         try:
             async with asyncio.timeout(connect_timeout):
-                await self._connection.connect()
+                await self._connection.connect()  # type: ignore[no-untyped-call]
             self._listen()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write())

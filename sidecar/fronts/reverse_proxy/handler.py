@@ -64,6 +64,8 @@ class Handler:
         self.busy.add(request.protocol)
         try:
             await self._answer(request, response, head, asked, problem, peer)
+        except ConnectionError:
+            response.abort()  # the client has gone: there is nobody to refuse
         finally:
             self.busy.discard(request.protocol)
             self._parts.observer.answered(

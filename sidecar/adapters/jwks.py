@@ -1,0 +1,184 @@
+"""A JSON Web Key Set, read key by key: a bad key is left out, the others go on (RFC 7517, 5).
+
+joserfc's own ``KeySet.import_key_set`` fails as a whole on one unknown curve, and takes weak RSA
+keys, private keys and symmetric ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from sidecar.core.issuer import Issuer
+from sidecar.core.strict_json import NotStrictJSON, read_json_object
+from sidecar.core.token import MAX_KID_LENGTH, PublicKey, VerificationKey
+
+ByKid = Mapping[str, tuple[VerificationKey, ...]]
+
+_RSA_BITS = range(2048, 8193)  # RFC 7518, 3.3 asks for 2048; beyond 8192 only the CPU suffers
+_RSA_EXPONENTS = range(3, 2**33)
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+
+_RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_EC_ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+# RFC 9864, 3.1: EdDSA is the old name, and a key may bear either.
+_ED25519_ALGORITHMS = frozenset({"Ed25519", "EdDSA"})
+
+# The eight points of small order on edwards25519, in every encoding that decoders take: with one of
+# these as a "key", a signature verifies that nobody made (RFC 8032, 5.1.7; Wycheproof). The sign
+# bit, the last one, is masked before the comparison.
+_ED25519_PRIME = 2**255 - 19
+_SMALL_ORDER = frozenset(
+    {
+        0,
+        1,
+        _ED25519_PRIME - 1,
+        _ED25519_PRIME,
+        _ED25519_PRIME + 1,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7,
+        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+    }
+)
+
+# ROCA (CVE-2017-15361): primes of the affected chips are k * M + 65537^a mod M, so the modulus
+# modulo each of these small primes lies in the subgroup that 65537 generates there.
+_ROCA_PRIMES = (
+    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97,
+    101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+)  # fmt: skip
+
+
+class NoUsableKeys(ValueError):
+    """The document holds no key set, or none of its keys is fit to verify."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """Keys fit to verify an issuer's tokens, and why others were left out."""
+
+    by_kid: ByKid
+    left_out: tuple[str, ...]
+    fingerprint: frozenset[tuple[str, bytes, frozenset[str]]]
+
+    def __len__(self) -> int:
+        return len(self.fingerprint)
+
+
+def read_key_set(document: bytes, issuer: Issuer, max_keys: int) -> KeySet:
+    """Read a JWK Set (RFC 7517) for this issuer.
+
+    Raises:
+        NoUsableKeys: it is none, has more than ``max_keys`` keys, or no usable one.
+    """
+    try:
+        keys = read_json_object(document).get("keys")
+    except NotStrictJSON as problem:
+        raise NoUsableKeys(str(problem)) from None
+    if not isinstance(keys, list) or len(keys) > max_keys:
+        raise NoUsableKeys(f"`keys` is not a list of at most {max_keys}")
+    by_kid: dict[str, tuple[VerificationKey, ...]] = {}
+    left_out: list[str] = []
+    fingerprint = set()
+    for number, member in enumerate(keys):
+        try:
+            kid, key, private = _read_key(member, issuer)
+        except _Unfit as unfit:
+            left_out.append(f"key {number}: {unfit}")
+            continue
+        if private:
+            left_out.append(f"key {number}: its private half is published; only the rest is used")
+        by_kid[kid] = (*by_kid.get(kid, ()), key)
+        fingerprint.add((kid, _material(key.key), key.algorithms))
+    if not by_kid:
+        raise NoUsableKeys("; ".join(left_out) or "the set is empty")
+    return KeySet(by_kid, tuple(left_out), frozenset(fingerprint))
+
+
+class _Unfit(ValueError):
+    """Why a key cannot be used; quotes nothing of it."""
+
+
+def _read_key(member: Any, issuer: Issuer) -> tuple[str, VerificationKey, bool]:
+    if not isinstance(member, dict):
+        raise _Unfit("is no object")
+    kid = member.get("kid", "")
+    if not isinstance(kid, str) or len(kid) > MAX_KID_LENGTH:
+        raise _Unfit("kid is no text of a sane length")
+    if member.get("use", "sig") != "sig":
+        raise _Unfit("is not for signatures")
+    operations = member.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise _Unfit("is not for verifying")
+    public = {name: value for name, value in member.items() if name not in _PRIVATE_MEMBERS}
+    key, fitting = _import(public)
+    algorithms = fitting & issuer.algorithms
+    if "alg" in member:
+        # RFC 8725, 3.1: a key is for one algorithm; what it says outweighs what it could do.
+        named = _ED25519_ALGORITHMS if member["alg"] in _ED25519_ALGORITHMS else {member["alg"]}
+        algorithms &= frozenset(name for name in named if isinstance(name, str))
+    if not algorithms:
+        raise _Unfit("fits none of the issuer's algorithms")
+    return kid, VerificationKey(key, algorithms), not _PRIVATE_MEMBERS.isdisjoint(member)
+
+
+def _import(public: dict[str, Any]) -> tuple[PublicKey, frozenset[str]]:
+    kty, crv = public.get("kty"), public.get("crv")
+    try:
+        if kty == "RSA":
+            return _checked_rsa(RSAKey.import_key(public)), _RSA_ALGORITHMS
+        if kty == "EC" and crv in _EC_ALGORITHMS:
+            return _parsed(ECKey.import_key(public)), frozenset({_EC_ALGORITHMS[crv]})
+        if kty == "OKP" and crv == "Ed25519":
+            return _checked_ed25519(OKPKey.import_key(public)), _ED25519_ALGORITHMS
+    except _Unfit:
+        raise
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        raise _Unfit("cannot be read") from None
+    raise _Unfit("has an unknown type or curve")
+
+
+def _checked_rsa(key: RSAKey) -> RSAKey:
+    raw = key.raw_value
+    if not isinstance(raw, RSAPublicKey):
+        raise _Unfit("is no public key")
+    numbers = raw.public_numbers()
+    if numbers.n.bit_length() not in _RSA_BITS or not numbers.n & 1:
+        raise _Unfit("its modulus is not of 2048 to 8192 bits")
+    if numbers.e not in _RSA_EXPONENTS or not numbers.e & 1:
+        raise _Unfit("its exponent is weak")
+    if all(numbers.n % prime in _generated(prime) for prime in _ROCA_PRIMES):
+        raise _Unfit("was made by a chip whose keys can be factored (ROCA, CVE-2017-15361)")
+    return key
+
+
+@cache
+def _generated(prime: int) -> frozenset[int]:
+    found, power = set(), 1
+    while power not in found:
+        found.add(power)
+        power = power * 65537 % prime
+    return frozenset(found)
+
+
+def _checked_ed25519(key: OKPKey) -> OKPKey:
+    raw: Any = key.raw_value
+    y = int.from_bytes(raw.public_bytes(Encoding.Raw, PublicFormat.Raw), "little") & (2**255 - 1)
+    if y in _SMALL_ORDER or y >= _ED25519_PRIME:
+        raise _Unfit("is a point of small order, or badly encoded")
+    return key
+
+
+def _parsed(key: ECKey) -> ECKey:
+    key.raw_value  # noqa: B018 - joserfc parses the point here, and refuses one off the curve
+    return key
+
+
+def _material(key: PublicKey) -> bytes:
+    raw: Any = key.raw_value
+    octets: bytes = raw.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return octets

@@ -1,0 +1,85 @@
+"""The listener for operators: alive, ready, metrics. Its own port, loopback by default.
+
+Liveness says only that the loop turns: a restart would not bring back Redis or a provider, but end
+every open stream. Readiness says whether a request could be granted now.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+Probes = Callable[[], Mapping[str, bool]]
+Render = Callable[[str], tuple[bytes, str]]
+
+_CLOSE_SECONDS = 0.5
+_COMMON = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "sidecar"}
+_METHODS = ("GET", "HEAD")
+
+
+class AdminListener:
+    """Listens between ``async with`` and its end; ``url`` is where.
+
+    ``probes`` are what readiness is made of, by name; ``render`` returns the metrics and their
+    media type for an ``Accept`` value.
+    """
+
+    def __init__(self, host: str, port: int, *, probes: Probes, render: Render) -> None:
+        self._host = host
+        self._port = port
+        self._probes = probes
+        self._render = render
+        self._runner: web.ServerRunner | None = None
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        """Listen. Raises OSError where the address cannot be listened on."""
+        runner = web.ServerRunner(
+            web.Server(self._handle, access_log=None), shutdown_timeout=_CLOSE_SECONDS
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        host, port = runner.addresses[0][:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.Response:
+        if request.method not in _METHODS:
+            return _answer(405, {"message": "method not allowed"}, Allow="GET, HEAD")
+        match request.path:
+            case "/livez":
+                return _answer(200, {"alive": True})
+            case "/readyz":
+                checks = dict(self._probes())
+                ready = all(checks.values())
+                return _answer(200 if ready else 503, {"ready": ready, "checks": checks})
+            case "/metrics":
+                body, content_type = self._render(request.headers.get("Accept", ""))
+                return web.Response(body=body, headers={**_COMMON, "Content-Type": content_type})
+            case _:
+                return _answer(404, {"message": "there are /livez, /readyz and /metrics"})
+
+
+def _answer(status: int, body: object, **headers: str) -> web.Response:
+    return web.Response(
+        status=status,
+        text=json.dumps(body),
+        content_type="application/json",
+        headers={**_COMMON, **headers},
+    )

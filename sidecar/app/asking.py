@@ -1,0 +1,60 @@
+"""Parts for the command line: the account store, and a decision without a front."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sidecar.adapters.account_keys import AccountKeys
+from sidecar.adapters.clock import SystemClock
+from sidecar.adapters.redis_store import open_redis_store
+from sidecar.app.parts import MEMORY, make_accounts, make_authorizer, open_keys, redis_options
+from sidecar.app.serving import running
+from sidecar.authorize import Authorizer
+from sidecar.observability.observers import Observers
+from sidecar.ports import AccountStore
+from sidecar.settings import Settings
+
+_STORE_SECONDS = 5.0
+_POLL_SECONDS = 0.01
+
+
+class NotReachable(Exception):
+    """The settings name an account store that lives in the sidecar's own process."""
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[AccountStore]:
+    """Open the account store to manage accounts.
+
+    Raises:
+        NotReachable: ``memory://``.
+    """
+    accounts = settings.accounts
+    if accounts.url.startswith(MEMORY):
+        raise NotReachable("accounts.url is memory://, which only the sidecar itself can reach")
+    keys = AccountKeys(accounts.prefix)
+    async with open_redis_store(
+        accounts.url, redis_options(settings), keys, _STORE_SECONDS
+    ) as store:
+        yield store
+
+
+@asynccontextmanager
+async def open_authorizer(settings: Settings, patience: float) -> AsyncIterator[Authorizer]:
+    """Open THE decision with keys and accounts as a running sidecar would have them.
+
+    Waits at most ``patience`` seconds for them; what has not come by then denies, with its reason.
+    """
+    clock, observer = SystemClock(), Observers()
+    accounts = make_accounts(settings, clock, observer)
+    async with (
+        open_keys(settings, clock, observer) as keys,
+        running(keys.run, accounts.run),
+    ):
+        try:
+            async with asyncio.timeout(patience):
+                while not (keys.is_ready() and accounts.view.is_live()):  # noqa: ASYNC110
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            pass
+        yield make_authorizer(settings, keys, accounts.view, clock, observer)

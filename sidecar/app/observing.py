@@ -1,0 +1,30 @@
+"""Who watches: the metrics and the decision log, joined into one observer."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
+from sidecar.observability.metrics import Metrics
+from sidecar.observability.observers import Observers
+from sidecar.ports import Clock, Observer
+from sidecar.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Observing:
+    """The joined observer, and the metrics to feed and to show."""
+
+    observer: Observer
+    metrics: Metrics
+    render: Callable[[str], tuple[bytes, str]]
+
+
+@contextmanager
+def observing(settings: Settings, clock: Clock) -> Iterator[Observing]:
+    """Watch until the block ends; the decision log goes to stdout and is flushed then."""
+    metrics = Metrics()
+    with LineWriter(sys.stdout, metrics.lines_dropped) as writer:
+        decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
+        yield Observing(Observers(metrics, decisions), metrics, metrics.render)

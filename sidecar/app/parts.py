@@ -1,0 +1,163 @@
+"""Parts made from settings. Each gets the few values that it needs, never the settings."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sidecar.adapters.account_keys import AccountKeys
+from sidecar.adapters.key_snapshot import KeySnapshot
+from sidecar.adapters.key_source import JwksKeySource, KeyPolicy, Provider
+from sidecar.adapters.memory_accounts import MemoryAccounts
+from sidecar.adapters.provider_client import ProviderClient
+from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
+from sidecar.adapters.redis_push import connection_for
+from sidecar.app.tls import client_context, server_context
+from sidecar.authorize import Authorizer, Rules
+from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.fronts.reverse_proxy.server import ListenPolicy
+from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
+from sidecar.ports import AccountView, Clock, KeySource, Observer
+from sidecar.settings import Settings
+
+MEMORY = "memory://"
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The account view, what keeps it running, and how long it has gone without proof."""
+
+    view: AccountView
+    run: Callable[[], Awaitable[None]]
+    proven_at: Callable[[], float | None]
+
+
+def make_accounts(settings: Settings, clock: Clock, observer: Observer) -> Accounts:
+    """Return the view that ``accounts.url`` asks for, not yet running."""
+    accounts = settings.accounts
+    if accounts.url.startswith(MEMORY):
+        memory = MemoryAccounts()
+        return Accounts(memory, _for_ever, clock.steady)
+    policy = ViewPolicy(
+        max_staleness=accounts.max_staleness,
+        heartbeat=accounts.heartbeat,
+        timeout=accounts.timeout,
+        max_subjects=accounts.max_subjects,
+        strict=accounts.consistency == "strict",
+    )
+    options = redis_options(settings)
+    view = RedisAccountView(
+        lambda: connection_for(accounts.url, options),
+        AccountKeys(accounts.prefix),
+        policy,
+        clock,
+        observer,
+    )
+    return Accounts(view, view.run, view.proven_at)
+
+
+@asynccontextmanager
+async def open_keys(
+    settings: Settings, clock: Clock, observer: Observer
+) -> AsyncIterator[JwksKeySource]:
+    """Open the source of the issuers' keys, not yet running."""
+    policy = KeyPolicy(
+        max_age=settings.keys.max_age,
+        max_stale=settings.keys.max_stale,
+        cool_down=settings.keys.cool_down,
+        max_keys=settings.keys.max_keys,
+    )
+    rules = settings.issuer_rules()
+    directory = settings.keys.snapshot_dir
+    authorities = {
+        each.issuer: client_context(each.ca) for each in settings.issuers if each.ca is not None
+    }
+    async with ProviderClient(
+        settings.keys.timeout, settings.keys.max_bytes, authorities
+    ) as client:
+        yield JwksKeySource(
+            [
+                Provider(rules[each.issuer], each.jwks_url, insecure_http=each.insecure_http)
+                for each in settings.issuers
+            ],
+            policy,
+            client.fetch,
+            clock,
+            observer,
+            KeySnapshot(directory) if directory is not None else None,
+        )
+
+
+def make_authorizer(
+    settings: Settings, keys: KeySource, accounts: AccountView, clock: Clock, observer: Observer
+) -> Authorizer:
+    """Return THE decision over these parts."""
+    rules = Rules(
+        routes=settings.routes_table(),
+        issuers=settings.issuer_rules(),
+        tolerated=settings.tolerated(),
+        max_token_bytes=settings.limits.max_token_bytes,
+        budget_seconds=settings.limits.decision_budget,
+        strict=settings.accounts.consistency == "strict",
+    )
+    remembered = VerifiedTokens(settings.limits.remembered_tokens)
+    return Authorizer(rules, keys, accounts, clock, remembered, observer)
+
+
+def upstream_policy(settings: Settings) -> UpstreamPolicy:
+    """Return where upstream is and how it is asked."""
+    upstream = settings.upstream
+    tls = upstream.tls
+    return UpstreamPolicy(
+        url=upstream.url.rstrip("/"),
+        connect_timeout=upstream.connect_timeout,
+        first_byte_timeout=upstream.first_byte_timeout,
+        idle_timeout=upstream.idle_timeout,
+        max_connections=upstream.max_connections,
+        tls=client_context(
+            tls.ca,
+            tls.certificate,
+            tls.key,
+            insecure_skip_verify=tls.insecure_skip_verify,
+        )
+        if tls is not None
+        else None,
+        server_name=None if tls is None else tls.server_name,
+    )
+
+
+def listen_policy(settings: Settings) -> ListenPolicy:
+    """Return where the reverse proxy listens; several workers share the port."""
+    listen = settings.listen
+    tls = listen.tls
+    return ListenPolicy(
+        host=listen.host,
+        port=listen.port,
+        tls=None if tls is None else server_context(tls.certificate, tls.key, tls.client_ca),
+        backlog=listen.backlog,
+        idle_timeout=listen.idle_timeout,
+        max_header_bytes=listen.max_header_bytes,
+        max_headers=listen.max_headers,
+        shares_port=settings.worker_count() > 1,
+    )
+
+
+def redis_options(settings: Settings) -> Mapping[str, Any]:
+    """Return what redis-py is told beside the URL."""
+    accounts = settings.accounts
+    options: dict[str, Any] = {}
+    if accounts.username is not None:
+        options["username"] = accounts.username
+    password = accounts.read_password()
+    if password is not None:
+        options["password"] = password
+    if accounts.tls is not None:
+        options["ssl_ca_certs"] = accounts.tls.ca
+        options["ssl_certfile"] = accounts.tls.certificate
+        options["ssl_keyfile"] = accounts.tls.key
+    return options
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()

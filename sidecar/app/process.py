@@ -1,0 +1,101 @@
+"""``sidecar run``: one process that serves, or a parent that watches several."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from sidecar.adapters.clock import SystemClock
+from sidecar.admin.listener import AdminListener
+from sidecar.app.serving import Serving, running, serving
+from sidecar.app.supervisor import (
+    Readiness,
+    Supervisor,
+    metrics_directory,
+    reserved_port,
+    stop_on_signals,
+)
+from sidecar.observability import metrics, process_log
+from sidecar.ports import Clock
+from sidecar.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_REPORT_SECONDS = 0.5
+_SPARE_SECONDS = 5.0
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then end in good order.
+
+    Raises:
+        OSError: an address cannot be listened on.
+    """
+    workers = settings.worker_count()
+    asyncio.run(_serve_alone(settings) if workers == 1 else _supervise(settings, workers))
+
+
+async def _serve_alone(settings: Settings) -> None:
+    async with stop_on_signals() as stop, serving(settings) as served:
+        _announce(served.url, served.admin_url)
+        await stop.wait()
+        await _leave(served, settings)
+
+
+async def _supervise(settings: Settings, workers: int) -> None:
+    clock = SystemClock()
+    listen = settings.listen
+    with (
+        metrics_directory() as directory,
+        reserved_port(listen.host, listen.port) as port,
+    ):
+        # The port that was found is the one that every worker listens on.
+        settings = settings.model_copy(update={"listen": listen.model_copy(update={"port": port})})
+        supervisor = Supervisor(work, settings, workers, clock, metrics.forget_worker)
+        admin = AdminListener(
+            settings.admin.host,
+            settings.admin.port,
+            probes=partial(supervisor.readiness.probes, clock),
+            render=partial(metrics.render_all, directory),
+        )
+        async with stop_on_signals() as stop, admin:
+            scheme = "http" if listen.tls is None else "https"
+            _announce(f"{scheme}://{listen.host}:{port}", admin.url)
+            await supervisor.run(
+                stop, listen.drain_seconds + listen.shutdown_seconds + _SPARE_SECONDS
+            )
+
+
+def work(settings: Settings, number: int, readiness: Readiness) -> None:
+    """Serve as one of several workers: the parent answers the admin listener for all."""
+    process_log.configure(settings.log.level)
+    asyncio.run(_work(settings, number, readiness))
+
+
+async def _work(settings: Settings, number: int, readiness: Readiness) -> None:
+    clock = SystemClock()
+    async with stop_on_signals() as stop, serving(settings, with_admin=False) as served:
+        report = partial(_report_readiness, served.probes, number, readiness, clock)
+        async with running(report):
+            await stop.wait()
+            readiness.report(number, clock, ready=False)
+            await _leave(served, settings)
+
+
+async def _report_readiness(
+    probes: Callable[[], Mapping[str, bool]], number: int, readiness: Readiness, clock: Clock
+) -> None:
+    while True:
+        readiness.report(number, clock, ready=all(probes().values()))
+        await asyncio.sleep(_REPORT_SECONDS)
+
+
+async def _leave(served: Serving, settings: Settings) -> None:
+    log.info("ending: no new connections, requests in flight may finish")
+    await served.leave(settings.listen.drain_seconds, settings.listen.shutdown_seconds)
+    log.info("ended")
+
+
+def _announce(url: str, admin_url: str) -> None:
+    log.info("listening on %s", url)
+    log.info("admin on %s", admin_url)

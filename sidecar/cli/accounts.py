@@ -1,0 +1,231 @@
+"""``sidecar account``: who may be in, in the words of ``hoop admin create serviceaccount``."""
+
+import getpass
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sidecar import app
+from sidecar.adapters.clock import SystemClock
+from sidecar.cli.common import Config, Output, load_settings, stop, wait_for
+from sidecar.core.subject import Account, SubjectKey
+from sidecar.observability.decision_log import audit_line
+from sidecar.ports import AccountExists, AccountNotFound, AuditRecord
+from sidecar.service_accounts import BadAccount, Contended, ServiceAccounts
+from sidecar.settings import Settings
+
+R = TypeVar("R")
+
+cli = typer.Typer(help="Manage service accounts.", no_args_is_help=True)
+
+Subject = Annotated[str, typer.Argument(help="The token's `sub`, verbatim.")]
+Realm = Annotated[
+    str | None, typer.Option("--realm", help="The realm; needed where several are configured.")
+]
+Groups = Annotated[
+    str | None, typer.Option("--groups", help="Comma-separated; replaces what the account has.")
+]
+Name = Annotated[str | None, typer.Option("--name", help="What people call it.")]
+Print = Annotated[Output, typer.Option("--output", "-o", help="How to print.")]
+
+
+@cli.command()
+def create(
+    subject: Subject,
+    groups: Groups = None,
+    name: Name = None,
+    disable: Annotated[bool, typer.Option("--disable", help="Make it inactive.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the account if there is one.")
+    ] = False,
+    realm: Realm = None,
+    output: Print = Output.TABLE,
+    config: Config = None,
+) -> None:
+    """Let a program in: create its account."""
+    found = False
+
+    async def act(accounts: ServiceAccounts, key: SubjectKey) -> Account:
+        nonlocal found
+        found = overwrite and await accounts.find(key) is not None
+        return await accounts.create(
+            key,
+            name=name or "",
+            groups=_split(groups) or (),
+            active=not disable,
+            overwrite=overwrite,
+        )
+
+    account = _change(config, realm, subject, act)
+    _print_changed(account, "updated" if found else "created", output)
+
+
+@cli.command()
+def update(
+    subject: Subject,
+    groups: Groups = None,
+    name: Name = None,
+    realm: Realm = None,
+    output: Print = Output.TABLE,
+    config: Config = None,
+) -> None:
+    """Change an account's name or groups; what is not given stays."""
+    account = _change(
+        config,
+        realm,
+        subject,
+        lambda accounts, key: accounts.update(key, name=name, groups=_split(groups)),
+    )
+    _print_changed(account, "updated", output)
+
+
+@cli.command()
+def disable(
+    subject: Subject, realm: Realm = None, output: Print = Output.TABLE, config: Config = None
+) -> None:
+    """Shut a program out: refused from now on, its open streams end."""
+    account = _change(config, realm, subject, lambda accounts, key: accounts.disable(key))
+    _print_changed(account, "disabled", output)
+
+
+@cli.command()
+def enable(
+    subject: Subject, realm: Realm = None, output: Print = Output.TABLE, config: Config = None
+) -> None:
+    """Let a disabled program in again."""
+    account = _change(config, realm, subject, lambda accounts, key: accounts.enable(key))
+    _print_changed(account, "enabled", output)
+
+
+@cli.command()
+def delete(subject: Subject, realm: Realm = None, config: Config = None) -> None:
+    """Remove an account: its subject is unknown from now on, and refused."""
+    _change(config, realm, subject, lambda accounts, key: accounts.delete(key))
+    typer.echo(f"service account {subject} deleted")
+
+
+@cli.command()
+def show(
+    subject: Subject, realm: Realm = None, output: Print = Output.TABLE, config: Config = None
+) -> None:
+    """Print one account."""
+    account = _change(config, realm, subject, lambda accounts, key: accounts.get(key))
+    if output is Output.JSON:
+        typer.echo(_json(account))
+    else:
+        _print_table([account])
+
+
+@cli.command("list")
+def list_accounts(realm: Realm = None, output: Print = Output.TABLE, config: Config = None) -> None:
+    """Print all accounts of a realm."""
+    settings = load_settings(config)
+    place = _realm(settings, realm)
+
+    async def act() -> list[Account]:
+        async with app.open_store(settings) as store:
+            return list(await store.list(place))
+
+    found = wait_for(act(), settings)
+    if output is Output.JSON:
+        typer.echo(json.dumps([_members(account) for account in found], indent=2))
+    else:
+        _print_table(found)
+
+
+def _change(
+    config: Path | None,
+    realm: str | None,
+    subject: str,
+    act: Callable[[ServiceAccounts, SubjectKey], Awaitable[R]],
+) -> R:
+    settings = load_settings(config)
+    key = SubjectKey(_realm(settings, realm), subject)
+
+    async def perform() -> R:
+        async with app.open_store(settings) as store:
+            actor = f"cli:{getpass.getuser()}"
+            return await act(ServiceAccounts(store, SystemClock(), _Audit(), actor=actor), key)
+
+    try:
+        return wait_for(perform(), settings)
+    except AccountExists:
+        stop(
+            f"service account {subject} exists already; change it with `sidecar account update`,"
+            " or replace it with --overwrite",
+            1,
+        )
+    except AccountNotFound:
+        stop(
+            f"there is no service account {subject} in realm {key.realm};"
+            " `sidecar account list` shows those there are",
+            1,
+        )
+    except (BadAccount, Contended) as problem:
+        stop(str(problem), 2 if isinstance(problem, BadAccount) else 3)
+
+
+class _Audit:
+    """Each change is a line on stderr, for the terminal's or the job's log."""
+
+    def audited(self, record: AuditRecord) -> None:
+        typer.echo(audit_line(record), err=True)
+
+
+def _realm(settings: Settings, realm: str | None) -> str:
+    realms = sorted({issuer.realm for issuer in settings.issuers})
+    if realm is None and len(realms) == 1:
+        return realms[0]
+    if realm not in realms:
+        stop(f"name a realm with --realm: one of {', '.join(realms)}", 2)
+    return realm
+
+
+def _split(groups: str | None) -> tuple[str, ...] | None:
+    if groups is None:
+        return None
+    return tuple(group.strip() for group in groups.split(",") if group.strip())
+
+
+def _members(account: Account) -> dict[str, object]:
+    return {
+        "id": account.id,
+        "subject": account.subject,
+        "name": account.name,
+        "status": account.status.value,
+        "groups": list(account.groups),
+        "not_before": account.not_before,
+        "updated_at": account.updated_at,
+        "updated_by": account.updated_by,
+    }
+
+
+def _json(account: Account) -> str:
+    return json.dumps(_members(account), indent=2)
+
+
+def _print_changed(account: Account, done: str, output: Output) -> None:
+    typer.echo(
+        _json(account) if output is Output.JSON else f"service account {account.subject} {done}"
+    )
+
+
+def _print_table(accounts: list[Account]) -> None:
+    table = Table("SUBJECT", "STATUS", "GROUPS", "NAME", "UPDATED BY", box=None)
+    for account in accounts:
+        colour = "green" if account.is_active else "red"
+        table.add_row(
+            account.subject,
+            f"[{colour}]{account.status.value}[/{colour}]",
+            *(
+                escape(each)
+                for each in (",".join(account.groups), account.name, account.updated_by)
+            ),
+        )
+    Console().print(table)

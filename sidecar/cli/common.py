@@ -1,0 +1,67 @@
+"""What the commands share: settings, errors, output."""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from sidecar.app.asking import NotReachable
+from sidecar.ports import StatusUnavailable
+from sidecar.settings import Settings, SettingsProblems, load
+
+T = TypeVar("T")
+
+_USUAL_PLACES = (Path("config/sidecar.yaml"), Path("/etc/sidecar/sidecar.yaml"))
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="SIDECAR_CONFIG",
+        help="The settings file. Without it: config/sidecar.yaml or /etc/sidecar/sidecar.yaml,"
+        " whichever there is, else the environment alone.",
+    ),
+]
+
+
+class Output(StrEnum):
+    """How a command prints what it found."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def load_settings(config: Path | None) -> Settings:
+    """Return the settings; ends the process with 2 and every problem when there are any."""
+    if config is None:
+        config = next((place for place in _USUAL_PLACES if place.exists()), None)
+    try:
+        return load(config, os.environ)
+    except SettingsProblems as problems:
+        stop(str(problems), 2)
+
+
+def stop(message: str, code: int) -> NoReturn:
+    """Say what went wrong on stderr, and end the process."""
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def wait_for(work: Coroutine[Any, Any, T], settings: Settings) -> T:
+    """Run ``work``; ends the process with 3 when the account store cannot be asked."""
+    try:
+        return asyncio.run(work)
+    except NotReachable as problem:
+        stop(str(problem), 2)
+    except StatusUnavailable as problem:
+        place = settings.accounts.url.rpartition("@")[2]  # not the password that may stand there
+        stop(
+            f"the account store at {place} cannot be asked: {problem}\n"
+            "Nothing was changed. Is it running, and are accounts.url and its password right?",
+            3,
+        )

@@ -1,0 +1,174 @@
+"""``sidecar explain``: why would this token, on this path, be granted or denied? Step by step."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sidecar.adapters.clock import SystemClock
+from sidecar.app.asking import open_authorizer
+from sidecar.authorize import Evidence
+from sidecar.cli.common import Config, load_settings, stop, wait_for
+from sidecar.core.decision import Decision, Deny, DenyReason, Grant
+from sidecar.core.request import AccessRequest
+
+_PATIENCE_SECONDS = 8.0
+
+# What whoever runs the program or the sidecar can do about each denial.
+REMEDIES = {
+    DenyReason.MALFORMED_REQUEST: (
+        "send a plain path; `tolerate` in the settings lists what can be allowed"
+    ),
+    DenyReason.METHOD_REFUSED: ("CONNECT, TRACE and methods in lower case are never forwarded"),
+    DenyReason.NO_ROUTE: ("add the path to `routes`, or use the preset that has it"),
+    DenyReason.NO_CREDENTIALS: ("send `Authorization: Bearer <token>`"),
+    DenyReason.MALFORMED_CREDENTIALS: (
+        "send exactly one `Authorization: Bearer <token>`, and none in the query"
+    ),
+    DenyReason.TOKEN_UNREADABLE: (
+        "this is no JWT access token; was it cut, quoted, an ID token, or opaque?"
+    ),
+    DenyReason.TOKEN_TOO_LARGE: ("ask for fewer scopes or groups, or raise limits.max_token_bytes"),
+    DenyReason.ALGORITHM_REFUSED: (
+        "add the algorithm to the issuer's `algorithms` if the provider signs with it"
+    ),
+    DenyReason.UNKNOWN_ISSUER: (
+        "add the token's issuer to `issuers`, byte for byte, slash at the end included"
+    ),
+    DenyReason.UNKNOWN_KEY: ("the provider does not publish this key; is jwks_url the right one?"),
+    DenyReason.BAD_SIGNATURE: ("the token was changed on the way, or made with another key"),
+    DenyReason.TOKEN_EXPIRED: ("get a new token; if it is new, compare the clocks"),
+    DenyReason.TOKEN_NOT_YET_VALID: (
+        "compare the clocks of provider and sidecar, or set the issuer's `leeway`"
+    ),
+    DenyReason.CLAIMS_REFUSED: ("the provider must set the claim; see the detail"),
+    DenyReason.WRONG_AUDIENCE: (
+        "request the token for this API, or add its audience to `audiences`"
+    ),
+    DenyReason.TOKEN_REVOKED: ("get a new token; this one was revoked"),
+    DenyReason.SUBJECT_UNKNOWN: (
+        "let it in with `sidecar account create <sub>`; the sub is printed above"
+    ),
+    DenyReason.SUBJECT_INACTIVE: ("let it in again with `sidecar account enable <sub>`"),
+    DenyReason.INSUFFICIENT_SCOPE: ("request the token with the scopes that the route asks for"),
+    DenyReason.MISSING_GROUP: ("add a group with `sidecar account update <sub> --groups ...`"),
+    DenyReason.KEYS_UNAVAILABLE: (
+        "the provider's keys cannot be fetched: see sidecar_jwks_fetches_total"
+    ),
+    DenyReason.STATUS_UNAVAILABLE: (
+        "the account store cannot be asked: is accounts.url right, and is it running?"
+    ),
+    DenyReason.INTERNAL_ERROR: ("this is a defect of ours; the log has the traceback"),
+}
+
+
+def explain(
+    request: Annotated[str, typer.Argument(help='Method and path, such as "GET /api/userinfo".')],
+    token: Annotated[
+        str | None,
+        typer.Option("--token", help="The access token. Others can see it in the process list."),
+    ] = None,
+    token_file: Annotated[
+        str | None, typer.Option("--token-file", help="A file with the token; - reads stdin.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Say step by step why a request would be granted or denied; exit code 0 or 1.
+
+    It asks the identity provider and the account store as the sidecar does, and prints no token.
+    """
+    method, _, target = request.strip().partition(" ")
+    if not target.startswith(("/", "*")):
+        stop('name a method and a path, such as "GET /api/userinfo"', 2)
+    path, _, query = target.partition("?")
+    credential = _read_token(token, token_file)
+    settings = load_settings(config)
+    asked = AccessRequest(
+        method,
+        "explain",
+        path,
+        query,
+        () if credential is None else (f"Bearer {credential}",),
+        "127.0.0.1",
+        "explain",
+    )
+
+    async def ask() -> tuple[Decision, Evidence]:
+        async with open_authorizer(settings, _PATIENCE_SECONDS) as authorizer:
+            return await authorizer.explain(asked)
+
+    decision, evidence = wait_for(ask(), settings)
+    for line in _steps(asked, decision, evidence, SystemClock().now()):
+        typer.echo(line)
+    raise typer.Exit(0 if isinstance(decision, Grant) else 1)
+
+
+def _steps(
+    asked: AccessRequest, decision: Decision, evidence: Evidence, now: float
+) -> Iterator[str]:
+    yield f"request    {asked.method} {asked.path}"
+    if evidence.route is not None:
+        requirement = evidence.route.requirement
+        needs = "a bearer token" if requirement.bearer else "nothing: it is an open route"
+        if requirement.scopes:
+            needs += f", scopes {' '.join(sorted(requirement.scopes))}"
+        if requirement.groups:
+            needs += f", one of the groups {', '.join(sorted(requirement.groups))}"
+        yield f"route      {evidence.route.name} ({evidence.route.pattern}) needs {needs}"
+    yield from _token_steps(evidence, now)
+    if evidence.standing is not None:
+        account = evidence.standing.account
+        yield "account    " + (
+            "none"
+            if account is None
+            else f"{account.status.value}, groups {', '.join(account.groups) or 'none'}"
+        )
+    match decision:
+        case Grant():
+            yield "decision   granted"
+        case Deny() as deny:
+            yield f"decision   denied: {deny.reason.value} ({deny.detail})"
+            yield f"client     sees {deny.reason.http_status} {deny.reason.error_code}"
+            yield f"remedy     {REMEDIES[deny.reason]}"
+
+
+def _token_steps(evidence: Evidence, now: float) -> Iterator[str]:
+    if evidence.token is not None:
+        token = evidence.token
+        yield (
+            f"token      alg {_shown(token.algorithm)}, kid {_shown(token.kid)},"
+            f" typ {_shown(token.token_type)}, iss {_shown(token.issuer)}"
+        )
+    if evidence.issuer is not None:
+        yield f"issuer     known, realm {evidence.issuer.realm}"
+    if evidence.claims is not None:
+        claims = evidence.claims
+        yield "signature  good"
+        yield f"subject    {claims.subject}"
+        yield (
+            f"claims     aud {', '.join(sorted(claims.audiences)) or 'none'};"
+            f" scopes {' '.join(sorted(claims.scopes)) or 'none'};"
+            f" client {claims.client_id or 'unknown'};"
+            f" expires in {claims.expires_at - now:.0f} s"
+        )
+
+
+def _shown(text: str | None) -> str:
+    """Return unverified text fit for a terminal: escapes in a `kid` are an attack on its reader."""
+    if not text:
+        return "missing"
+    return text[:100].encode("unicode_escape").decode("ascii")
+
+
+def _read_token(token: str | None, token_file: str | None) -> str | None:
+    if token is not None and token_file is not None:
+        stop("give --token or --token-file, not both", 2)
+    if token_file is None:
+        return token
+    try:
+        text = sys.stdin.read() if token_file == "-" else Path(token_file).read_text("utf-8")  # noqa: S105
+    except (OSError, UnicodeDecodeError) as problem:
+        stop(f"the token cannot be read from {token_file}: {problem}", 2)
+    return text.strip()

@@ -1,0 +1,84 @@
+"""``sidecar`` and its commands."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from sidecar import __version__, app
+from sidecar.cli import accounts, explain
+from sidecar.cli.common import Config, load_settings, stop
+from sidecar.observability import process_log
+from sidecar.settings import schema as settings_schema
+
+cli = typer.Typer(
+    name="sidecar",
+    help="Authorization sidecar for service accounts, with instant revocation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables, tokens included
+)
+cli.add_typer(accounts.cli, name="account")
+cli.command("explain")(explain.explain)
+
+
+def main() -> None:
+    """Run the command line; ends the process with the exit code."""
+    cli()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sidecar {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@cli.command()
+def run(config: Config = None) -> None:
+    """Serve: the reverse proxy, and the admin listener beside it."""
+    settings = load_settings(config)
+    process_log.configure(settings.log.level)
+    try:
+        app.run(settings)
+    except OSError as problem:
+        stop(f"cannot listen: {problem}", 3)
+
+
+@cli.command("check-config")
+def check_config(config: Config = None) -> None:
+    """Read the settings and report every problem at once, each with its place and remedy."""
+    settings = load_settings(config)
+    routes = len(settings.routes_table().routes)
+    typer.echo(f"the settings are good: {len(settings.issuers)} issuer(s), {routes} routes")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of the settings, with the meaning and unit of each value."""
+    sys.stdout.write(json.dumps(settings_schema(), indent=2, sort_keys=True) + "\n")
+
+
+@cli.command()
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the story: 0 if it went well, else 1.")
+    ] = False,
+) -> None:
+    """See the whole story on this machine, on loopback, with nothing to configure."""
+    from sidecar.demo import story  # noqa: PLC0415 - the demo's servers are no part of a server
+
+    process_log.configure("warning")
+    raise typer.Exit(story.main(once=once))

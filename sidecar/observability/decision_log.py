@@ -1,0 +1,161 @@
+"""The decision log: one JSON object a line for each decision and each change of an account.
+
+Lines are made on the hot path and written by a thread of their own: a reader that stalls must not
+stall the requests. What does not fit in between is dropped and counted, never waited for.
+"""
+
+import json
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Self, TextIO
+
+from typing_extensions import override
+
+from sidecar.core.decision import Decision, Deny, Grant
+from sidecar.core.request import AccessRequest
+from sidecar.core.subject import Account
+from sidecar.observability.process_log import timestamp
+from sidecar.observability.silent import SilentObserver
+from sidecar.ports import AuditRecord, Clock
+
+log = logging.getLogger(__name__)
+
+_CAPACITY = 10_000
+_LONGEST_PATH = 1024
+_LONGEST_HOST = 255
+_FLUSH_SECONDS = 2.0
+
+
+class Logged(StrEnum):
+    """Which decisions are logged."""
+
+    ALL = "all"
+    DENIED = "denied"
+    NONE = "none"
+
+
+class LineWriter:
+    """Writes lines to a stream from a thread. A context manager: its end flushes.
+
+    ``dropped`` is told how many lines found no room.
+    """
+
+    def __init__(
+        self, stream: TextIO, dropped: Callable[[int], None], *, capacity: int = _CAPACITY
+    ) -> None:
+        self._stream = stream
+        self._dropped = dropped
+        self._lines: queue.Queue[str | None] = queue.Queue(capacity)
+        self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            self._lines.put(None, timeout=_FLUSH_SECONDS)
+        except queue.Full:
+            log.warning("the decision log could not be written to its end: nobody reads it")
+            return
+        self._thread.join(_FLUSH_SECONDS)
+
+    def write(self, line: str) -> None:
+        """Have a line written, or drop it; never waits."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self._dropped(1)
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                self._stream.write(line + "\n")
+                if self._lines.empty():
+                    self._stream.flush()
+            except (OSError, ValueError):
+                # Whoever read it has gone. Serving goes on; the count shows what is missing.
+                self._dropped(1)
+
+
+class DecisionLog(SilentObserver):
+    """Implements ``ports.Observer``: decisions as ``logged`` says, account changes always."""
+
+    def __init__(self, writer: LineWriter, logged: Logged, clock: Clock) -> None:
+        self._writer = writer
+        self._logged = logged
+        self._clock = clock
+
+    @override
+    def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
+        if self._logged is Logged.ALL or (
+            self._logged is Logged.DENIED and isinstance(decision, Deny)
+        ):
+            self._writer.write(decision_line(request, decision, seconds, self._clock.now()))
+
+    @override
+    def audited(self, record: AuditRecord) -> None:
+        self._writer.write(audit_line(record))
+
+
+def decision_line(request: AccessRequest, decision: Decision, seconds: float, now: float) -> str:
+    """Return one decision as a line: who asked what, and what became of it. No token, no query."""
+    line: dict[str, object] = {
+        "ts": timestamp(now),
+        "event": "decision",
+        "outcome": "granted",
+        "reason": "",
+        "method": request.method[:32],
+        "path": request.path[:_LONGEST_PATH],
+        "host": request.host[:_LONGEST_HOST],
+        "peer": request.peer,
+        "request_id": request.request_id,
+        "duration_us": round(seconds * 1e6, 1),
+    }
+    match decision:
+        case Grant():
+            line["route"] = decision.route.name
+        case Deny() as deny:
+            line |= {"outcome": "denied", "reason": deny.reason.value, "detail": deny.detail}
+            line["route"] = deny.route.name if deny.route is not None else ""
+    principal = decision.principal
+    if principal is not None:
+        line |= {
+            "realm": principal.key.realm,
+            "subject": principal.key.subject,
+            "kind": principal.kind.value,
+            "issuer": principal.issuer,
+            "client_id": principal.client_id,
+            "token_id": principal.token_id,
+        }
+    return json.dumps(line)  # ASCII only: no line end or terminal escape of a client's survives
+
+
+def audit_line(record: AuditRecord) -> str:
+    """Return one change of an account as a line."""
+    return json.dumps(
+        {
+            "ts": timestamp(record.at),
+            "event": "account",
+            "action": record.action,
+            "actor": record.actor,
+            "realm": record.key.realm,
+            "subject": record.key.subject,
+            "before": _members(record.before),
+            "after": _members(record.after),
+        }
+    )
+
+
+def _members(account: Account | None) -> dict[str, object] | None:
+    if account is None:
+        return None
+    return {
+        "name": account.name,
+        "groups": list(account.groups),
+        "status": account.status.value,
+        "not_before": account.not_before,
+    }

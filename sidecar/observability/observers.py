@@ -1,0 +1,77 @@
+"""One observer out of several. None of them can disturb the others, or the request."""
+
+import logging
+
+from sidecar.core.decision import Decision
+from sidecar.core.request import AccessRequest
+from sidecar.ports import (
+    AuditRecord,
+    CutReason,
+    FetchOutcome,
+    Observer,
+    StreamKind,
+    UpstreamError,
+    ViewEvent,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Observers:
+    """Implements ``ports.Observer`` by telling each of ``observers`` in turn."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+        self._known_failures: set[tuple[str, type[Exception]]] = set()
+
+    def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
+        for each in self._observers:
+            try:
+                each.decided(request, decision, seconds)
+            except Exception as failure:  # noqa: BLE001 - watching must not disturb
+                self._failed("decided", failure)
+
+    def answered(self, request: AccessRequest, status: int, seconds: float) -> None:
+        for each in self._observers:
+            try:
+                each.answered(request, status, seconds)
+            except Exception as failure:  # noqa: BLE001
+                self._failed("answered", failure)
+
+    def in_flight(self, kind: StreamKind, change: int) -> None:
+        for each in self._observers:
+            try:
+                each.in_flight(kind, change)
+            except Exception as failure:  # noqa: BLE001
+                self._failed("in_flight", failure)
+
+    def upstream_failed(self, request: AccessRequest, error: UpstreamError) -> None:
+        self._tell("upstream_failed", request, error)
+
+    def cut(self, reason: CutReason, streams: int) -> None:
+        self._tell("cut", reason, streams)
+
+    def keys_fetched(self, issuer: str, outcome: FetchOutcome, seconds: float) -> None:
+        self._tell("keys_fetched", issuer, outcome, seconds)
+
+    def keys_loaded(self, issuer: str, keys: int, at: float) -> None:
+        self._tell("keys_loaded", issuer, keys, at)
+
+    def view_changed(self, event: ViewEvent) -> None:
+        self._tell("view_changed", event)
+
+    def audited(self, record: AuditRecord) -> None:
+        self._tell("audited", record)
+
+    def _tell(self, what: str, *values: object) -> None:
+        for each in self._observers:
+            try:
+                getattr(each, what)(*values)
+            except Exception as failure:  # noqa: BLE001
+                self._failed(what, failure)
+
+    def _failed(self, what: str, failure: Exception) -> None:
+        kind = (what, type(failure))
+        if kind not in self._known_failures:  # once: it would come back with every request
+            self._known_failures.add(kind)
+            log.error("an observer failed at %s; requests go on", what, exc_info=failure)

@@ -1,0 +1,17 @@
+"""No token in a log, ever: also not through an exception that quotes what it could not read."""
+
+import re
+
+# A compact JWS, or what is left of one: "eyJ" is how base64url of '{"' begins.
+_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*")
+_CREDENTIAL = re.compile(r"(?i)\b(bearer|basic|dpop)\s+[A-Za-z0-9\-._~+/]{8,}=*")
+_SECRET_IN_URL = re.compile(r"(?i)(\w+://[^\s/:@]*):[^\s/@]+@")
+_LONGEST = 4000
+
+
+def redact(text: str) -> str:
+    """Return ``text`` without credentials, and no longer than a log line should be."""
+    text = _CREDENTIAL.sub(r"\1 [redacted]", text)
+    text = _TOKEN.sub("[redacted]", text)
+    text = _SECRET_IN_URL.sub(r"\1:[redacted]@", text)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " [cut]"

@@ -1,0 +1,93 @@
+"""Kinds of values that several sections share. Messages say what is expected, and the remedy."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from sidecar.settings.environment import FromEnvironment
+
+
+class Section(BaseModel):
+    """A part of the settings: immutable, and nothing unknown in it."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, FromEnvironment):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    if isinstance(value, str):
+        raise ValueError(f"expected a list of strings, for example [{value!r}]")  # noqa: TRY004
+    return value
+
+
+def _readable(path: Path) -> Path:
+    try:
+        with path.open("rb"):
+            return path
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}; name a file that can") from None
+
+
+Strings = Annotated[tuple[str, ...], BeforeValidator(_split)]
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
+Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+_REALM = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def _is_realm(text: str) -> str:
+    if not _REALM.fullmatch(text):
+        raise ValueError("expected 1 to 64 letters, digits, dots, underscores or hyphens")
+    return text
+
+
+Realm = Annotated[str, AfterValidator(_is_realm)]
+
+
+def split_url(text: str, schemes: Iterable[str]) -> SplitResult:
+    """Return a URL's parts.
+
+    Raises:
+        ValueError: it is no absolute URL of one of ``schemes``.
+    """
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise ValueError("expected a URL") from None
+    del port  # read for its check alone
+    if url.scheme not in schemes or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(
+            f"expected a URL that begins with {' or '.join(f'{s}://' for s in schemes)}"
+        )
+    return url
+
+
+class ServerTls(Section):
+    """TLS of a listener (1.2 at least)."""
+
+    certificate: ReadableFile
+    """PEM file with the certificate and its chain."""
+    key: ReadableFile
+    """PEM file with the private key."""
+    client_ca: ReadableFile | None = None
+    """PEM file with authorities; then each client has to show a certificate of theirs."""
+
+
+class ClientTls(Section):
+    """TLS of a connection that the sidecar makes (1.2 at least)."""
+
+    ca: ReadableFile | None = None
+    """PEM file with the authorities to trust instead of the system's."""
+    certificate: ReadableFile | None = None
+    """PEM file with our own certificate, where the other side asks for one."""
+    key: ReadableFile | None = None
+    """PEM file with its private key."""

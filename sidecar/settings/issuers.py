@@ -1,0 +1,126 @@
+"""An issuer's settings: whose tokens, for whom, signed how."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from sidecar.core.issuer import ACCESS_TOKEN_TYPES, ASYMMETRIC_ALGORITHMS
+from sidecar.core.issuer import Issuer as IssuerRules
+from sidecar.settings.fields import ReadableFile, Realm, Section, Strings, split_url
+
+
+class Issuer(Section):
+    """One identity provider's issuer."""
+
+    insecure_http: bool = False
+    """Allow http:// for this issuer: whoever stands between can forge every token."""
+    issuer: str
+    """The tokens' `iss`, byte for byte; an https URL."""
+    realm: Realm = "default"
+    """Issuers of one realm share their subjects."""
+    jwks_url: str | None = None
+    """Where the keys are; without it they are found by OpenID Connect Discovery."""
+    algorithms: Strings = ("RS256",)
+    """Algorithms that the provider signs with; asymmetric ones only."""
+    client_claim: str | None = None
+    """Claim that names the client, for providers whose tokens have no `aud` (Cognito)."""
+    clients: Strings = Field(default=(), validate_default=True)
+    """Values of `client_claim` that are let in."""
+    audiences: Strings = Field(default=(), validate_default=True)
+    """Values of `aud` that mean us; a token has to have one of them."""
+    token_types: Strings = tuple(sorted(ACCESS_TOKEN_TYPES))
+    """Values of the header's `typ` that an access token may have, in lower case."""
+    type_required: bool = False
+    """Refuse tokens without `typ`."""
+    kid_optional: bool = False
+    """Accept tokens that do not name their key."""
+    leeway: Annotated[float, Field(ge=0, le=300)] = 0.0
+    """Seconds by which the clocks may differ. The Hoop gateway has 0."""
+    required_claims: dict[str, str] = Field(default_factory=dict)
+    """Claims that have to have exactly this value, such as token_use: access."""
+    ca: ReadableFile | None = None
+    """PEM file with the authorities to trust for this provider instead of the system's."""
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_https(cls, text: str, info: ValidationInfo) -> str:
+        return _check_url(text, info, "issuer")
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _keys_by_https(cls, text: str | None, info: ValidationInfo) -> str | None:
+        return None if text is None else _check_url(text, info, "keys")
+
+    @field_validator("algorithms")
+    @classmethod
+    def _are_asymmetric(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names:
+            raise ValueError('expected at least one algorithm, for example ["RS256"]')
+        for name in names:
+            if name not in ASYMMETRIC_ALGORITHMS:
+                raise ValueError(
+                    f"{name!r} is refused: a key that verifies must not be able to sign."
+                    f" Expected some of {', '.join(sorted(ASYMMETRIC_ALGORITHMS))}"
+                )
+        return names
+
+    @field_validator("clients")
+    @classmethod
+    def _goes_with_claim(cls, clients: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if bool(clients) != bool(info.data.get("client_claim")):
+            raise ValueError("client_claim and clients belong together; set both, or neither")
+        return clients
+
+    @field_validator("audiences")
+    @classmethod
+    def _means_us(cls, audiences: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not audiences and not info.data.get("client_claim"):
+            raise ValueError(
+                "expected the `aud` of tokens for this API: without it any token of the provider,"
+                " for whatever service, would pass. If its tokens have none, set client_claim and"
+                " clients"
+            )
+        if not all(audiences):
+            raise ValueError("an audience is empty")
+        return audiences
+
+    @field_validator("token_types")
+    @classmethod
+    def _are_lower(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.lower() for name in names)
+
+    def rules(self) -> IssuerRules:
+        """Return what the decision demands of this issuer's tokens."""
+        return IssuerRules(
+            name=self.issuer,
+            realm=self.realm,
+            algorithms=frozenset(self.algorithms),
+            audiences=frozenset(self.audiences),
+            client_claim=self.client_claim,
+            clients=frozenset(self.clients),
+            token_types=frozenset(self.token_types),
+            type_required=self.type_required,
+            kid_optional=self.kid_optional,
+            leeway=self.leeway,
+            required_claims=dict(self.required_claims),
+        )
+
+
+def repeated(issuers: Iterable[Issuer]) -> str | None:
+    """Return the first issuer that is there twice, or None."""
+    seen: set[str] = set()
+    for each in issuers:
+        if each.issuer in seen:
+            return each.issuer
+        seen.add(each.issuer)
+    return None
+
+
+def _check_url(text: str, info: ValidationInfo, what: str) -> str:
+    url = split_url(text, ("https", "http"))
+    if url.scheme == "http" and not info.data.get("insecure_http"):
+        raise ValueError("expected https (or set insecure_http: true for this issuer)")
+    if not url.hostname or url.fragment or "@" in url.netloc or (what == "issuer" and url.query):
+        raise ValueError("expected a host and a path, without user, query or fragment")
+    return text

@@ -1,0 +1,192 @@
+"""All settings, and what the parts get of them."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+
+from sidecar.core.identity_headers import FIELDS, IdentityHeaders, fold_name
+from sidecar.core.issuer import Issuer as IssuerRules
+from sidecar.core.request import Ambiguity
+from sidecar.core.routes import Routes, Unregistered
+from sidecar.settings.fields import Section, Strings
+from sidecar.settings.hoop import CLEARED, hoop_routes
+from sidecar.settings.issuers import Issuer, repeated
+from sidecar.settings.routes import Route
+from sidecar.settings.sections import (
+    Accounts,
+    Admin,
+    Keys,
+    Limits,
+    Listen,
+    Log,
+    Network,
+    Upstream,
+)
+
+MAX_WORKERS = 64
+
+_DEFAULT_HEADERS: dict[str, str | None] = {
+    "subject": "X-Auth-Subject",
+    "issuer": "X-Auth-Issuer",
+    "name": "X-Auth-Name",
+    "groups": "X-Auth-Groups",
+    "scopes": "X-Auth-Scopes",
+    "client_id": "X-Auth-Client-Id",
+    "kind": "X-Auth-Kind",
+    "request_id": "X-Request-Id",
+}
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+# Setting one of these empty, or to somebody's name, would break the message or the decision.
+_NOT_OURS = frozenset(
+    {
+        "authorization", "connection", "content-length", "content-type", "cookie", "expect",
+        "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "forwarded",
+    }
+)  # fmt: skip
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
+
+
+def _read_workers(value: Any) -> Any:
+    if isinstance(value, str) and value != "auto":
+        return int(value) if value.isascii() and value.isdigit() else value
+    return value
+
+
+def _is_header(name: str) -> str:
+    folded = fold_name(name)
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is no header name")
+    if folded in _NOT_OURS or folded.startswith("x-forwarded-"):
+        raise ValueError(f"{name!r} has a meaning of its own; choose another name")
+    return name
+
+
+def _count_of(value: Any) -> Any:
+    if value == "auto" or (
+        isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_WORKERS
+    ):
+        return value
+    raise ValueError(f'expected 1 to {MAX_WORKERS}, or "auto" for one per core')
+
+
+def _is_prefix(text: str) -> str:
+    if not _PREFIX.fullmatch(text) or ".." in text:
+        raise ValueError("expected a path such as /x, without a slash at its end, or nothing")
+    return text
+
+
+HeaderName = Annotated[str, AfterValidator(_is_header)]
+
+
+class Settings(Section):
+    """The sidecar's settings."""
+
+    upstream: Upstream
+    accounts: Accounts
+    issuers: tuple[Issuer, ...]
+    """Whose tokens are accepted."""
+    preset: Literal["hoop"] | None = None
+    """A route table that comes with the sidecar."""
+    preset_prefix: Annotated[str, AfterValidator(_is_prefix)] = ""
+    """Path of the gateway's API_URL, such as /x; mostly none."""
+    preset_unregistered: Unregistered = Unregistered.DENY
+    """What the preset's routes do with subjects without an account: deny, or forward people."""
+    routes: tuple[Route, ...] = Field(default=(), validate_default=True)
+    """Routes of your own; they come before the preset's, and the first that matches decides."""
+    tolerate: tuple[Ambiguity, ...] = ()
+    """Spellings of paths that programs read differently, and that you need all the same."""
+    identity_headers: dict[str, HeaderName | None] = Field(default_factory=dict)
+    """Names of the headers that tell upstream who is calling; null leaves one out."""
+    cleared_headers: Strings = ()
+    """Further headers that upstream always gets empty, whatever the client sent."""
+    forward_authorization: bool = True
+    """Whether the token goes on to upstream. The Hoop gateway verifies it again."""
+    listen: Listen = Listen()
+    admin: Admin = Admin()
+    keys: Keys = Keys()
+    limits: Limits = Limits()
+    log: Log = Log()
+    workers: Annotated[
+        int | Literal["auto"], BeforeValidator(_count_of), BeforeValidator(_read_workers)
+    ] = 1
+    """Processes that share the port; auto is one per core."""
+    insecure_old_aiohttp: bool = False
+    """Run on an aiohttp that is older than 3.14.3 or without its C parser, with known attacks."""
+
+    @field_validator("issuers")
+    @classmethod
+    def _are_different(cls, issuers: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
+        if not issuers:
+            raise ValueError("expected at least one issuer: whose tokens are to be accepted?")
+        twice = repeated(issuers)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is there twice; join the two")
+        return issuers
+
+    @field_validator("routes")
+    @classmethod
+    def _lead_somewhere(cls, routes: tuple[Route, ...], info: ValidationInfo) -> tuple[Route, ...]:
+        if not routes and "preset" in info.data and info.data["preset"] is None:
+            raise ValueError("nothing would pass: name routes, or set preset: hoop")
+        return routes
+
+    @field_validator("identity_headers")
+    @classmethod
+    def _are_told_apart(cls, names: dict[str, str | None]) -> dict[str, str | None]:
+        for field in names:
+            if field not in FIELDS:
+                raise ValueError(f"{field!r} is none of {', '.join(FIELDS)}")
+        used = [name for name in {**_DEFAULT_HEADERS, **names}.values() if name is not None]
+        if len({fold_name(name) for name in used}) < len(used):
+            raise ValueError("two fields have the same header, or spellings of the same")
+        return names
+
+    @field_validator("cleared_headers")
+    @classmethod
+    def _are_headers(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_is_header(name) for name in names)
+
+    @field_validator("workers")
+    @classmethod
+    def _share_accounts(cls, workers: int | str, info: ValidationInfo) -> int | str:
+        accounts = info.data.get("accounts")
+        if accounts is not None and accounts.url.startswith("memory:") and workers != 1:
+            raise ValueError("accounts in memory:// are one process's own; set workers: 1")
+        return workers
+
+    def issuer_rules(self) -> Mapping[str, IssuerRules]:
+        """Return what is demanded of each issuer's tokens, by issuer."""
+        return {each.issuer: each.rules() for each in self.issuers}
+
+    def routes_table(self) -> Routes:
+        """Return the route table: your routes, then the preset's."""
+        rows = [each.row() for each in self.routes]
+        if self.preset == "hoop":
+            rows.extend(hoop_routes(self.preset_prefix, self.preset_unregistered))
+        return Routes(rows)
+
+    def tolerated(self) -> frozenset[Ambiguity]:
+        """Return the ambiguous spellings that are let through."""
+        return frozenset(self.tolerate)
+
+    def identity(self) -> IdentityHeaders:
+        """Return the identity headers' names, and those that are always sent empty."""
+        names = {**_DEFAULT_HEADERS, **self.identity_headers}
+        preset = CLEARED if self.preset == "hoop" else ()
+        return IdentityHeaders(
+            {field: name for field, name in names.items() if name is not None},
+            tuple(dict.fromkeys((*self.cleared_headers, *preset))),
+        )
+
+    def trusted_networks(self) -> tuple[Network, ...]:
+        """Return the networks of the proxies whose word counts."""
+        return self.listen.trusted_proxies
+
+    def worker_count(self) -> int:
+        """Return how many processes serve."""
+        if isinstance(self.workers, int):
+            return self.workers
+        return min(MAX_WORKERS, os.cpu_count() or 1)

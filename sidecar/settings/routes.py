@@ -1,0 +1,73 @@
+"""A row of the route table."""
+
+import re
+
+from pydantic import ValidationInfo, field_validator
+
+from sidecar.core.routes import Requirement, Unregistered, is_pattern
+from sidecar.core.routes import Route as RouteRow
+from sidecar.settings.fields import Section, Strings
+
+_METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
+
+
+class Route(Section):
+    """Where a request may go, and what it takes. The first route that matches decides."""
+
+    name: str
+    """Names the route in the decision log."""
+    path: str
+    """A path; {name} stands for one segment, a last ** for everything that follows."""
+    methods: Strings = ()
+    """Methods, in capitals; none means every method."""
+    bearer: bool = True
+    """Whether it takes a token and an account; false lets everybody through."""
+    groups: Strings = ()
+    """The account has to be in one of these."""
+    scopes: Strings = ()
+    """The token has to have all of these."""
+    unregistered: Unregistered = Unregistered.DENY
+    """forward lets subjects without an account through, for people who share the upstream."""
+    websocket: bool = False
+    """Whether a connection may be upgraded to WebSocket."""
+
+    @field_validator("path")
+    @classmethod
+    def _is_pattern(cls, text: str) -> str:
+        if not is_pattern(text):
+            raise ValueError("expected a path such as /api/sessions/{id}/** in plain characters")
+        return text
+
+    @field_validator("methods")
+    @classmethod
+    def _are_methods(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not _METHOD.fullmatch(name):
+                raise ValueError(f"{name!r} is no method; they are written in capitals")
+        return names
+
+    @field_validator("groups", "scopes")
+    @classmethod
+    def _take_a_bearer(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not all(names):
+            raise ValueError("an entry is empty")
+        if names and info.data.get("bearer") is False:
+            raise ValueError(
+                "an open route (bearer: false) asks for nothing; leave one of them out"
+            )
+        return names
+
+    def row(self) -> RouteRow:
+        """Return the route as the decision takes it."""
+        return RouteRow(
+            name=self.name,
+            pattern=self.path,
+            methods=frozenset(self.methods),
+            requirement=Requirement(
+                bearer=self.bearer,
+                groups=frozenset(self.groups),
+                scopes=frozenset(self.scopes),
+                unregistered=self.unregistered,
+            ),
+            websocket=self.websocket,
+        )

@@ -1,0 +1,232 @@
+"""The sections of the settings, but issuers and routes. Times are in seconds."""
+
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+
+from sidecar.settings.environment import FromEnvironment
+from sidecar.settings.fields import (
+    ClientTls,
+    Port,
+    ReadableFile,
+    Seconds,
+    Section,
+    ServerTls,
+    split_url,
+)
+
+Network = IPv4Network | IPv6Network
+
+
+def _split_networks(value: Any) -> Any:
+    if isinstance(value, FromEnvironment):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    return value
+
+
+class Listen(Section):
+    """Where clients come in."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - it is there to be reached
+    """Address to listen on."""
+    port: Port = 8080
+    """Port to listen on; 0 lets the system choose."""
+    tls: ServerTls | None = None
+    """TLS for clients; without it the listener speaks plain HTTP."""
+    insecure_trust_everybody: bool = False
+    """Allow `trusted_proxies` to cover everybody: any client may then say where it comes from."""
+    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_split_networks)] = Field(
+        default=(), validate_default=True
+    )
+    """Networks (CIDR) of the proxies in front, whose X-Forwarded-* count. Nobody's by default."""
+    backlog: Annotated[int, Field(ge=1, le=65535)] = 1024
+    """Connections that may wait to be accepted."""
+    idle_timeout: Seconds = 75.0
+    """Seconds until a connection without a request, or with half of one's head, is ended."""
+    max_header_bytes: Annotated[int, Field(ge=1024, le=1048576)] = 16384
+    """Bytes that the request line, and each header, may have."""
+    max_headers: Annotated[int, Field(ge=8, le=1000)] = 128
+    """Headers that a request may have."""
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    """Seconds of serving on after a SIGTERM, unready, so that balancers can look away."""
+    shutdown_seconds: Seconds = 30.0
+    """Seconds that requests in flight may take to end after that; then they are cut."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _trusts_not_everybody(
+        cls, networks: tuple[Network, ...], info: ValidationInfo
+    ) -> tuple[Network, ...]:
+        covers = [
+            network
+            for family in (IPv4Network, IPv6Network)
+            for network in collapse_addresses(n for n in networks if isinstance(n, family))  # type: ignore[type-var]
+            if network.prefixlen == 0
+        ]
+        if covers and not info.data.get("insecure_trust_everybody"):
+            raise ValueError(
+                "trusts everybody; name the proxies' networks"
+                " (or set listen.insecure_trust_everybody: true)"
+            )
+        return networks
+
+
+class Admin(Section):
+    """The listener for operators: /livez, /readyz, /metrics. It has no sign-in of its own."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; keep it where only operators and Prometheus get."""
+    port: Port = 9090
+    """Port to listen on; 0 lets the system choose."""
+
+
+class UpstreamTls(ClientTls):
+    """TLS to upstream."""
+
+    server_name: str | None = None
+    """Name that upstream's certificate has to bear, where it is not the URL's host."""
+    insecure_skip_verify: bool = False
+    """Accept any certificate: whoever stands between gets every token."""
+
+
+class Upstream(Section):
+    """What stands behind the sidecar."""
+
+    url: str
+    """Where it is: scheme, host and port, such as http://127.0.0.1:8009."""
+    connect_timeout: Seconds = 5.0
+    """Seconds to get a connection."""
+    first_byte_timeout: Seconds = 75.0
+    """Seconds from the request's end to the answer's head. The Hoop gateway takes up to 50."""
+    idle_timeout: Seconds = 300.0
+    """Seconds without a byte of a body, either way, until it is broken off."""
+    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Connections to upstream at one time, streams included."""
+    tls: UpstreamTls | None = None
+    """How an https upstream is verified; without it by the system's authorities."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_origin(cls, text: str) -> str:
+        url = split_url(text, ("http", "https"))
+        if (
+            not url.hostname
+            or url.path.strip("/")
+            or url.query
+            or url.fragment
+            or "@" in url.netloc
+        ):
+            raise ValueError("expected scheme, host and port alone, such as http://127.0.0.1:8009")
+        return text.rstrip("/")
+
+
+class Accounts(Section):
+    """Where the accounts are, and how fresh what is known of them has to be."""
+
+    url: str
+    """redis://host:port/db, rediss:// with TLS, unix:///path, or memory:// for development."""
+    username: str | None = None
+    """User of the Redis ACL; without it the default user."""
+    password: SecretStr | None = None
+    """Password; better in a file."""
+    password_file: ReadableFile | None = None
+    """File with the password."""
+    prefix: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,64}$")] = "sidecar:"
+    """What all keys begin with."""
+    max_staleness: Annotated[float, Field(gt=0.01, le=60)] = 0.5
+    """No request is granted on an account status older than this many seconds."""
+    heartbeat: Annotated[float, Field(gt=0, le=10)] = 0.1
+    """Seconds between two proofs that every change was heard; at most 2/5 of max_staleness."""
+    timeout: Seconds = 1.0
+    """Seconds to wait for Redis before the connection is given up."""
+    max_subjects: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    """Subjects whose status is kept in memory."""
+    consistency: Literal["pushed", "strict"] = "pushed"
+    """strict reads Redis for each decision instead of keeping what Redis pushes."""
+    tls: ClientTls | None = None
+    """How a rediss:// server is verified; without it by the system's authorities."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_store(cls, text: str) -> str:
+        url = split_url(text, ("redis", "rediss", "unix", "memory"))
+        if url.scheme in ("redis", "rediss") and not url.hostname:
+            raise ValueError("expected a host, such as redis://127.0.0.1:6379/0")
+        return text
+
+    @field_validator("password_file")
+    @classmethod
+    def _one_password(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is not None and info.data.get("password") is not None:
+            raise ValueError("there is a password too; keep one of them")
+        return file
+
+    @field_validator("heartbeat")
+    @classmethod
+    def _beats_in_time(cls, heartbeat: float, info: ValidationInfo) -> float:
+        # A proof needs two beats (adapters.redis_accounts), and some room for the answers.
+        staleness = info.data.get("max_staleness")
+        if staleness is not None and heartbeat > staleness * 0.4:
+            raise ValueError("expected at most 2/5 of accounts.max_staleness; else it never lasts")
+        return heartbeat
+
+    def read_password(self) -> str | None:
+        """Return the password, from its file where it has one. Raises OSError."""
+        if self.password_file is not None:
+            return self.password_file.read_text("utf-8").strip("\r\n")
+        return None if self.password is None else self.password.get_secret_value()
+
+
+class Keys(Section):
+    """How the issuers' keys are fetched and for how long they are good."""
+
+    max_age: Seconds = 300.0
+    """Seconds after which keys are fetched anew; a removed key is trusted no longer than this."""
+    max_stale: Seconds = 3600.0
+    """Seconds for which keys serve while the provider cannot be reached; then 503."""
+    cool_down: Seconds = 30.0
+    """Seconds between two fetches that unknown keys may cause."""
+    timeout: Seconds = 5.0
+    """Seconds that a fetch may take."""
+    max_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = 524_288
+    """Bytes that a document may have."""
+    max_keys: Annotated[int, Field(ge=1, le=1000)] = 64
+    """Keys that a set may have."""
+    snapshot_dir: Path | None = None
+    """Directory in which good keys are kept, so that a restart survives a provider's outage."""
+
+    @field_validator("max_stale")
+    @classmethod
+    def _outlasts(cls, max_stale: float, info: ValidationInfo) -> float:
+        if max_stale < info.data.get("max_age", 0):
+            raise ValueError("expected at least keys.max_age")
+        return max_stale
+
+    @field_validator("snapshot_dir")
+    @classmethod
+    def _is_directory(cls, directory: Path | None) -> Path | None:
+        if directory is not None and not directory.is_dir():
+            raise ValueError("is no directory; make it, or leave the setting out")
+        return directory
+
+
+class Limits(Section):
+    """Bounds of a decision."""
+
+    max_token_bytes: Annotated[int, Field(ge=256, le=65536)] = 8192
+    """Bytes that a token may have."""
+    decision_budget: Seconds = 5.0
+    """Seconds that a decision may wait for keys or Redis."""
+    remembered_tokens: Annotated[int, Field(ge=1, le=10_000_000)] = 50_000
+    """Tokens whose good signature is remembered."""
+
+
+class Log(Section):
+    """What is written. Never a token."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Level of the life-cycle log on stderr."""
+    decisions: Literal["all", "denied", "none"] = "all"
+    """Which decisions are a line on stdout."""
