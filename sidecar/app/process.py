@@ -8,12 +8,12 @@ from functools import partial
 from sidecar.adapters.clock import SystemClock
 from sidecar.admin.listener import AdminListener
 from sidecar.app.serving import Serving, running, serving
+from sidecar.app.stopping import Stop, stop_on_signals
 from sidecar.app.supervisor import (
     Readiness,
     Supervisor,
     metrics_directory,
     reserved_port,
-    stop_on_signals,
 )
 from sidecar.observability import metrics, process_log
 from sidecar.ports import Clock
@@ -38,8 +38,8 @@ def run(settings: Settings) -> None:
 async def _serve_alone(settings: Settings) -> None:
     async with stop_on_signals() as stop, serving(settings) as served:
         _announce(served.url, served.admin_url)
-        await stop.wait()
-        await _leave(served, settings)
+        await stop.asked.wait()
+        await _leave(served, settings, stop)
 
 
 async def _supervise(settings: Settings, workers: int) -> None:
@@ -62,7 +62,7 @@ async def _supervise(settings: Settings, workers: int) -> None:
             scheme = "http" if listen.tls is None else "https"
             _announce(f"{scheme}://{listen.host}:{port}", admin.url)
             await supervisor.run(
-                stop, listen.drain_seconds + listen.shutdown_seconds + _SPARE_SECONDS
+                stop.asked, listen.drain_seconds + listen.shutdown_seconds + _SPARE_SECONDS
             )
 
 
@@ -77,9 +77,8 @@ async def _work(settings: Settings, number: int, readiness: Readiness) -> None:
     async with stop_on_signals() as stop, serving(settings, with_admin=False) as served:
         report = partial(_report_readiness, served.probes, number, readiness, clock)
         async with running(report):
-            await stop.wait()
-            readiness.report(number, clock, ready=False)
-            await _leave(served, settings)
+            await stop.asked.wait()
+            await _leave(served, settings, stop)
 
 
 async def _report_readiness(
@@ -90,9 +89,12 @@ async def _report_readiness(
         await asyncio.sleep(_REPORT_SECONDS)
 
 
-async def _leave(served: Serving, settings: Settings) -> None:
-    log.info("ending: no new connections, requests in flight may finish")
-    await served.leave(settings.listen.drain_seconds, settings.listen.shutdown_seconds)
+async def _leave(served: Serving, settings: Settings, stop: Stop) -> None:
+    """End in good order: unready first, so that no more work comes; then finish what there is."""
+    log.info("ending: requests in flight may finish")
+    served.dismiss()
+    await stop.lasts(settings.listen.drain_seconds)
+    await served.drain(0.0 if stop.hurried.is_set() else settings.listen.shutdown_seconds)
     log.info("ended")
 
 

@@ -57,16 +57,14 @@ class Serving:
         while not all(self.probes().values()):  # noqa: ASYNC110 - it comes from several sides
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def leave(self, drain_seconds: float, shutdown_seconds: float) -> None:
-        """End in good order: unready first, so that no more work comes; then finish what there is.
-
-        ``drain_seconds`` is how long others need to see that we are not ready, and requests are
-        still accepted; ``shutdown_seconds`` is how long those in flight may take after that.
-        """
+    def dismiss(self) -> None:
+        """Be unready from now on, and tell clients to come back on other connections."""
         self._is_leaving = True
         self._proxy.dismiss()
-        await asyncio.sleep(drain_seconds)
-        await self._proxy.drain(shutdown_seconds)
+
+    async def drain(self, seconds: float) -> None:
+        """Accept nothing more; requests in flight may take ``seconds`` to end."""
+        await self._proxy.drain(seconds)
 
 
 @asynccontextmanager

@@ -80,7 +80,8 @@ def _where(path: SettingPath, document: Document, names: Mapping[SettingPath, st
             return names[part]
         if part in document.lines:
             return f"line {document.lines[part]}"
-    return ""
+    # A section that does not exist was made by the variable that sets something in it.
+    return next((name for part, name in names.items() if part[: len(path)] == path), "")
 
 
 def _text(path: SettingPath, error: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """The sections of the settings, but issuers and routes. Times are in seconds."""
 
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,10 +20,15 @@ from sidecar.settings.fields import (
 Network = IPv4Network | IPv6Network
 
 
-def _split_networks(value: Any) -> Any:
+def _read_networks(value: Any) -> Any:
     if isinstance(value, FromEnvironment):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    return value
+        value = [word.strip() for word in value.split(",") if word.strip()]
+    if not isinstance(value, list | tuple):
+        raise ValueError('expected a list of networks, for example ["10.0.0.0/8"]')  # noqa: TRY004
+    try:
+        return tuple(ip_network(str(each)) for each in value)
+    except ValueError as error:
+        raise ValueError(f"expected networks such as 10.0.0.0/8: {error}") from None
 
 
 class Listen(Section):
@@ -37,7 +42,7 @@ class Listen(Section):
     """TLS for clients; without it the listener speaks plain HTTP."""
     insecure_trust_everybody: bool = False
     """Allow `trusted_proxies` to cover everybody: any client may then say where it comes from."""
-    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_split_networks)] = Field(
+    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_read_networks)] = Field(
         default=(), validate_default=True
     )
     """Networks (CIDR) of the proxies in front, whose X-Forwarded-* count. Nobody's by default."""

@@ -28,7 +28,7 @@ class Site:
 
     def settings(self, **more: Any) -> dict[str, Any]:
         return {
-            "listen": {"host": "127.0.0.1", "port": 0},
+            "listen": {"host": "127.0.0.1", "port": 0, "drain_seconds": 0},
             "admin": {"host": "127.0.0.1", "port": 0},
             "upstream": {"url": self.gateway.url},
             "preset": "hoop",

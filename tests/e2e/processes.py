@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import yaml
 
 _LISTENING = re.compile(r"listening on (https?://[^\s\"]+)")
@@ -29,6 +30,15 @@ class Sidecar:
     decisions: list[dict[str, Any]] = field(default_factory=list)
     output: list[str] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def ready(self) -> None:
+        """Wait until it says that requests can be granted."""
+        async with asyncio.timeout(START_SECONDS), aiohttp.ClientSession() as http:
+            while True:
+                async with http.get(self.admin_url + "/readyz") as response:
+                    if response.status == 200:
+                        return
+                await asyncio.sleep(0.01)
 
     async def terminate(self) -> int:
         """End it as an orchestrator does; return its exit code."""
@@ -57,9 +67,13 @@ class Sidecar:
 
 @asynccontextmanager
 async def running_sidecar(
-    settings: Mapping[str, Any], directory: Path, environ: Mapping[str, str] | None = None
+    settings: Mapping[str, Any],
+    directory: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    until_ready: bool = True,
 ) -> AsyncIterator[Sidecar]:
-    """Run the sidecar with these settings until the block ends; wait till it listens."""
+    """Run the sidecar with these settings until the block ends; wait till it is ready."""
     file = directory / "sidecar.yaml"
     file.write_text(yaml.safe_dump(dict(settings)))
     process = await asyncio.create_subprocess_exec(
@@ -83,6 +97,8 @@ async def running_sidecar(
         try:
             await asyncio.wait_for(sidecar.started.wait(), START_SECONDS)
             assert sidecar.url, "".join(sidecar.output)
+            if until_ready:
+                await sidecar.ready()
             yield sidecar
         finally:
             await sidecar.terminate()

@@ -9,6 +9,7 @@ import pytest
 from sidecar.demo.gateway import GatewayAccount
 from tests.e2e.conftest import AUDIENCE, SUBJECT, Site
 from tests.e2e.processes import Sidecar, cli, running_sidecar
+from tests.fakes.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -44,7 +45,7 @@ async def test_an_account_is_created_gets_in_and_is_shut_out_by_command(site: Si
         code, out, err = await cli("account", "disable", SUBJECT, *config)
         assert code == 0, err
         assert await status(site, sidecar, token) == 401
-        assert sidecar.decisions[-1]["reason"] == "subject_inactive"
+        await until(lambda: sidecar.decisions[-1]["reason"] == "subject_inactive")
 
         code, _, err = await cli("account", "enable", SUBJECT, *config)
         assert code == 0, err
@@ -67,6 +68,7 @@ async def test_a_refusal_tells_the_client_nothing_and_the_log_everything(site: S
                 bodies.append(body)
 
         assert bodies == [{"message": "access denied", "error": "invalid_token"}] * 3
+        await until(lambda: len(sidecar.decisions) == 3)
         assert [line["reason"] for line in sidecar.decisions] == [
             "token_expired",
             "subject_unknown",
@@ -91,7 +93,7 @@ async def test_upstream_hears_who_is_calling_from_us_alone(site: Site) -> None:
         assert response.status == 200
 
     received = site.gateway.requests[-1].headers
-    folded = {}
+    folded: dict[str, list[str]] = {}
     for name, value in received:
         folded.setdefault(name.lower().replace("_", "-").replace(".", "-"), []).append(value)
     assert folded["x-auth-subject"] == [SUBJECT]
@@ -196,7 +198,7 @@ async def test_a_new_key_is_fetched_when_its_first_token_comes(site: Site) -> No
 
         site.identity_provider.rotate()
 
-        statuses = []
+        statuses: list[int] = []
         async with asyncio.timeout(10):
             while not (statuses and statuses[-1] == 200):
                 statuses.append(await status(site, sidecar, site.token()))

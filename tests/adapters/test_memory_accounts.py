@@ -1,0 +1,40 @@
+from dataclasses import replace
+
+from sidecar.adapters.memory_accounts import MemoryAccounts
+from sidecar.core.subject import Account, AccountStatus, Standing, SubjectKey
+from sidecar.ports import Change
+
+ALICE = SubjectKey("corp", "alice")
+ACCOUNT = Account("1", "alice", "Alice", (), AccountStatus.ACTIVE)
+
+
+async def test_what_is_written_is_at_hand_and_heard() -> None:
+    accounts = MemoryAccounts()
+    heard: list[Change] = []
+    accounts.watch(heard.append)
+    assert accounts.is_live()
+    assert accounts.look_up(ALICE, None) == Standing(None)
+
+    assert await accounts.put(ALICE, ACCOUNT, expected=None)
+
+    assert accounts.look_up(ALICE, "j") == await accounts.read(ALICE, "j") == Standing(ACCOUNT)
+    assert await accounts.get(ALICE) == ACCOUNT
+    assert heard == [Change("corp", "alice")]
+
+
+async def test_a_write_on_top_of_anothers_change_is_refused() -> None:
+    accounts = MemoryAccounts()
+    await accounts.put(ALICE, ACCOUNT, expected=None)
+
+    assert not await accounts.put(ALICE, replace(ACCOUNT, name="x"), expected=None)
+
+
+async def test_a_realm_lists_its_own_and_forgets_the_deleted() -> None:
+    accounts = MemoryAccounts()
+    await accounts.put(ALICE, ACCOUNT, expected=None)
+    await accounts.put(SubjectKey("other", "bob"), ACCOUNT, expected=None)
+
+    assert await accounts.list("corp") == [ACCOUNT]
+    assert await accounts.delete(ALICE)
+    assert not await accounts.delete(ALICE)
+    assert await accounts.list("corp") == []
