@@ -40,14 +40,20 @@ class Logged(StrEnum):
 class LineWriter:
     """Writes lines to a stream from a thread. A context manager: its end flushes.
 
-    ``dropped`` is told how many lines found no room.
+    ``dropped`` is told how many lines found no room; the end waits ``flush_seconds`` at most.
     """
 
     def __init__(
-        self, stream: TextIO, dropped: Callable[[int], None], *, capacity: int = _CAPACITY
+        self,
+        stream: TextIO,
+        dropped: Callable[[int], None],
+        *,
+        capacity: int = _CAPACITY,
+        flush_seconds: float = _FLUSH_SECONDS,
     ) -> None:
         self._stream = stream
         self._dropped = dropped
+        self._flush_seconds = flush_seconds
         self._lines: queue.Queue[str | None] = queue.Queue(capacity)
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
 
@@ -57,11 +63,11 @@ class LineWriter:
 
     def __exit__(self, *exc: object) -> None:
         try:
-            self._lines.put(None, timeout=_FLUSH_SECONDS)
+            self._lines.put(None, timeout=self._flush_seconds)
         except queue.Full:
             log.warning("the decision log could not be written to its end: nobody reads it")
             return
-        self._thread.join(_FLUSH_SECONDS)
+        self._thread.join(self._flush_seconds)
 
     def write(self, line: str) -> None:
         """Have a line written, or drop it; never waits."""

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from typing_extensions import override
+
 _BODY = b'{"id":"api-user","name":"Api User","status":"active","groups":["devops","ops"]}'
 _ANSWER = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: bench\r\n"
@@ -10,11 +12,13 @@ _ANSWER = (
 
 
 class _Fixed(asyncio.Protocol):
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._unread = b""
 
+    @override
     def data_received(self, data: bytes) -> None:
         self._unread += data
         while (end := self._unread.find(b"\r\n\r\n")) >= 0:

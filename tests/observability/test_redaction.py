@@ -1,0 +1,38 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.observability.redaction import redact
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain words", "plain words"),
+        ("Authorization: Bearer abcdefgh123", "Authorization: Bearer [redacted]"),
+        ("bearer  abcdefgh123==", "bearer [redacted]"),
+        ("Basic dXNlcjpwYXNz", "Basic [redacted]"),
+        ("x eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.sig y", "x [redacted] y"),
+        ("eyJhbGciOiJSUzI1NiJ9", "[redacted]"),
+        ("redis://:hunter2@host:6379/0", "redis://:[redacted]@host:6379/0"),
+        ("redis://user:hunter2@host", "redis://user:[redacted]@host"),
+        ("the bearer of bad news", "the bearer of bad news"),
+    ],
+)
+def test_credentials_are_taken_out_and_words_left(text: str, expected: str) -> None:
+    assert redact(text) == expected
+
+
+@given(st.text(max_size=200), st.from_regex(r"[A-Za-z0-9_-]{20,60}", fullmatch=True))
+def test_no_token_survives_wherever_it_stands(around: str, payload: str) -> None:
+    token = f"eyJhbGciOiJSUzI1NiJ9.{payload}.c2ln"
+
+    assert payload not in redact(
+        f"{around} {token} {around.replace(payload, '')}".replace(
+            around, around.replace(payload, "")
+        )
+    )
+
+
+def test_a_message_of_a_megabyte_is_cut() -> None:
+    assert len(redact("x " * 500_000)) < 4100
