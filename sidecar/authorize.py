@@ -13,7 +13,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sidecar.core.access import check_requirement, judge_standing, principal_of
+from sidecar.core.access import check_requirement, find_route, judge_standing, principal_of
 from sidecar.core.bearer import BearerToken, read_bearer
 from sidecar.core.claims import Claims, check_claims, read_claims
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
@@ -22,9 +22,6 @@ from sidecar.core.principal import Principal
 from sidecar.core.request import (
     AccessRequest,
     Ambiguity,
-    check_method,
-    check_path,
-    is_ambiguous,
     names_access_token,
 )
 from sidecar.core.routes import Route, Routes
@@ -157,7 +154,7 @@ class Authorizer:
             return _deny(DenyReason.INTERNAL_ERROR, "see the log", evidence)
 
     def _walk(self, request: AccessRequest, asked: "_Asked", evidence: Evidence) -> Grant:
-        route = self._route(request)
+        route = find_route(request, self._rules.routes, self._rules.tolerated)
         evidence.route = route
         if not route.requirement.bearer:
             return Grant(route)
@@ -179,17 +176,6 @@ class Authorizer:
         )
         check_requirement(route.requirement, principal)
         return Grant(route, principal)
-
-    def _route(self, request: AccessRequest) -> Route:
-        check_method(request.method)
-        check_path(request.path, self._rules.tolerated)
-        route = self._rules.routes.match_route(request.method, request.path)
-        if route is None:
-            raise Denied(DenyReason.NO_ROUTE, "no route for this method and path")
-        if not route.requirement.bearer and is_ambiguous(request.path):
-            # Upstream may read such a path as another one, which does need a bearer.
-            raise Denied(DenyReason.MALFORMED_REQUEST, "an ambiguous path opens no open route")
-        return route
 
     def _verified(
         self, bearer: BearerToken, asked: "_Asked", evidence: Evidence

@@ -1,4 +1,7 @@
-"""Judging a subject's standing and a route's requirement. Both are judged on every request."""
+"""Finding a request's route, and judging the subject's standing and the route's requirement.
+
+All of it on every request.
+"""
 
 from dataclasses import replace
 
@@ -6,8 +9,37 @@ from sidecar.core.claims import Claims
 from sidecar.core.decision import Denied, DenyReason, Grant
 from sidecar.core.issuer import Issuer
 from sidecar.core.principal import Principal, PrincipalKind
-from sidecar.core.routes import Requirement, Unregistered
+from sidecar.core.request import (
+    AccessRequest,
+    Ambiguity,
+    check_method,
+    check_path,
+    is_ambiguous,
+    other_readings,
+)
+from sidecar.core.routes import Requirement, Route, Routes, Unregistered
 from sidecar.core.subject import Standing
+
+
+def find_route(request: AccessRequest, routes: Routes, tolerated: frozenset[Ambiguity]) -> Route:
+    """Return the one route that the request can mean.
+
+    Raises:
+        Denied: METHOD_REFUSED, MALFORMED_REQUEST or NO_ROUTE.
+    """
+    method, path = request.method, request.path
+    check_method(method)
+    check_path(path, tolerated)
+    route = routes.match_route(method, path)
+    if any(routes.match_route(method, other) is not route for other in other_readings(path)):
+        # `/%61dmin` is not `/admin` to us; to an upstream that decodes before it routes it is.
+        raise Denied(DenyReason.MALFORMED_REQUEST, "the path may be read as another route's")
+    if route is None:
+        raise Denied(DenyReason.NO_ROUTE, "no route for this method and path")
+    if not route.requirement.bearer and is_ambiguous(path):
+        # Upstream may read such a path as another one, which does need a bearer.
+        raise Denied(DenyReason.MALFORMED_REQUEST, "an ambiguous path opens no open route")
+    return route
 
 
 def judge_standing(

@@ -8,7 +8,7 @@ two programs could disagree is refused, and the rest is matched and forwarded by
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
-from urllib.parse import unquote_plus, unquote_to_bytes
+from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 
 from sidecar.core.decision import Denied, DenyReason
 
@@ -18,6 +18,8 @@ _METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 # RFC 3986, 3.3: pchar and "/", percent-encoded octets included.
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,=:@%/-]*")
 _QUERY = re.compile(r"[\x21\x22\x24-\x7e]*")  # visible ASCII but "#"
+_PATH_PARAMETERS = re.compile(r";[^/]*")
+_SLASHES = re.compile(r"/{2,}")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # NUL and controls, "#", "%", ".", "?" (CVE-2024-38474) and "\": each has been a bypass when one
 # side decoded it.
@@ -113,6 +115,20 @@ def check_path(path: str, tolerated: frozenset[Ambiguity] = frozenset()) -> None
 def is_ambiguous(path: str) -> bool:
     """Say whether a tolerated path still reads differently elsewhere: it never opens a route."""
     return ";" in path or "//" in path or "%2f" in path.lower()
+
+
+def other_readings(path: str) -> frozenset[str]:
+    """Return what lenient programs may read instead of ``path``.
+
+    Percent-encodings resolved (CVE-2026-33494), path parameters dropped (CVE-2026-73511), slashes
+    merged (CVE-2021-29492). A route is granted only where all of them lead to the same one.
+    """
+    if "%" not in path and ";" not in path and "//" not in path:
+        return frozenset()
+    found = {path, unquote(path)}
+    found |= {_PATH_PARAMETERS.sub("", each) for each in found}
+    found |= {_SLASHES.sub("/", each) for each in found}
+    return frozenset(found - {path})
 
 
 def names_access_token(query: str) -> bool:

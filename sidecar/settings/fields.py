@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from sidecar.settings.environment import FromEnvironment
 
@@ -19,7 +27,8 @@ class Section(BaseModel):
     )
 
 
-def _split(value: Any) -> Any:
+def read_list(value: Any) -> Any:
+    """Part a text from the environment at its commas; refuse any other text."""
     if isinstance(value, FromEnvironment):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     if isinstance(value, str):
@@ -28,6 +37,9 @@ def _split(value: Any) -> Any:
 
 
 def _readable(path: Path) -> Path:
+    # Opening a pipe would wait for its writer, and a second reader would find it empty.
+    if path.exists() and not path.is_file():
+        raise ValueError("is no file; name one that can be read")
     try:
         with path.open("rb"):
             return path
@@ -35,7 +47,7 @@ def _readable(path: Path) -> Path:
         raise ValueError(f"cannot be read: {error.strerror}; name a file that can") from None
 
 
-Strings = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Strings = Annotated[tuple[str, ...], BeforeValidator(read_list)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -56,7 +68,7 @@ def split_url(text: str, schemes: Iterable[str]) -> SplitResult:
     """Return a URL's parts.
 
     Raises:
-        ValueError: it is no absolute URL of one of ``schemes``.
+        ValueError: it is no absolute URL of one of ``schemes``, written in lower case.
     """
     try:
         url = urlsplit(text)
@@ -64,7 +76,12 @@ def split_url(text: str, schemes: Iterable[str]) -> SplitResult:
     except ValueError:
         raise ValueError("expected a URL") from None
     del port  # read for its check alone
-    if url.scheme not in schemes or not text.isascii() or not text.isprintable() or " " in text:
+    if (
+        not text.startswith(tuple(f"{scheme}://" for scheme in schemes))
+        or not text.isascii()
+        or not text.isprintable()
+        or " " in text
+    ):
         raise ValueError(
             f"expected a URL that begins with {' or '.join(f'{s}://' for s in schemes)}"
         )
@@ -90,4 +107,11 @@ class ClientTls(Section):
     certificate: ReadableFile | None = None
     """PEM file with our own certificate, where the other side asks for one."""
     key: ReadableFile | None = None
-    """PEM file with its private key."""
+    """PEM file with its private key, where that is not in the certificate's file."""
+
+    @field_validator("key")
+    @classmethod
+    def _goes_with_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if key is not None and info.data.get("certificate", key) is None:
+            raise ValueError("is of no use without a certificate; name that too")
+        return key

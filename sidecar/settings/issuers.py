@@ -68,6 +68,8 @@ class Issuer(Section):
     @field_validator("clients")
     @classmethod
     def _goes_with_claim(cls, clients: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not all(clients):
+            raise ValueError("a client is empty; leave it out")
         if bool(clients) != bool(info.data.get("client_claim")):
             raise ValueError("client_claim and clients belong together; set both, or neither")
         return clients
@@ -82,7 +84,7 @@ class Issuer(Section):
                 " clients"
             )
         if not all(audiences):
-            raise ValueError("an audience is empty")
+            raise ValueError("an audience is empty; leave it out")
         return audiences
 
     @field_validator("token_types")
@@ -121,6 +123,9 @@ def _check_url(text: str, info: ValidationInfo, what: str) -> str:
     url = split_url(text, ("https", "http"))
     if url.scheme == "http" and not info.data.get("insecure_http"):
         raise ValueError("expected https (or set insecure_http: true for this issuer)")
-    if not url.hostname or url.fragment or "@" in url.netloc or (what == "issuer" and url.query):
-        raise ValueError("expected a host and a path, without user, query or fragment")
+    if not url.hostname or url.fragment or "@" in url.netloc:
+        raise ValueError("expected a host and a path, without user or fragment")
+    if what == "issuer" and url.query:
+        # OpenID Connect Discovery 1.0, 2: no query or fragment components.
+        raise ValueError("expected an issuer without a query")
     return text

@@ -74,10 +74,11 @@ def _read_errors(
 
 
 def _where(path: SettingPath, document: Document, names: Mapping[SettingPath, str]) -> str:
-    for length in range(len(path), 0, -1):
-        part = path[:length]
+    parts = [path[:length] for length in range(len(path), 0, -1)]
+    for part in parts:
         if part in names:
             return names[part]
+    for part in parts:
         if part in document.lines:
             return f"line {document.lines[part]}"
     # A section that does not exist was made by the variable that sets something in it.
@@ -92,6 +93,10 @@ def _text(path: SettingPath, error: Mapping[str, Any]) -> str:
             return "is no setting" + _suggestion(path)
         case "value_error":
             text = str(error["ctx"]["error"])
+        case "tuple_type":
+            text = "expected a list"
+        case "model_type" | "dict_type":
+            text = "expected a mapping of names to values"
         case _:
             text = "expected: " + str(error["msg"]).removeprefix("Input should be ")
     shown = _shown(path, error.get("input"))
@@ -102,8 +107,8 @@ def _shown(path: SettingPath, value: Any) -> str:
     if not isinstance(value, str | int | float | bool):
         return ""
     text = str(value)
-    if any(word in str(part) for part in path for word in _SECRETS) or "@" in text:
-        return ""
+    if any(word in str(part) for part in path for word in _SECRETS) or "@" in text or "?" in text:
+        return ""  # a URL may hold a password too
     return repr(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "...")
 
 

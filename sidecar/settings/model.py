@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from sidecar.core.identity_headers import FIELDS, IdentityHeaders, fold_name
 from sidecar.core.issuer import Issuer as IssuerRules
 from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
-from sidecar.settings.fields import Section, Strings
+from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.hoop import CLEARED, hoop_routes
 from sidecar.settings.issuers import Issuer, repeated
 from sidecar.settings.routes import Route
@@ -43,7 +44,9 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _NOT_OURS = frozenset(
     {
         "authorization", "connection", "content-length", "content-type", "cookie", "expect",
-        "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "forwarded",
+        "forwarded", "host", "http2-settings", "keep-alive", "proxy-authenticate",
+        "proxy-authentication-info", "proxy-authorization", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade",
     }
 )  # fmt: skip
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
@@ -78,6 +81,10 @@ def _is_prefix(text: str) -> str:
     return text
 
 
+def _cleared_by(preset: str | None) -> tuple[str, ...]:
+    return CLEARED if preset == "hoop" else ()
+
+
 HeaderName = Annotated[str, AfterValidator(_is_header)]
 
 
@@ -96,11 +103,11 @@ class Settings(Section):
     """What the preset's routes do with subjects without an account: deny, or forward people."""
     routes: tuple[Route, ...] = Field(default=(), validate_default=True)
     """Routes of your own; they come before the preset's, and the first that matches decides."""
-    tolerate: tuple[Ambiguity, ...] = ()
+    tolerate: Annotated[tuple[Ambiguity, ...], BeforeValidator(read_list)] = ()
     """Spellings of paths that programs read differently, and that you need all the same."""
     identity_headers: dict[str, HeaderName | None] = Field(default_factory=dict)
     """Names of the headers that tell upstream who is calling; null leaves one out."""
-    cleared_headers: Strings = ()
+    cleared_headers: Strings = Field(default=(), validate_default=True)
     """Further headers that upstream always gets empty, whatever the client sent."""
     forward_authorization: bool = True
     """Whether the token goes on to upstream. The Hoop gateway verifies it again."""
@@ -110,7 +117,9 @@ class Settings(Section):
     limits: Limits = Limits()
     log: Log = Log()
     workers: Annotated[
-        int | Literal["auto"], BeforeValidator(_count_of), BeforeValidator(_read_workers)
+        Annotated[int, Field(ge=1, le=MAX_WORKERS)] | Literal["auto"],
+        BeforeValidator(_count_of),
+        BeforeValidator(_read_workers),
     ] = 1
     """Processes that share the port; auto is one per core."""
     insecure_old_aiohttp: bool = False
@@ -131,6 +140,9 @@ class Settings(Section):
     def _lead_somewhere(cls, routes: tuple[Route, ...], info: ValidationInfo) -> tuple[Route, ...]:
         if not routes and "preset" in info.data and info.data["preset"] is None:
             raise ValueError("nothing would pass: name routes, or set preset: hoop")
+        twice = [name for name, count in Counter(r.name for r in routes).items() if count > 1]
+        if twice:
+            raise ValueError(f"{twice[0]!r} names two of them; give each a name of its own")
         return routes
 
     @field_validator("identity_headers")
@@ -146,8 +158,13 @@ class Settings(Section):
 
     @field_validator("cleared_headers")
     @classmethod
-    def _are_headers(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_is_header(name) for name in names)
+    def _are_headers(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        told = {**_DEFAULT_HEADERS, **info.data.get("identity_headers", {})}
+        taken = {fold_name(name) for name in told.values() if name is not None}
+        for name in (*map(_is_header, names), *_cleared_by(info.data.get("preset"))):
+            if fold_name(name) in taken:
+                raise ValueError(f"{name!r} is sent empty and is an identity header; choose one")
+        return names
 
     @field_validator("workers")
     @classmethod
@@ -175,10 +192,10 @@ class Settings(Section):
     def identity(self) -> IdentityHeaders:
         """Return the identity headers' names, and those that are always sent empty."""
         names = {**_DEFAULT_HEADERS, **self.identity_headers}
-        preset = CLEARED if self.preset == "hoop" else ()
+        cleared = (*self.cleared_headers, *_cleared_by(self.preset))
         return IdentityHeaders(
             {field: name for field, name in names.items() if name is not None},
-            tuple(dict.fromkeys((*self.cleared_headers, *preset))),
+            tuple({fold_name(name): name for name in cleared}.values()),
         )
 
     def trusted_networks(self) -> tuple[Network, ...]:

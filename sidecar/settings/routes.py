@@ -8,6 +8,7 @@ from sidecar.core.routes import Requirement, Unregistered, is_pattern
 from sidecar.core.routes import Route as RouteRow
 from sidecar.settings.fields import Section, Strings
 
+_NAME = re.compile(r"[\x20-\x7e]{1,64}")
 _METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 
 
@@ -31,6 +32,13 @@ class Route(Section):
     websocket: bool = False
     """Whether a connection may be upgraded to WebSocket."""
 
+    @field_validator("name")
+    @classmethod
+    def _is_name(cls, text: str) -> str:
+        if not _NAME.fullmatch(text):
+            raise ValueError("expected 1 to 64 visible characters and spaces")
+        return text
+
     @field_validator("path")
     @classmethod
     def _is_pattern(cls, text: str) -> str:
@@ -50,7 +58,7 @@ class Route(Section):
     @classmethod
     def _take_a_bearer(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if not all(names):
-            raise ValueError("an entry is empty")
+            raise ValueError("an entry is empty; leave it out")
         if names and info.data.get("bearer") is False:
             raise ValueError(
                 "an open route (bearer: false) asks for nothing; leave one of them out"

@@ -1,8 +1,10 @@
 """The sections of the settings, but issuers and routes. Times are in seconds."""
 
+import re
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
@@ -18,6 +20,9 @@ from sidecar.settings.fields import (
 )
 
 Network = IPv4Network | IPv6Network
+
+_DATABASE = re.compile(r"/?|/[0-9]{1,5}")
+_LONGEST_SECRET = 4096
 
 
 def _read_networks(value: Any) -> Any:
@@ -126,11 +131,18 @@ class Upstream(Section):
             raise ValueError("expected scheme, host and port alone, such as http://127.0.0.1:8009")
         return text.rstrip("/")
 
+    @field_validator("tls")
+    @classmethod
+    def _is_spoken(cls, tls: UpstreamTls | None, info: ValidationInfo) -> UpstreamTls | None:
+        if tls is not None and str(info.data.get("url", "")).startswith("http:"):
+            raise ValueError("has no effect on http://; set upstream.url to https, or leave it out")
+        return tls
+
 
 class Accounts(Section):
     """Where the accounts are, and how fresh what is known of them has to be."""
 
-    url: str
+    url: Annotated[str, Field(repr=False)]  # a password may stand in it
     """redis://host:port/db, rediss:// with TLS, unix:///path, or memory:// for development."""
     username: str | None = None
     """User of the Redis ACL; without it the default user."""
@@ -157,8 +169,14 @@ class Accounts(Section):
     @classmethod
     def _is_store(cls, text: str) -> str:
         url = split_url(text, ("redis", "rediss", "unix", "memory"))
-        if url.scheme in ("redis", "rediss") and not url.hostname:
-            raise ValueError("expected a host, such as redis://127.0.0.1:6379/0")
+        if url.scheme in ("redis", "rediss"):
+            if not url.hostname or not _DATABASE.fullmatch(url.path):
+                raise ValueError("expected a host and a number, such as redis://127.0.0.1:6379/0")
+        elif url.scheme == "unix" and (url.hostname or not url.path.strip("/")):
+            raise ValueError("expected three slashes and a path, such as unix:///run/redis.sock")
+        # redis-py takes options from a URL, among them not to verify certificates.
+        if url.fragment or (url.query and not _is_database(url)):
+            raise ValueError("expected no options in the URL; there are settings beside it")
         return text
 
     @field_validator("password_file")
@@ -166,6 +184,8 @@ class Accounts(Section):
     def _one_password(cls, file: Path | None, info: ValidationInfo) -> Path | None:
         if file is not None and info.data.get("password") is not None:
             raise ValueError("there is a password too; keep one of them")
+        if file is not None:
+            _read_secret(file)
         return file
 
     @field_validator("heartbeat")
@@ -177,11 +197,40 @@ class Accounts(Section):
             raise ValueError("expected at most 2/5 of accounts.max_staleness; else it never lasts")
         return heartbeat
 
+    @field_validator("tls")
+    @classmethod
+    def _is_spoken(cls, tls: ClientTls | None, info: ValidationInfo) -> ClientTls | None:
+        if tls is not None and not str(info.data.get("url", "rediss:")).startswith("rediss:"):
+            raise ValueError(
+                "has an effect on rediss:// only; change accounts.url, or leave it out"
+            )
+        return tls
+
     def read_password(self) -> str | None:
-        """Return the password, from its file where it has one. Raises OSError."""
+        """Return the password, from its file where it has one.
+
+        Raises:
+            OSError, ValueError: the file is no longer what it was at the start.
+        """
         if self.password_file is not None:
-            return self.password_file.read_text("utf-8").strip("\r\n")
+            return _read_secret(self.password_file)
         return None if self.password is None else self.password.get_secret_value()
+
+
+def _is_database(url: SplitResult) -> bool:
+    return url.scheme == "unix" and re.fullmatch(r"db=[0-9]{1,5}", url.query) is not None
+
+
+def _read_secret(file: Path) -> str:
+    with file.open("rb") as stream:
+        octets = stream.read(_LONGEST_SECRET + 1)
+    try:
+        secret = octets.decode().strip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError("holds no UTF-8 text") from None
+    if not secret or len(octets) > _LONGEST_SECRET:
+        raise ValueError(f"expected a file of 1 to {_LONGEST_SECRET} bytes")
+    return secret
 
 
 class Keys(Section):

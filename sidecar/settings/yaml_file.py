@@ -1,5 +1,6 @@
 """A YAML file, read strictly: no duplicate keys, no anchors, and each key's line remembered."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ from sidecar.settings.problems import Problem, place_of
 
 _MAX_BYTES = 1024 * 1024
 _MAX_DEPTH = 20
+
+# What PyYAML raises for a date in month 13, and for `!!int ""` and its kin.
+_NO_SCALAR = (yaml.YAMLError, ValueError, LookupError, AttributeError, OverflowError)
+# A password that begins with one of YAML's own signs would be quoted as such a name.
+_NAMED = re.compile(r"(alias|anchor|tag handle) .*", re.DOTALL)
 
 SettingPath = tuple[str | int, ...]
 
@@ -35,6 +41,16 @@ def read_yaml_file(file: Path) -> Document:
     if len(text) > _MAX_BYTES:
         document.problems.append(Problem("", f"is larger than {_MAX_BYTES} bytes"))
         return document
+    root = read_yaml(text, document)
+    if isinstance(root, dict):
+        document.values = root
+    elif root is not None:
+        document.problems.append(Problem("", "expected a mapping of names to values"))
+    return document
+
+
+def read_yaml(text: bytes | str, document: Document) -> Any:
+    """Return what ``text`` says; lines and problems go into ``document``."""
     return _Reader(document).read(text)
 
 
@@ -43,32 +59,25 @@ class _Reader:
         self._document = document
         self._seen: set[int] = set()
 
-    def read(self, text: bytes) -> Document:
+    def read(self, text: bytes | str) -> Any:
         loader: Any = None
         try:
             loader = yaml.SafeLoader(text)
             root = loader.get_single_node()
-            if root is not None:
-                self._read_root(loader, root)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            return None if root is None else self._value(loader, root, ())
+        except (yaml.YAMLError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            what = getattr(error, "problem", None) or "it cannot be parsed"
+            what = _NAMED.sub(r"\1", getattr(error, "problem", None) or "it cannot be parsed")
             self._document.problems.append(Problem("", f"is not YAML: {what}", where))
         finally:
             if loader is not None:
                 loader.dispose()
-        return self._document
-
-    def _read_root(self, loader: Any, root: yaml.Node) -> None:
-        if isinstance(root, yaml.MappingNode):
-            self._document.values = self._mapping(loader, root, ())
-        else:
-            self._wrong((), root, "the settings are a mapping of names to values")
+        return None
 
     def _value(self, loader: Any, node: yaml.Node, path: SettingPath) -> Any:
         if isinstance(node, yaml.ScalarNode):
-            return loader.construct_object(node)
+            return self._scalar(loader, node, path)
         # An anchor that is used again is the same node; nested, it would grow without bound.
         if id(node) in self._seen or len(path) > _MAX_DEPTH:
             self._wrong(path, node, "anchors and such deep nesting are not supported")
@@ -79,6 +88,13 @@ class _Reader:
         return [
             self._value(loader, each, (*path, number)) for number, each in enumerate(node.value)
         ]
+
+    def _scalar(self, loader: Any, node: yaml.ScalarNode, path: SettingPath) -> Any:
+        try:
+            return loader.construct_object(node)
+        except _NO_SCALAR:
+            self._wrong(path, node, "is not what it looks like; write it in quotes, without a tag")
+            return None
 
     def _mapping(self, loader: Any, node: yaml.MappingNode, path: SettingPath) -> dict[str, Any]:
         found: dict[str, Any] = {}

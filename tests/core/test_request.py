@@ -15,6 +15,7 @@ from sidecar.core.request import (
     check_path,
     is_ambiguous,
     names_access_token,
+    other_readings,
     read_target,
 )
 
@@ -313,3 +314,29 @@ def test_a_tolerated_path_holds_no_dot_segment_either(path: str) -> None:
         return
     segments = unquote(path).split("/")
     assert not [each for each in segments if each.partition(";")[0] in {".", ".."}]
+
+
+@pytest.mark.parametrize(
+    ("path", "readings"),
+    [
+        ("/a/b", set()),
+        ("/%61/b", {"/a/b"}),
+        ("/a;x=1/b", {"/a/b"}),
+        ("/a//b", {"/a/b"}),
+        (
+            "/%61;x=1//b",
+            {"/a;x=1//b", "/%61//b", "/a//b", "/%61;x=1/b", "/a;x=1/b", "/%61/b", "/a/b"},
+        ),
+        ("/a%2Fb", {"/a/b"}),
+        ("/a%3Bx/b", {"/a;x/b", "/a/b"}),
+    ],
+)
+def test_every_way_in_which_lenient_programs_read_a_path_is_known(
+    path: str, readings: set[str]
+) -> None:
+    assert other_readings(path) == readings
+
+
+@given(st.text("/a%61;=.2Ff", max_size=20))
+def test_a_path_is_never_another_reading_of_itself(path: str) -> None:
+    assert path not in other_readings(path)
