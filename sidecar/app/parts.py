@@ -153,9 +153,12 @@ def redis_options(settings: Settings) -> Mapping[str, Any]:
     if password is not None:
         options["password"] = password
     if accounts.tls is not None:
-        options["ssl_ca_certs"] = accounts.tls.ca
-        options["ssl_certfile"] = accounts.tls.certificate
-        options["ssl_keyfile"] = accounts.tls.key
+        files = {
+            "ssl_ca_certs": accounts.tls.ca,
+            "ssl_certfile": accounts.tls.certificate,
+            "ssl_keyfile": accounts.tls.key,
+        }
+        options |= {name: str(file) for name, file in files.items() if file is not None}
     return options
 
 

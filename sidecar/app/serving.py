@@ -85,7 +85,6 @@ async def serving(settings: Settings, *, with_admin: bool = True) -> AsyncIterat
         leeways = {issuer.issuer: issuer.leeway for issuer in settings.issuers}
         guard = StreamGuard(streams, accounts.view, clock, leeways)
         report = partial(_report, accounts, clock, observed)
-        await stack.enter_async_context(running(keys.run, accounts.run, guard.run, report))
         proxy = await stack.enter_async_context(listening(handler, listen_policy(settings)))
         served = Serving(proxy.url, "", proxy, keys, accounts)
         if with_admin:
@@ -97,6 +96,8 @@ async def serving(settings: Settings, *, with_admin: bool = True) -> AsyncIterat
             )
             await stack.enter_async_context(admin)
             served.admin_url = admin.url
+        # Last, so that an address that is taken is told as what it is, and not as a group of one.
+        await stack.enter_async_context(running(keys.run, accounts.run, guard.run, report))
         yield served
 
 

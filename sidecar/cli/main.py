@@ -50,6 +50,8 @@ def _common(
 def run(config: Config = None) -> None:
     """Serve: the reverse proxy, and the admin listener beside it."""
     settings = load_settings(config)
+    for problem in app.library_problems(settings):
+        stop(str(problem), 2)
     process_log.configure(settings.log.level)
     try:
         app.run(settings)
@@ -61,6 +63,8 @@ def run(config: Config = None) -> None:
 def check_config(config: Config = None) -> None:
     """Read the settings and report every problem at once, each with its place and remedy."""
     settings = load_settings(config)
+    for problem in app.library_problems(settings):
+        stop(str(problem), 2)
     routes = len(settings.routes_table().routes)
     typer.echo(f"the settings are good: {len(settings.issuers)} issuer(s), {routes} routes")
 

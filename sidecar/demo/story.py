@@ -10,7 +10,7 @@ import aiohttp
 from rich.console import Console
 
 from sidecar.core.subject import SubjectKey
-from sidecar.demo.redis_program import RedisNotFound
+from sidecar.demo.redis_program import RedisNotFound, find_server
 from sidecar.demo.redis_server import RedisNotReady
 from sidecar.demo.site import CLIENT_ID, CLIENT_SECRET, GROUPS, NAME, Site, running_site
 from sidecar.ports import AuditRecord
@@ -45,10 +45,19 @@ class Teller:
         self._console.print(f"   [red]✗ {text}[/red]", highlight=False)
 
 
-def main(*, once: bool) -> int:
-    """Tell the story; then stay up until interrupted, unless ``once``. Return the exit code."""
-    teller = Teller(Console())
+def main(
+    *,
+    once: bool,
+    teller: Teller | None = None,
+    check: Callable[[], object] = find_server,
+) -> int:
+    """Tell the story; then stay up until interrupted, unless ``once``. Return the exit code.
+
+    ``check`` raises RedisNotFound where there is no Redis-compatible server to start.
+    """
+    teller = teller or Teller(Console())
     try:
+        check()
         return asyncio.run(_tell(teller, once=once))
     except (RedisNotFound, RedisNotReady) as problem:
         teller.failed(str(problem))

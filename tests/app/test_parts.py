@@ -1,0 +1,122 @@
+"""Settings become parts: each value reaches the part that it is for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sidecar.adapters.clock import SystemClock
+from sidecar.adapters.memory_accounts import MemoryAccounts
+from sidecar.adapters.redis_accounts import RedisAccountView
+from sidecar.app.parts import listen_policy, make_accounts, redis_options, upstream_policy
+from sidecar.settings import Settings, load
+from tests.app.test_tls import Certificates
+from tests.fakes.observer import RecordingObserver
+
+
+def settings(directory: Path, **sections: Any) -> Settings:
+    file = directory / "sidecar.yaml"
+    values = {
+        "upstream": {"url": "http://127.0.0.1:8009"},
+        "preset": "hoop",
+        "issuers": [{"issuer": "https://idp.example/", "audiences": ["api"]}],
+        "accounts": {"url": "redis://127.0.0.1/0"},
+        **sections,
+    }
+    file.write_text(yaml.safe_dump(values))
+    return load(file, {})
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path, "ours")
+
+
+def test_accounts_in_memory_are_live_from_the_start(tmp_path: Path) -> None:
+    accounts = make_accounts(
+        settings(tmp_path, accounts={"url": "memory://"}), SystemClock(), RecordingObserver()
+    )
+
+    assert isinstance(accounts.view, MemoryAccounts)
+    assert accounts.view.is_live()
+    assert accounts.proven_at() is not None
+
+
+def test_accounts_in_redis_are_not(tmp_path: Path) -> None:
+    accounts = make_accounts(settings(tmp_path), SystemClock(), RecordingObserver())
+
+    assert isinstance(accounts.view, RedisAccountView)
+    assert not accounts.view.is_live()
+    assert accounts.proven_at() is None
+
+
+def test_redis_gets_user_password_and_certificates(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("from a file\n")
+    found = redis_options(
+        settings(
+            tmp_path,
+            accounts={
+                "url": "rediss://redis/0",
+                "username": "sidecar",
+                "password_file": str(secret),
+                "tls": {
+                    "ca": str(certificates.ca),
+                    "certificate": str(certificates.certificate),
+                    "key": str(certificates.key),
+                },
+            },
+        )
+    )
+
+    assert found == {
+        "username": "sidecar",
+        "password": "from a file",
+        "ssl_ca_certs": str(certificates.ca),
+        "ssl_certfile": str(certificates.certificate),
+        "ssl_keyfile": str(certificates.key),
+    }
+    assert redis_options(settings(tmp_path)) == {}
+
+
+def test_the_listener_and_upstream_get_their_bounds_and_tls(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    found = settings(
+        tmp_path,
+        workers=3,
+        listen={
+            "host": "127.0.0.1",
+            "port": 9443,
+            "idle_timeout": 7,
+            "tls": {
+                "certificate": str(certificates.certificate),
+                "key": str(certificates.key),
+            },
+        },
+        upstream={
+            "url": "https://gateway:8009/",
+            "connect_timeout": 1,
+            "first_byte_timeout": 2,
+            "idle_timeout": 3,
+            "max_connections": 4,
+            "tls": {"ca": str(certificates.ca), "server_name": "gateway.example"},
+        },
+    )
+
+    listen, upstream = listen_policy(found), upstream_policy(found)
+    assert (listen.host, listen.port, listen.idle_timeout) == ("127.0.0.1", 9443, 7)
+    assert listen.tls is not None
+    assert listen.shares_port
+    assert upstream.url == "https://gateway:8009"
+    assert (upstream.connect_timeout, upstream.first_byte_timeout) == (1, 2)
+    assert (upstream.idle_timeout, upstream.max_connections) == (3, 4)
+    assert upstream.server_name == "gateway.example"
+    assert upstream.tls is not None
+    plain = settings(tmp_path)
+    assert listen_policy(plain).tls is None
+    assert not listen_policy(plain).shares_port
+    assert upstream_policy(plain).tls is None
