@@ -4,16 +4,14 @@ joserfc's own ``KeySet.import_key_set`` fails as a whole on one unknown curve, a
 keys, private keys and symmetric ones.
 """
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.util import base64_to_int
 
 from sidecar.core.issuer import Issuer
 from sidecar.core.strict_json import NotStrictJSON, read_json_object
@@ -23,16 +21,15 @@ ByKid = Mapping[str, tuple[VerificationKey, ...]]
 
 _RSA_BITS = range(2048, 8193)  # RFC 7518, 3.3 asks for 2048; beyond 8192 only the CPU suffers
 _RSA_EXPONENTS = range(3, 2**33)
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_PUBLIC = ("kty", "n", "e", "crv", "x", "y")
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 
 _RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
-_EC_ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 # RFC 9864, 3.1: EdDSA is the old name, and a key may bear either.
 _ED25519_ALGORITHMS = frozenset({"Ed25519", "EdDSA"})
 
-# The eight points of small order on edwards25519, in every encoding that decoders take: with one of
-# these as a "key", a signature verifies that nobody made (RFC 8032, 5.1.7; Wycheproof). The sign
-# bit, the last one, is masked before the comparison.
+# The y of the eight points of small order on edwards25519; the sign of x tells two of a y apart.
+# With such a point as a "key", signatures verify that nobody made (RFC 8032, 5.1.7; Wycheproof).
 _ED25519_PRIME = 2**255 - 19
 _OF_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = frozenset(
@@ -40,8 +37,6 @@ _SMALL_ORDER = frozenset(
         0,
         1,
         _ED25519_PRIME - 1,
-        _ED25519_PRIME,
-        _ED25519_PRIME + 1,
         _OF_ORDER_8,
         _ED25519_PRIME - _OF_ORDER_8,
     }
@@ -110,75 +105,88 @@ def _read_key(member: Any, issuer: Issuer) -> tuple[str, VerificationKey, bool]:
         raise _Unfit("is no object")
     kid = member.get("kid", "")
     if not isinstance(kid, str) or len(kid) > MAX_KID_LENGTH:
-        raise _Unfit("kid is no text of a sane length")
+        raise _Unfit("its kid is no text of a sane length")
     if member.get("use", "sig") != "sig":
         raise _Unfit("is not for signatures")
     operations = member.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
         raise _Unfit("is not for verifying")
-    public = {name: value for name, value in member.items() if name not in _PRIVATE_MEMBERS}
-    key, fitting = _import(public)
-    algorithms = fitting & issuer.algorithms
-    if "alg" in member:
-        # RFC 8725, 3.1: a key is for one algorithm; what it says outweighs what it could do.
-        named = _ED25519_ALGORITHMS if member["alg"] in _ED25519_ALGORITHMS else {member["alg"]}
-        algorithms &= frozenset(name for name in named if isinstance(name, str))
+    algorithms = _fitting(member) & issuer.algorithms
     if not algorithms:
         raise _Unfit("fits none of the issuer's algorithms")
-    return kid, VerificationKey(key, algorithms), not _PRIVATE_MEMBERS.isdisjoint(member)
+    return kid, VerificationKey(_import(member), algorithms), not _PRIVATE.isdisjoint(member)
 
 
-def _import(public: dict[str, Any]) -> tuple[PublicKey, frozenset[str]]:
-    kty, crv = public.get("kty"), public.get("crv")
+def _fitting(member: Mapping[str, Any]) -> frozenset[str]:
+    """Return the algorithms that type, curve and ``alg`` agree on."""
+    algorithms = _algorithms_of_type(member.get("kty"), member.get("crv"))
+    if "alg" not in member:
+        return algorithms
+    # RFC 8725, 3.1: a key is for one algorithm; what it says outweighs what it could do.
+    named = member["alg"]
+    if named in tuple(_ED25519_ALGORITHMS):
+        return algorithms & _ED25519_ALGORITHMS
+    return frozenset(algorithm for algorithm in algorithms if algorithm == named)
+
+
+def _algorithms_of_type(kty: Any, crv: Any) -> frozenset[str]:
+    match kty, crv:
+        case "RSA", _:
+            return _RSA_ALGORITHMS
+        case "EC", "P-256":
+            return frozenset({"ES256"})
+        case "EC", "P-384":
+            return frozenset({"ES384"})
+        case "EC", "P-521":
+            return frozenset({"ES512"})
+        case "OKP", "Ed25519":
+            return _ED25519_ALGORITHMS
+        case _:
+            raise _Unfit("has an unknown type or curve")
+
+
+def _import(member: Mapping[str, Any]) -> PublicKey:
+    # Only what makes the key: joserfc would take a private half, and at each verification would
+    # hold the rest against the token again (a key that says EdDSA, a token that says Ed25519).
+    public = {name: member[name] for name in _PUBLIC if name in member}
     try:
-        if kty == "RSA":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # joserfc warns of short keys; we refuse them
-                return _checked_rsa(RSAKey.import_key(public)), _RSA_ALGORITHMS
-        if kty == "EC" and crv in _EC_ALGORITHMS:
-            return _parsed(ECKey.import_key(public)), frozenset({_EC_ALGORITHMS[crv]})
-        if kty == "OKP" and crv == "Ed25519":
-            return _checked_ed25519(OKPKey.import_key(public)), _ED25519_ALGORITHMS
+        if member["kty"] == "RSA":
+            _check_rsa(base64_to_int(public["n"]), base64_to_int(public["e"]))
+            return RSAKey.import_key(public)
+        if member["kty"] == "EC":
+            return _on_curve(ECKey.import_key(public))
+        return _checked_ed25519(OKPKey.import_key(public))
     except _Unfit:
         raise
-    except (JoseError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
+    except Exception:  # noqa: BLE001 - whatever two libraries say to what strangers wrote
         raise _Unfit("cannot be read") from None
-    raise _Unfit("has an unknown type or curve")
 
 
-def _checked_rsa(key: RSAKey) -> RSAKey:
-    raw = key.raw_value
-    if not isinstance(raw, RSAPublicKey):
-        raise _Unfit("is no public key")
-    numbers = raw.public_numbers()
-    if numbers.n.bit_length() not in _RSA_BITS or not numbers.n & 1:
-        raise _Unfit("its modulus is not of 2048 to 8192 bits")
-    if numbers.e not in _RSA_EXPONENTS or not numbers.e & 1:
+def _check_rsa(modulus: int, exponent: int) -> None:
+    if modulus.bit_length() not in _RSA_BITS or not modulus & 1:
+        raise _Unfit("its modulus is even, or not of 2048 to 8192 bits")
+    if exponent not in _RSA_EXPONENTS or not exponent & 1:
         raise _Unfit("its exponent is weak")
-    if all(numbers.n % prime in _generated(prime) for prime in _ROCA_PRIMES):
+    if all(modulus % prime in _generated(prime) for prime in _ROCA_PRIMES):
         raise _Unfit("was made by a chip whose keys can be factored (ROCA, CVE-2017-15361)")
-    return key
 
 
 @cache
 def _generated(prime: int) -> frozenset[int]:
-    found, power = set(), 1
-    while power not in found:
-        found.add(power)
-        power = power * 65537 % prime
-    return frozenset(found)
+    """Return the subgroup that 65537 generates modulo ``prime``."""
+    return frozenset(pow(65537, exponent, prime) for exponent in range(prime))
 
 
 def _checked_ed25519(key: OKPKey) -> OKPKey:
     raw: Any = key.raw_value
     y = int.from_bytes(raw.public_bytes(Encoding.Raw, PublicFormat.Raw), "little") & (2**255 - 1)
     if y in _SMALL_ORDER or y >= _ED25519_PRIME:
-        raise _Unfit("is a point of small order, or badly encoded")
+        raise _Unfit("is a point of small order, or not canonically encoded")
     return key
 
 
-def _parsed(key: ECKey) -> ECKey:
-    key.raw_value  # noqa: B018 - joserfc parses the point here, and refuses one off the curve
+def _on_curve(key: ECKey) -> ECKey:
+    key.raw_value  # noqa: B018 - the point is computed here, and refused if it is off the curve
     return key
 
 

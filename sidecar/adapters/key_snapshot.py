@@ -9,6 +9,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar.core.strict_json import read_json_object
+
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +41,7 @@ class KeySnapshot:
             return await asyncio.to_thread(self._read, issuer)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError):
             log.warning("the saved keys of %s cannot be read; they are fetched anew", issuer)
             return None
 
@@ -58,10 +60,15 @@ class KeySnapshot:
             raise
 
     def _read(self, issuer: str) -> Snapshot:
-        content = json.loads(self._file(issuer).read_text("utf-8"))
-        if content["issuer"] != issuer:
-            raise ValueError("another issuer's file")
-        return Snapshot(str(content["document"]).encode(), float(content["fetched_at"]))
+        content = read_json_object(self._file(issuer).read_bytes())
+        document, fetched_at = content.get("document"), content.get("fetched_at")
+        if (
+            content.get("issuer") != issuer
+            or not isinstance(document, str)
+            or not isinstance(fetched_at, float)
+        ):
+            raise ValueError("not what this issuer's file holds")
+        return Snapshot(document.encode(), fetched_at)
 
     def _file(self, issuer: str) -> Path:
         # An issuer is a URL; its hash is a name that leads nowhere else.

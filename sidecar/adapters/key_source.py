@@ -31,6 +31,9 @@ _RETRY_WITHOUT_KEYS = (1.0, 2.0)
 _RETRY_WITH_KEYS = (1.0, 30.0)
 _JITTER = 0.1
 
+# Seconds after which a provider is asked again where its keys are, though the old place answers.
+_ADDRESS_TTL = 3600.0
+
 Fetch = Callable[[str, Provider], Awaitable[bytes]]
 
 
@@ -53,8 +56,9 @@ class JwksKeySource:
         self._observer = observer
         self._snapshot = snapshot
         self._generation = 0
-        # Discovery documents by issuer; key documents are only good parsed, and aged by us.
+        # By issuer: where its keys are, and its last key document with what was read in it.
         self._addresses = SimpleMemoryCache(namespace="jwks_uri", timeout=0)
+        self._documents = SimpleMemoryCache(namespace="jwks", timeout=0)
 
     def keys(self, issuer: str) -> VerificationKeys | None:
         keys = self._providers.get(issuer)
@@ -99,13 +103,12 @@ class JwksKeySource:
     async def _fetch_once(self, keys: ProviderKeys) -> None:
         began = self._clock.steady()
         keys.begin()
-        outcome = FetchOutcome.MALFORMED
+        outcome, document = FetchOutcome.MALFORMED, b""
         try:
             document = await self._document(keys.provider)
-            found = read_key_set(document, keys.provider.issuer, self._policy.max_keys)
-            outcome = FetchOutcome.FETCHED
+            found = await self._read(keys.provider, document)
             self._install(keys, found, self._clock.steady(), self._clock.now())
-            await self._save(keys, document)
+            outcome = FetchOutcome.FETCHED
         except FetchFailed as failed:
             outcome = failed.outcome
             await self._warn(keys, failed.detail)
@@ -118,13 +121,24 @@ class JwksKeySource:
             now = self._clock.steady()
             keys.end(began, now, succeeded=outcome is FetchOutcome.FETCHED)
             self._observer.keys_fetched(keys.issuer, outcome, now - began)
+        if outcome is FetchOutcome.FETCHED and self._snapshot is not None:
+            # Last of all: whoever waits for the keys does not wait for the disk.
+            await self._snapshot.save(keys.issuer, document, self._clock.now())
 
     async def _document(self, provider: Provider) -> bytes:
         address = provider.jwks_url or await self._addresses.get(provider.issuer.name)
         if address is None:
             address = await self._discover(provider)
-            await self._addresses.set(provider.issuer.name, address)
+            await self._addresses.set(provider.issuer.name, address, ttl=_ADDRESS_TTL)
         return await self._fetch(address, provider)
+
+    async def _read(self, provider: Provider, document: bytes) -> KeySet:
+        known: tuple[bytes, KeySet] | None = await self._documents.get(provider.issuer.name)
+        if known is not None and known[0] == document:
+            return known[1]
+        found = read_key_set(document, provider.issuer, self._policy.max_keys)
+        await self._documents.set(provider.issuer.name, (document, found))
+        return found
 
     async def _discover(self, provider: Provider) -> str:
         issuer = provider.issuer.name
@@ -159,15 +173,11 @@ class JwksKeySource:
         if not 0 <= age <= self._policy.max_stale:
             return
         try:
-            found = read_key_set(saved.document, keys.provider.issuer, self._policy.max_keys)
+            found = await self._read(keys.provider, saved.document)
         except NoUsableKeys:
             log.warning("the saved keys of %s are of no use", keys.issuer)
             return
         self._install(keys, found, self._clock.steady() - age, saved.fetched_at)
-
-    async def _save(self, keys: ProviderKeys, document: bytes) -> None:
-        if self._snapshot is not None:
-            await self._snapshot.save(keys.issuer, document, self._clock.now())
 
     def _pause(self, keys: ProviderKeys) -> float:
         """Return the seconds to the next fetch, unless somebody wants one before."""

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from sidecar.adapters import jwks
 from sidecar.adapters.jwks import KeySet, NoUsableKeys, read_key_set
+from sidecar.core.bearer import BearerToken
 from sidecar.core.issuer import ASYMMETRIC_ALGORITHMS, Issuer
-from tests.fakes.tokens import SigningKey, ec_key, ed25519_key, rsa_key
+from sidecar.core.token import VerificationKeys, read_token, verify_signature
+from tests.fakes.tokens import SigningKey, ec_key, ed25519_key, rsa_key, seal
 
 ISSUER = Issuer("https://idp.example", algorithms=ASYMMETRIC_ALGORITHMS)
 
@@ -60,6 +62,36 @@ def test_a_key_with_an_alg_is_for_that_one_alone() -> None:
 
     assert found.by_kid["rsa"][0].algorithms == {"PS256"}
     assert found.by_kid["ed"][0].algorithms == {"Ed25519", "EdDSA"}
+
+
+@pytest.mark.parametrize("key_says", ["EdDSA", "Ed25519", None])
+@pytest.mark.parametrize("token_says", ["EdDSA", "Ed25519"])
+def test_an_ed25519_key_and_its_token_may_use_either_name(
+    key_says: str | None, token_says: str
+) -> None:
+    """RFC 9864: providers rename the two at different times."""
+    found = read(member(ed25519_key(), alg=key_says))
+    token = seal({"alg": token_says, "kid": "ed"}, {"iss": ISSUER.name}, ed25519_key())
+
+    verified = verify_signature(
+        read_token(BearerToken(token)), VerificationKeys(found.by_kid, 1), ISSUER
+    )
+
+    assert verified.issuer == ISSUER.name
+
+
+@pytest.mark.parametrize(
+    "careless",
+    [
+        {"use": "sig", "key_ops": ["verify", "wrapKey"]},
+        {"key_ops": ["verify", "sign"]},
+        {"x5c": "none", "x5t": None, "x5u": 7},
+        {"jku": "https://evil.example/jwks", "ext": True},
+    ],
+    ids=str,
+)
+def test_members_that_we_do_not_need_spoil_no_key(careless: dict[str, Any]) -> None:
+    assert not read(member(rsa_key(), **careless)).left_out
 
 
 def test_a_key_verifies_only_what_the_issuer_signs_with() -> None:
@@ -141,9 +173,7 @@ def test_a_weak_rsa_key_is_left_out(modulus: int, exponent: int, says: str) -> N
     """J20: joserfc takes them."""
     key = {"kty": "RSA", "kid": "weak", "n": number(modulus), "e": number(exponent)}
 
-    why = left_out(key)
-
-    assert says in why or "cannot be read" in why
+    assert says in left_out(key)
 
 
 def test_a_key_with_the_roca_fingerprint_is_left_out() -> None:
@@ -193,6 +223,16 @@ def test_a_point_of_small_order_is_no_key(y: int, sign: int) -> None:
     x = urlsafe_b64encode(octets).rstrip(b"=").decode()
 
     assert left_out({"kty": "OKP", "crv": "Ed25519", "kid": "small", "x": x})
+
+
+@pytest.mark.parametrize("y", range(2**255 - 19, 2**255))
+@pytest.mark.parametrize("sign", [0, 1])
+def test_a_point_that_is_not_canonically_encoded_is_no_key(y: int, sign: int) -> None:
+    """J19: among them second spellings of the points of small order."""
+    octets = (y | sign << 255).to_bytes(32, "little")
+    x = urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+    assert left_out({"kty": "OKP", "crv": "Ed25519", "kid": "spelled", "x": x})
 
 
 def test_an_honest_ed25519_key_is_of_large_order() -> None:

@@ -24,7 +24,18 @@ async def test_what_is_saved_comes_back_for_its_issuer_alone(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", '{"issuer":"x"}', '{"issuer":"https://idp.example/../../etc"}', "\x00"],
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 200_000,
+        '{"issuer":"x"}',
+        '{"issuer":"https://idp.example/../../etc"}',
+        '{"issuer":"https://idp.example/../../etc","document":"{}","fetched_at":' + "9" * 400 + "}",
+        '{"issuer":"https://idp.example/../../etc","document":"\\ud800","fetched_at":1.0}',
+        "\x00",
+    ],
+    ids=lambda content: content[:40] or "empty",
 )
 async def test_a_file_that_is_broken_or_another_issuers_is_passed_over(
     tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from typing_extensions import override
 
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_snapshot import KeySnapshot
@@ -141,6 +142,32 @@ async def test_where_discovery_fails_its_first_failure_is_told() -> None:
 
         assert bench.observer.fetches[0][1] is FetchOutcome.UNREACHABLE
         assert len(provider.fetched) == 2
+
+
+async def test_where_the_keys_are_is_asked_again_after_an_hour() -> None:
+    """A provider that moved its keys may answer at the old place for a while."""
+    async with running(jwks_url=None) as bench:
+        await bench.loaded()
+        (expiry,) = bench.source._addresses._handlers.values()
+
+        assert 3590 < expiry.when() - asyncio.get_running_loop().time() <= 3600
+
+
+async def test_a_document_that_did_not_change_is_read_once() -> None:
+    async with running() as bench:
+        await bench.loaded()
+        first = await bench.source._documents.get(ISSUER)
+        bench.clock.advance(60)
+        await bench.source.refresh(ISSUER, "x")
+        again = await bench.source._documents.get(ISSUER)
+        bench.provider.signing.append(ec_key("new"))
+        bench.clock.advance(60)
+        await bench.source.refresh(ISSUER, "new")
+        changed = await bench.source._documents.get(ISSUER)
+
+    assert bench.provider.key_fetches == 3
+    assert again is first
+    assert changed is not first
 
 
 async def test_a_rotated_key_is_there_after_one_refresh() -> None:
@@ -328,8 +355,8 @@ async def test_a_provider_that_is_down_is_asked_again_after_a_second_or_more() -
 async def test_a_snapshot_lets_a_restart_survive_an_outage(tmp_path: Path) -> None:
     snapshot = KeySnapshot(tmp_path)
     clock = FakeClock()
-    async with running(snapshot=snapshot, clock=clock) as bench:
-        await bench.loaded()
+    async with running(snapshot=snapshot, clock=clock):
+        await until(lambda: list(tmp_path.glob("keys-*.json")))
 
     down = PlayedProvider(failure=FetchFailed(FetchOutcome.UNREACHABLE, "refused"))
     clock.advance(3000)
@@ -340,14 +367,29 @@ async def test_a_snapshot_lets_a_restart_survive_an_outage(tmp_path: Path) -> No
         assert bench.kids == set()
 
 
+async def test_whoever_waits_for_keys_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    writing = asyncio.Event()
+
+    class StuckDisk(KeySnapshot):
+        @override
+        async def save(self, issuer: str, document: bytes, fetched_at: float) -> None:
+            writing.set()
+            await asyncio.Event().wait()
+
+    async with running(snapshot=StuckDisk(tmp_path)) as bench:
+        await asyncio.wait_for(bench.source.refresh(ISSUER, "rsa"), 10)
+        assert bench.kids == {"rsa"}
+        await writing.wait()
+
+
 @pytest.mark.parametrize("step", [3601.0, -60.0])
 async def test_a_snapshot_that_is_too_old_or_of_the_future_is_no_key(
     tmp_path: Path, step: float
 ) -> None:
     snapshot = KeySnapshot(tmp_path)
     clock = FakeClock()
-    async with running(snapshot=snapshot, clock=clock) as bench:
-        await bench.loaded()
+    async with running(snapshot=snapshot, clock=clock):
+        await until(lambda: list(tmp_path.glob("keys-*.json")))
     clock.step(step)
 
     down = PlayedProvider(failure=FetchFailed(FetchOutcome.UNREACHABLE, "refused"))
