@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import multiprocessing
+import signal
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -75,10 +77,24 @@ def work(settings: Settings, number: int, readiness: Readiness) -> None:
 async def _work(settings: Settings, number: int, readiness: Readiness) -> None:
     clock = SystemClock()
     async with stop_on_signals() as stop, serving(settings, with_admin=False) as served:
+        _end_with_parent(stop)
         report = partial(_report_readiness, served.probes, number, readiness, clock)
         async with running(report):
             await stop.asked.wait()
             await _leave(served, settings, stop)
+
+
+def _end_with_parent(stop: Stop) -> None:
+    """End when the parent has died: nobody would replace this worker, or answer for it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        loop = asyncio.get_running_loop()
+
+        def heard() -> None:
+            loop.remove_reader(parent.sentinel)
+            stop.hear(signal.SIGTERM)
+
+        loop.add_reader(parent.sentinel, heard)
 
 
 async def _report_readiness(
