@@ -11,9 +11,26 @@ from sidecar.core.routes import Requirement, Route, Unregistered
 CLEARED = ("Api-Key",)  # it overrides the bearer, as an administrator
 
 _OPEN = Requirement(bearer=False)
-_READ = frozenset({"GET", "HEAD"})
+_READ = frozenset({"GET", "HEAD"})  # the gateway answers HEAD wherever it answers GET
+_GET = frozenset({"GET"})  # a WebSocket begins with GET alone
 _POST = frozenset({"POST"})
-_BROWSER = _READ | _POST
+
+_OPEN_IN_API = (
+    ("healthz", _READ),
+    ("publicserverinfo", _READ),
+    ("openapiv2.json", _READ),
+    ("openapiv3.json", _READ),
+    ("login", _READ),
+    ("callback", _READ),
+    ("saml/login", _READ),
+    ("saml/callback", _POST),
+    ("localauth/register", _POST),
+    ("localauth/login", _POST),
+    ("signup", _POST),
+    ("federation/oauth/callback", _READ),
+    ("mcp-oauth/callback", _READ),
+    ("mcp/oauth/register", _POST),
+)
 
 
 def hoop_routes(prefix: str, unregistered: Unregistered) -> tuple[Route, ...]:
@@ -25,39 +42,38 @@ def hoop_routes(prefix: str, unregistered: Unregistered) -> tuple[Route, ...]:
     return (
         Route("hoop-preflight", "/**", frozenset({"OPTIONS"}), _OPEN),
         *_open_routes(prefix),
+        Route("hoop-api-root", f"{prefix}/api", requirement=bearer),
         Route("hoop-api", f"{prefix}/api/**", requirement=bearer),
-        # The web application; unknown paths outside the API are its pages.
+        *_closed_to_the_web(prefix, bearer),
+        # The web application; unknown paths outside the API are its pages. The gateway decodes a
+        # path before it routes, so this would open /%61pi/userinfo; core.access refuses such paths.
+        *([Route("hoop-web-root", prefix, _READ, _OPEN)] if prefix else []),
         Route("hoop-web", f"{prefix}/**", _READ, _OPEN),
     )
 
 
 def _open_routes(prefix: str) -> Iterator[Route]:
-    for path in ("healthz", "publicserverinfo", "openapiv2.json", "openapiv3.json"):
-        yield Route(f"hoop-{path}", f"{prefix}/api/{path}", _READ, _OPEN)
-    for path in (
-        "login",
-        "callback",
-        "saml/login",
-        "saml/callback",
-        "localauth/register",
-        "localauth/login",
-        "signup",
-        "federation/oauth/callback",
-        "mcp-oauth/callback",
-    ):
-        yield Route(f"hoop-{path.replace('/', '-')}", f"{prefix}/api/{path}", _BROWSER, _OPEN)
+    for path, methods in _OPEN_IN_API:
+        yield Route(f"hoop-{path.replace('/', '-')}", f"{prefix}/api/{path}", methods, _OPEN)
+    # A one-time token in the query opens these.
     for path in ("download", "download/input"):
         name = f"hoop-session-{path.replace('/', '-')}"
         yield Route(name, f"{prefix}/api/sessions/{{id}}/{path}", _READ, _OPEN)
-    yield Route("hoop-mcp-register", f"{prefix}/api/mcp/oauth/register", _POST, _OPEN)
     for document in ("oauth-protected-resource", "oauth-authorization-server"):
         place = f"/.well-known/{document}"
         yield Route(f"hoop-{document}", place, _READ, _OPEN)
         yield Route(f"hoop-{document}-of", f"{place}/**", _READ, _OPEN)
     yield Route("hoop-openid", "/.well-known/openid-configuration", _READ, _OPEN)
-    get = frozenset({"GET"})
-    yield Route("hoop-agent", f"{prefix}/api/ws", get, _OPEN, websocket=True)
-    yield Route("hoop-rdp", f"{prefix}/rdpproxy/", get, _OPEN, websocket=True)
+    # The agent's key, the desktop's credential and AWS's signature are the gateway's to judge.
+    yield Route("hoop-agent", f"{prefix}/api/ws", _GET, _OPEN, websocket=True)
+    yield Route("hoop-rdp", f"{prefix}/rdpproxy/", _GET, _OPEN, websocket=True)
     yield Route("hoop-rdp-client", f"{prefix}/rdpproxy/client", _POST, _OPEN)
     yield Route("hoop-ssm", f"{prefix}/ssm/", _POST, _OPEN)
-    yield Route("hoop-ssm-session", f"{prefix}/ssm/ws/{{id}}", get, _OPEN, websocket=True)
+    yield Route("hoop-ssm-session", f"{prefix}/ssm/ws/{{id}}", _GET, _OPEN, websocket=True)
+
+
+def _closed_to_the_web(prefix: str, bearer: Requirement) -> Iterator[Route]:
+    """Keep what else is under these paths from passing as a page of the web application."""
+    for name in ("rdpproxy", "ssm"):
+        yield Route(f"hoop-{name}-root", f"{prefix}/{name}", _READ, bearer)
+        yield Route(f"hoop-{name}-rest", f"{prefix}/{name}/**", _READ, bearer)

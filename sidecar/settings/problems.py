@@ -20,8 +20,9 @@ class Problem:
 
     @override
     def __str__(self) -> str:
-        where = f" ({self.where})" if self.where else ""
-        return f"{self.place}{where}: {self.text}" if self.place else self.text
+        where = f"({self.where})" if self.where else ""
+        head = " ".join(filter(None, (self.place, where)))
+        return f"{head}: {self.text}" if head else self.text
 
 
 class SettingsProblems(Exception):

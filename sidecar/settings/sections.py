@@ -154,7 +154,7 @@ class Accounts(Section):
     """What all keys begin with."""
     max_staleness: Annotated[float, Field(gt=0.01, le=60)] = 0.5
     """No request is granted on an account status older than this many seconds."""
-    heartbeat: Annotated[float, Field(gt=0, le=10)] = 0.1
+    heartbeat: Annotated[float, Field(gt=0, le=10, validate_default=True)] = 0.1
     """Seconds between two proofs that every change was heard; at most 2/5 of max_staleness."""
     timeout: Seconds = 1.0
     """Seconds to wait for Redis before the connection is given up."""
@@ -238,7 +238,7 @@ class Keys(Section):
 
     max_age: Seconds = 300.0
     """Seconds after which keys are fetched anew; a removed key is trusted no longer than this."""
-    max_stale: Seconds = 3600.0
+    max_stale: Annotated[Seconds, Field(validate_default=True)] = 3600.0
     """Seconds for which keys serve while the provider cannot be reached; then 503."""
     cool_down: Seconds = 30.0
     """Seconds between two fetches that unknown keys may cause."""

@@ -1,11 +1,22 @@
 """The Hoop gateway's route table: what passes without a bearer, and that nothing else does."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sidecar.core.access import find_route
+from sidecar.core.decision import Denied
+from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route, Routes, Unregistered
 from sidecar.settings.hoop import hoop_routes
 
 ROUTES = Routes(hoop_routes("", Unregistered.DENY))
+
+OPEN_IN_API = {
+    row.name
+    for row in ROUTES.routes
+    if row.pattern.startswith("/api/") and not row.requirement.bearer
+}
 
 
 def way(method: str, path: str, routes: Routes = ROUTES) -> str:
@@ -36,6 +47,14 @@ def way(method: str, path: str, routes: Routes = ROUTES) -> str:
         ("POST", "/api/localauth/register", "open"),
         ("POST", "/api/signup", "open"),
         ("DELETE", "/api/login", "bearer"),
+        ("POST", "/api/login", "bearer"),
+        ("HEAD", "/api/login", "open"),
+        ("GET", "/api/login/", "bearer"),
+        ("GET", "/api/saml/login", "open"),
+        ("GET", "/api/saml/callback", "bearer"),
+        ("GET", "/api/localauth/login", "bearer"),
+        ("GET", "/api/signup", "bearer"),
+        ("POST", "/api/callback", "bearer"),
         ("GET", "/api/federation/oauth/callback", "open"),
         ("GET", "/api/mcp-oauth/callback", "open"),
         ("POST", "/api/mcp/oauth/register", "open"),
@@ -55,6 +74,14 @@ def way(method: str, path: str, routes: Routes = ROUTES) -> str:
         ("PATCH", "/api/anything/new", "bearer"),
         ("FOO", "/api/userinfo", "bearer"),
         ("GET", "/api/", "bearer"),
+        ("GET", "/api", "bearer"),
+        ("POST", "/api", "bearer"),
+        ("HEAD", "/api/userinfo", "bearer"),
+        ("GET", "/api/healthz%20", "bearer"),
+        ("GET", "/api/download", "bearer"),
+        ("GET", "/api/sessions/7/download/", "bearer"),
+        ("GET", "/api/sessions/7/download/input/x", "bearer"),
+        ("HEAD", "/api/ws", "bearer"),
         ("GET", "/api/ws", "open websocket"),
         ("POST", "/api/ws", "bearer"),
         ("GET", "/api/ws/x", "bearer"),
@@ -63,6 +90,16 @@ def way(method: str, path: str, routes: Routes = ROUTES) -> str:
         ("POST", "/rdpproxy/other", "none"),
         ("POST", "/ssm/", "open"),
         ("PUT", "/ssm/", "none"),
+        ("GET", "/rdpproxy", "bearer"),
+        ("GET", "/rdpproxy/client", "bearer"),
+        ("GET", "/rdpproxy/x", "bearer"),
+        ("GET", "/ssm", "bearer"),
+        ("GET", "/ssm/", "bearer"),
+        ("GET", "/ssm/ws", "bearer"),
+        ("GET", "/ssm/ws/7/8", "bearer"),
+        ("POST", "/ssm", "none"),
+        ("POST", "/ssm/ws/7", "none"),
+        ("DELETE", "/ssm/ws/7", "none"),
         ("GET", "/ssm/ws/7", "open websocket"),
         ("GET", "/.well-known/oauth-protected-resource", "open"),
         ("GET", "/.well-known/oauth-protected-resource/api/mcp", "open"),
@@ -73,7 +110,11 @@ def way(method: str, path: str, routes: Routes = ROUTES) -> str:
         ("GET", "/", "open"),
         ("GET", "/js/app.js", "open"),
         ("GET", "/sessions/7", "open"),
+        ("HEAD", "/", "open"),
+        ("GET", "/apis", "open"),
         ("POST", "/", "none"),
+        ("DELETE", "/js/app.js", "none"),
+        ("FOO", "/", "none"),
         ("PUT", "/sessions/7", "none"),
         ("GET", "api/userinfo", "none"),
     ],
@@ -84,6 +125,59 @@ def test_each_path_passes_with_the_credential_it_takes(
     assert way(method, path) == expected
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/%61pi/userinfo",
+        "/ap%69/healthz/../x",
+        "/api%2fuserinfo",
+        "//api/userinfo",
+        "/x/../api/userinfo",
+        "/%61pi",
+        "/ss%6d/ws/7",
+        "/api/sessions/7/%64ownload",
+        "/api;x/userinfo",
+    ],
+)
+def test_no_spelling_of_a_protected_path_passes_as_another(path: str) -> None:
+    """The gateway decodes before it routes; the web application's pages are open."""
+    request = AccessRequest("GET", "h", path, "", (), "192.0.2.1", "r")
+
+    with pytest.raises(Denied):
+        find_route(request, ROUTES, frozenset())
+
+
+def test_a_subject_may_be_escaped_in_a_path() -> None:
+    request = AccessRequest("PUT", "h", "/api/serviceaccounts/a%40b", "", (), "192.0.2.1", "r")
+
+    assert find_route(request, ROUTES, frozenset()).name == "hoop-api"
+
+
+@given(
+    method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "FOO"]),
+    rest=st.text("abdlnoistw/7.-{}*%", max_size=20),
+)
+def test_what_is_not_on_the_list_takes_a_bearer_in_the_api(method: str, rest: str) -> None:
+    path = f"/api/{rest}"
+    found = ROUTES.match_route(method, path)
+
+    assert found is not None
+    assert found.requirement.bearer or found.name in OPEN_IN_API
+
+
+def test_every_open_row_names_its_methods_and_is_no_pattern_but_these() -> None:
+    rows = [row for row in ROUTES.routes if not row.requirement.bearer]
+
+    assert all(row.methods for row in rows)
+    assert {row.pattern for row in rows if "*" in row.pattern} == {
+        "/**",
+        "/.well-known/oauth-protected-resource/**",
+        "/.well-known/oauth-authorization-server/**",
+    }
+    assert {row.name for row in rows if row.pattern == "/**"} == {"hoop-preflight", "hoop-web"}
+    assert len({row.name for row in ROUTES.routes}) == len(ROUTES.routes)
+
+
 def test_under_a_prefix_the_same_table_holds() -> None:
     routes = Routes(hoop_routes("/x", Unregistered.DENY))
 
@@ -91,6 +185,12 @@ def test_under_a_prefix_the_same_table_holds() -> None:
     assert way("GET", "/x/api/healthz", routes) == "open"
     assert way("GET", "/api/userinfo", routes) == "none"
     assert way("GET", "/x/app", routes) == "open"
+    assert way("GET", "/x", routes) == "open"
+    assert way("GET", "/x/", routes) == "open"
+    assert way("GET", "/x/api", routes) == "bearer"
+    assert way("GET", "/x/ssm/x", routes) == "bearer"
+    assert way("GET", "/xapi/userinfo", routes) == "none"
+    assert way("GET", "/", routes) == "none"
     assert way("GET", "/.well-known/openid-configuration", routes) == "open"
 
 
