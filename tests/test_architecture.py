@@ -15,18 +15,9 @@ MAX_FUNCTION_LINES = 40
 LONG_FUNCTIONS: dict[str, str] = {}
 
 # Modules that are tested in another file than one of their own name.
-LOADING = "tests/settings/test_loading.py"
 TESTED_ELSEWHERE = {
     "sidecar/ports.py": "tests/test_authorize.py",  # Protocols and values without behaviour
     "sidecar/__main__.py": "tests/e2e/test_main_job.py",
-    "sidecar/settings/environment.py": LOADING,
-    "sidecar/settings/fields.py": LOADING,
-    "sidecar/settings/issuers.py": LOADING,
-    "sidecar/settings/model.py": LOADING,
-    "sidecar/settings/problems.py": LOADING,
-    "sidecar/settings/routes.py": LOADING,
-    "sidecar/settings/sections.py": LOADING,
-    "sidecar/settings/yaml_file.py": LOADING,
     "sidecar/observability/silent.py": "tests/observability/test_decision_log.py",
     "sidecar/app/process.py": "tests/e2e/test_workers.py",
     "sidecar/app/supervisor.py": "tests/e2e/test_workers.py",
@@ -34,6 +25,7 @@ TESTED_ELSEWHERE = {
     "sidecar/app/observing.py": "tests/e2e/test_main_job.py",
     "sidecar/app/asking.py": "tests/cli/test_explain.py",
     "sidecar/cli/common.py": "tests/cli/test_main.py",
+    "sidecar/adapters/redis_push.py": "tests/adapters/test_redis_accounts.py",
     "sidecar/demo/site.py": "tests/demo/test_story.py",
 }
 

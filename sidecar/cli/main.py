@@ -55,8 +55,9 @@ def run(config: Config = None) -> None:
     process_log.configure(settings.log.level)
     try:
         app.run(settings)
-    except OSError as problem:
-        stop(f"cannot listen: {problem}", 3)
+    except (OSError, ValueError) as problem:
+        # An address that is taken, a certificate that is none, a password file that has gone.
+        stop(f"cannot start: {problem}", 3)
 
 
 @cli.command("check-config")

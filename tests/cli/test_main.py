@@ -68,7 +68,7 @@ def test_an_address_that_is_not_ours_ends_with_3() -> None:
     )
 
     assert code == 3
-    assert "cannot listen" in err
+    assert "cannot start" in err
 
 
 def test_without_a_command_help_is_printed() -> None:
