@@ -3,6 +3,9 @@
 Writers may meet (an operator, the admin API, a sync), so every write says what it expects to find
 and begins again when somebody was faster. What a change keeps of the account is read anew each
 time: a name written on top of a disabling leaves the account disabled.
+
+Where writers meet, revocation wins. Beginning again never lets in a subject that was disabled or
+deleted since we last looked: whoever wants that asks anew, knowing of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +38,7 @@ class BadAccount(ValueError):
 
 
 class Contended(Exception):
-    """Others changed the account each time we tried to; nothing was written."""
+    """Others changed the account while we tried to; nothing was written."""
 
 
 class Auditor(Protocol):
@@ -80,7 +83,7 @@ class ServiceAccounts:
             subject=key.subject,
             name=name,
             groups=tuple(dict.fromkeys(groups)),
-            status=AccountStatus.ACTIVE if active else AccountStatus.INACTIVE,
+            status=_status(active=active),
         )
 
         def change(before: Account | None) -> Account:
@@ -104,8 +107,9 @@ class ServiceAccounts:
         *,
         name: str | None = None,
         groups: Sequence[str] | None = None,
+        active: bool | None = None,
     ) -> Account:
-        """Change name or groups; None leaves them as they are.
+        """Change name, groups or status; None leaves them as they are.
 
         Raises:
             AccountNotFound, BadAccount, Contended: see there.
@@ -118,6 +122,7 @@ class ServiceAccounts:
                 account,
                 name=account.name if name is None else name,
                 groups=account.groups if groups is None else tuple(dict.fromkeys(groups)),
+                status=account.status if active is None else _status(active=active),
             )
 
         return await self._change(key, "update", change)
@@ -133,11 +138,14 @@ class ServiceAccounts:
     async def delete(self, key: SubjectKey) -> None:
         """Remove the account; its subject is unknown from then on, and refused.
 
+        Except where a route forwards the unregistered: to shut a subject out there, disable it.
+
         Raises:
             AccountNotFound: there is none.
         """
         before = _found(key, await self._store.get(key))
-        # A change that comes between the two is removed as well: either way nobody gets in.
+        # A change that comes between the two is removed as well. A disabling that comes after finds
+        # no account to write: nothing but ``create`` makes one.
         if not await self._store.delete(key):
             raise AccountNotFound(key)
         self._audit("delete", key, before, None)
@@ -162,11 +170,16 @@ class ServiceAccounts:
     async def _change(
         self, key: SubjectKey, action: str, change: Callable[[Account | None], Account]
     ) -> Account:
+        was_in = False
         for _ in range(_MAX_TRIES):
             before = await self._store.get(key)
             after = change(before)
             if after == before:
                 return after
+            is_in = before is not None and before.is_active
+            if was_in and not is_in and after.is_active:
+                raise Contended(f"{key.subject} was shut out meanwhile; nothing was written")
+            was_in = is_in
             after = replace(after, updated_at=self._clock.now(), updated_by=self._actor)
             if await self._store.put(key, after, expected=before):
                 self._audit(action, key, before, after)
@@ -185,6 +198,10 @@ def _found(key: SubjectKey, account: Account | None) -> Account:
     if account is None:
         raise AccountNotFound(key)
     return account
+
+
+def _status(*, active: bool) -> AccountStatus:
+    return AccountStatus.ACTIVE if active else AccountStatus.INACTIVE
 
 
 def _check(key: SubjectKey, name: str, groups: Sequence[str]) -> None:

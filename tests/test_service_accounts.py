@@ -97,10 +97,14 @@ async def test_an_update_changes_only_what_is_given(office: Office) -> None:
     named = await office.accounts.update(API_USER, name="New")
     grouped = await office.accounts.update(API_USER, groups=("b", "b"))
     emptied = await office.accounts.update(API_USER, groups=())
+    stopped = await office.accounts.update(API_USER, active=False)
 
     assert (named.name, named.groups) == ("New", ("a",))
     assert (grouped.name, grouped.groups) == ("New", ("b",))
     assert emptied.groups == ()
+    assert (stopped.name, stopped.status) == ("New", AccountStatus.INACTIVE)
+    assert (await office.accounts.update(API_USER, active=True)).is_active
+    assert office.actions == ["create", *["update"] * 5]
 
 
 async def test_a_change_that_changes_nothing_writes_nothing(office: Office) -> None:
@@ -135,6 +139,43 @@ async def test_a_name_written_while_another_disables_leaves_it_disabled(office: 
     after = await office.accounts.update(API_USER, name="New")
 
     assert (after.name, after.status) == ("New", AccountStatus.INACTIVE)
+
+
+@pytest.mark.parametrize("was_deleted", [False, True])
+async def test_replacing_an_account_that_is_shut_out_meanwhile_lets_nobody_in(
+    office: Office, *, was_deleted: bool
+) -> None:
+    """Revocation wins: who replaced it had not seen that."""
+    created = await office.accounts.create(API_USER)
+
+    def shut_out_first() -> None:
+        office.store.before_put = None
+        if was_deleted:
+            del office.store.accounts[API_USER]
+        else:
+            office.store.accounts[API_USER] = replace(created, status=AccountStatus.INACTIVE)
+
+    office.store.before_put = shut_out_first
+    with pytest.raises(Contended, match="shut out meanwhile"):
+        await office.accounts.create(API_USER, groups=("a",), overwrite=True)
+
+    left = office.store.accounts.get(API_USER)
+    assert left is None or not left.is_active
+    assert office.actions == ["create"]
+    assert (await office.accounts.create(API_USER, overwrite=True)).is_active  # asked anew
+
+
+async def test_disabling_an_account_that_is_deleted_meanwhile_does_not_bring_it_back(
+    office: Office,
+) -> None:
+    await office.accounts.create(API_USER)
+    office.store.before_put = office.store.accounts.clear
+
+    with pytest.raises(AccountNotFound):
+        await office.accounts.disable(API_USER)
+
+    assert office.store.accounts == {}
+    assert office.actions == ["create"]
 
 
 async def test_losing_every_race_is_said_and_writes_nothing(office: Office) -> None:

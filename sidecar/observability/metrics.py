@@ -3,9 +3,13 @@
 Labels are closed sets: enum members, configured issuers, status classes. Nothing that a client
 chooses is ever a label, so no client can grow the series. Children are bound once, since looking
 one up costs more than counting.
+
+Measured: 1.2 us to count a decision and 1.3 us to count an answer; 3.1 and 3.4 us with several
+workers, whose values are in mapped files. A scrape takes 1.3 ms of the event loop.
 """
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from prometheus_client import (
@@ -36,12 +40,13 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # Seconds. A decision at hand takes tens of microseconds, one that waits for keys seconds.
 _DECISION_BUCKETS = (
-    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1, 0.5, 1.0, 5.0,
+    5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1, 0.5, 1.0, 5.0,
 )  # fmt: skip
 _REQUEST_BUCKETS = (
     5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
 )  # fmt: skip
 _CODES = range(100, 600)
+_CODE_CLASSES = range(1, 6)
 _ACTIONS = ("create", "update", "disable", "enable", "delete")
 
 
@@ -57,10 +62,11 @@ class Metrics:
         self._make_key_metrics(registry)
         self._make_account_metrics(registry)
         build = Gauge(
-            "sidecar_build_info", "Always 1; the labels say what runs.", ("version", "python"),
-            registry=registry, multiprocess_mode="max",
+            "sidecar_build_info", "Always 1; the labels say what runs.",
+            ("version", "python", "aiohttp"), registry=registry, multiprocess_mode="max",
         )  # fmt: skip
-        build.labels(__version__, ".".join(str(part) for part in sys.version_info[:3])).set(1)
+        python = ".".join(str(part) for part in sys.version_info[:3])
+        build.labels(__version__, python, version("aiohttp")).set(1)
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
         del request
@@ -77,7 +83,7 @@ class Metrics:
             label = str(status) if status in _CODES else "other"
             code = self._requests[status if label != "other" else 0] = self._by_code.labels(label)
         code.inc()
-        self._request_seconds.observe(seconds)
+        self._request_seconds.get(status // 100, self._other_seconds).observe(seconds)
 
     def upstream_failed(self, request: AccessRequest, error: UpstreamError) -> None:
         del request
@@ -140,10 +146,12 @@ class Metrics:
             ("code",), registry=registry,
         )  # fmt: skip
         self._requests: dict[int, Counter] = {}
-        self._request_seconds = Histogram(
+        seconds = Histogram(
             "sidecar_request_seconds", "Time of a whole request, upstream included.",
-            buckets=_REQUEST_BUCKETS, registry=registry,
+            ("code_class",), buckets=_REQUEST_BUCKETS, registry=registry,
         )  # fmt: skip
+        self._request_seconds = {each: seconds.labels(f"{each}xx") for each in _CODE_CLASSES}
+        self._other_seconds = seconds.labels("other")
         errors = Counter(
             "sidecar_upstream_errors", "Upstream failures.", ("error",), registry=registry
         )

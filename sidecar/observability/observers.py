@@ -22,26 +22,30 @@ class Observers:
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
+        # Bound once for what happens with every request.
+        self._decided = tuple(each.decided for each in observers)
+        self._answered = tuple(each.answered for each in observers)
+        self._in_flight = tuple(each.in_flight for each in observers)
         self._known_failures: set[tuple[str, type[Exception]]] = set()
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
-        for each in self._observers:
+        for decided in self._decided:
             try:
-                each.decided(request, decision, seconds)
+                decided(request, decision, seconds)
             except Exception as failure:  # noqa: BLE001 - watching must not disturb
                 self._failed("decided", failure)
 
     def answered(self, request: AccessRequest, status: int, seconds: float) -> None:
-        for each in self._observers:
+        for answered in self._answered:
             try:
-                each.answered(request, status, seconds)
+                answered(request, status, seconds)
             except Exception as failure:  # noqa: BLE001
                 self._failed("answered", failure)
 
     def in_flight(self, kind: StreamKind, change: int) -> None:
-        for each in self._observers:
+        for in_flight in self._in_flight:
             try:
-                each.in_flight(kind, change)
+                in_flight(kind, change)
             except Exception as failure:  # noqa: BLE001
                 self._failed("in_flight", failure)
 

@@ -5,7 +5,8 @@ import re
 # A compact JWS, or what is left of one: "eyJ" is how base64url of '{"' begins.
 _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*")
 _CREDENTIAL = re.compile(r"(?i)\b(bearer|basic|dpop)\s+[A-Za-z0-9\-._~+/]{8,}=*")
-_SECRET_IN_URL = re.compile(r"(?i)(\w+://[^\s/:@]*):[^\s/@]+@")
+# The "\b" matters: without it one long word is tried from each of its letters, in square time.
+_SECRET_IN_URL = re.compile(r"(\b\w+://[^\s/:@]*):[^\s/@]+@")
 _LONGEST = 4000
 
 

@@ -1,6 +1,5 @@
 """The listener for operators, over its socket."""
 
-import asyncio
 import json
 import socket
 
@@ -89,4 +88,4 @@ async def test_an_address_that_is_taken_is_an_error_at_once() -> None:
 async def test_an_ipv6_address_is_written_in_brackets() -> None:
     async with Office().listener(host="::1") as listener:
         assert listener.url.startswith("http://[::1]:")
-        await asyncio.sleep(0)
+        assert (await ask(listener.url + "/livez"))[0] == 200

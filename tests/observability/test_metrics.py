@@ -4,17 +4,19 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.core.subject import SubjectKey
-from sidecar.observability.metrics import Metrics
+from sidecar.observability.metrics import Metrics, render_all
 from sidecar.ports import (
     AuditRecord,
     CutReason,
@@ -70,7 +72,8 @@ def test_everything_that_happens_is_counted_under_its_name() -> None:
         "sidecar_decision_seconds_count": 2,
         "sidecar_requests_total,code=200": 2,
         "sidecar_requests_total,code=other": 1,
-        "sidecar_request_seconds_count": 3,
+        "sidecar_request_seconds_count,code_class=2xx": 2,
+        "sidecar_request_seconds_count,code_class=other": 1,
         "sidecar_upstream_errors_total,error=reset": 1,
         "sidecar_in_flight,kind=websocket": 1,
         "sidecar_stream_cuts_total,reason=revoked": 3,
@@ -85,7 +88,7 @@ def test_everything_that_happens_is_counted_under_its_name() -> None:
         "sidecar_decision_log_dropped_total": 2,
     }
     assert {name: found.get(name) for name in expected} == expected
-    assert any(name.startswith("sidecar_build_info,") for name in found)
+    assert any(name.startswith("sidecar_build_info,aiohttp=3.") for name in found)
     assert any(name.startswith("process_cpu_seconds_total") for name in found)
 
 
@@ -126,10 +129,10 @@ def test_nothing_that_a_client_chooses_makes_a_series() -> None:
     assert len(scrape(metrics)) == before
 
 
-def _documented() -> Iterator[tuple[str, frozenset[str]]]:
+def _documented() -> Iterator[tuple[str, frozenset[str], str]]:
     for line in PAGE.read_text().splitlines():
-        if found := re.match(r"\| `(sidecar_\w+)` \| \w+ \| ([^|]*) \|", line):
-            yield found[1], frozenset(re.findall(r"`(\w+)`", found[2]))
+        if found := re.match(r"\| `(sidecar_\w+)` \| \w+ \| ([^|]*) \|(.*)", line):
+            yield found[1], frozenset(re.findall(r"`(\w+)`", found[2])), found[3]
 
 
 def test_the_page_names_every_metric_and_label_and_no_other() -> None:
@@ -143,7 +146,26 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
         if getattr(metric, "_name", "").startswith("sidecar_")
     }
 
-    assert set(_documented()) == registered
+    assert {(name, labels) for name, labels, _ in _documented()} == registered
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("sidecar_decisions_total", DenyReason),
+        ("sidecar_upstream_errors_total", UpstreamError),
+        ("sidecar_in_flight", StreamKind),
+        ("sidecar_stream_cuts_total", CutReason),
+        ("sidecar_jwks_fetches_total", FetchOutcome),
+        ("sidecar_account_view_events_total", ViewEvent),
+    ],
+)
+def test_the_page_names_every_value_that_a_label_can_have(
+    name: str, values: Iterable[StrEnum]
+) -> None:
+    meaning = {metric: text for metric, _, text in _documented()}[name]
+
+    assert {value.value for value in values} <= set(re.findall(r"`(\w+)`", meaning))
 
 
 WORKER = """
@@ -161,12 +183,8 @@ input()
 
 PARENT = """
 import sys
-from pathlib import Path
-from sidecar.observability.metrics import forget_worker, render_all
-directory, *ended = sys.argv[1:]
-for pid in ended:
-    forget_worker(int(pid))
-sys.stdout.write(render_all(Path(directory), "")[0].decode())
+from sidecar.observability.metrics import forget_worker
+forget_worker(int(sys.argv[1]))
 """
 
 
@@ -180,18 +198,19 @@ def test_several_workers_are_summed_and_an_ended_ones_gauges_forgotten(tmp_path:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
 
-    def render(*ended: str) -> str:
-        command = [sys.executable, "-c", PARENT, str(tmp_path), *ended]
-        return subprocess.run(
-            command, cwd=ROOT, env=environ, text=True, capture_output=True, check=True
-        ).stdout
+    def render() -> str:
+        return render_all(tmp_path, "")[0].decode()
+
+    def forget(pid: str) -> None:
+        subprocess.run([sys.executable, "-c", PARENT, pid], cwd=ROOT, env=environ, check=True)
 
     workers = [start(live=True, proven=7.0), start(live=False, proven=5.0)]
     pids = [worker.stdout.readline().strip() for worker in workers if worker.stdout]
     both = render()
     for worker in workers:
         worker.communicate("\n")
-    after = render(pids[1])
+    forget(pids[1])
+    after = render()
 
     assert 'sidecar_decisions_total{outcome="granted",reason=""} 20.0' in both
     assert 'sidecar_in_flight{kind="http"} 4.0' in both

@@ -21,6 +21,12 @@ def test_a_line_is_json_without_credentials() -> None:
     assert (line["level"], line["logger"]) == ("ERROR", "sidecar.x")
 
 
+def test_a_line_without_an_exception_says_nothing_of_one() -> None:
+    record = logging.LogRecord("sidecar.x", logging.INFO, "f.py", 1, "ended", (), None)
+
+    assert set(json.loads(JsonFormatter().format(record))) == {"ts", "level", "logger", "message"}
+
+
 def test_a_moment_is_written_in_utc() -> None:
     assert timestamp(0.9996) == "1970-01-01T00:00:00.999Z"
 
