@@ -105,7 +105,10 @@ def enable(
 
 @cli.command()
 def delete(subject: Subject, realm: Realm = None, config: Config = None) -> None:
-    """Remove an account: its subject is unknown from now on, and refused."""
+    """Remove an account: its subject is unknown from now on.
+
+    Unknown is refused, but on routes with `unregistered: forward`: there, disable it instead.
+    """
     _change(config, realm, subject, lambda accounts, key: accounts.delete(key))
     typer.echo(f"service account {subject} deleted")
 

@@ -55,6 +55,7 @@ class Exchange:
         self._tunnel: Tunnel | None = None
         self._cut_reason: CutReason | None = None
         self._upload_problem: Deny | None = None
+        self._gave_up = False
 
     async def run(self) -> None:
         """Forward the request and relay the answer. Raises nothing but ``CancelledError``."""
@@ -159,20 +160,32 @@ class Exchange:
         if self._head.expects_continue and self._request.transport is not None:
             # Granted: only now is the client told to send (RFC 9110, 10.1.1).
             self._request.transport.write(_CONTINUE)
-        # At once, even if empty: aiohttp holds the head back until the body begins, and the client
-        # may wait for an answer before it sends any.
-        yield self._request.content.read_nowait()
-        while True:
-            try:
-                async with asyncio.timeout(self._parts.idle_seconds):
-                    piece = await self._request.content.readany()
-            except (RequestPayloadError, TimeoutError) as broken:
-                # Raised on, so that upstream sees the body break off and not end.
-                self._upload_problem = Deny(DenyReason.MALFORMED_REQUEST, type(broken).__name__)
-                raise
-            if not piece:
-                return
-            yield piece
+        content, seconds = self._request.content, self._parts.idle_seconds
+        loop = asyncio.get_running_loop()
+        try:
+            # At once, even if empty: aiohttp holds the head back until the body begins, and the
+            # client may wait for an answer before it sends any.
+            piece = content.read_nowait()
+            while True:
+                stalled = loop.call_later(seconds, self._give_up)
+                try:
+                    yield piece
+                finally:
+                    stalled.cancel()
+                async with asyncio.timeout(seconds):
+                    piece = await content.readany()
+                if not piece:
+                    return
+        except (RequestPayloadError, TimeoutError) as broken:
+            # Raised on, so that upstream sees the body break off and not end.
+            self._upload_problem = Deny(DenyReason.MALFORMED_REQUEST, type(broken).__name__)
+            raise
+
+    def _give_up(self) -> None:
+        """Upstream has stopped reading the body."""
+        self._gave_up = True
+        if self._task is not None:
+            self._task.cancel()
 
     def _cut(self, reason: CutReason) -> None:
         self._cut_reason = reason
@@ -184,13 +197,17 @@ class Exchange:
             self._task.cancel()
 
     def _end_cancelled(self) -> None:
-        if self._cut_reason is None or self._response.is_begun or self._request.transport is None:
+        ours = self._cut_reason is not None or self._gave_up
+        if not ours or self._response.is_begun or self._request.transport is None:
             self._response.abort()
             raise asyncio.CancelledError
-        # Our own doing, in `_cut`, and not somebody's wish that the task end.
+        # Our own doing, in `_cut` or `_give_up`, and not somebody's wish that the task end.
         assert self._task is not None  # noqa: S101
         self._task.uncancel()
-        self._refuse(Deny(_deny_reason(self._cut_reason), "cut before the answer"))
+        if self._cut_reason is not None:
+            self._refuse(Deny(_deny_reason(self._cut_reason), "cut before the answer"))
+        else:
+            self._fail(UpstreamError.IDLE_TIMEOUT, "it reads no more of the body")
 
     def _refuse(self, deny: Deny) -> None:
         if self._response.is_begun:

@@ -287,3 +287,64 @@ async def test_a_header_that_cannot_be_forwarded_is_the_clients_fault() -> None:
         assert status_of(await front.ask("GET /reports HTTP/1.1", b"X-Y: \xff\xfe")) == 400
 
         assert not upstream.conversations
+
+
+async def test_an_upstream_that_stops_reading_an_upload_is_given_up() -> None:
+    async def talk(_: Conversation) -> None:
+        await given_up.wait()
+
+    given_up = asyncio.Event()
+    async with (
+        scripted_upstream(talk) as upstream,
+        running_front(upstream.url, world=admin(), idle_seconds=0.3) as front,
+    ):
+        reader, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request("POST /admin/x HTTP/1.1", b"Content-Length: 1000000000"))
+        async with asyncio.TaskGroup() as tasks:
+            flood = tasks.create_task(_flood(writer))
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            flood.cancel()
+        given_up.set()
+        writer.close()
+
+        assert status_of(head) == 504
+        assert front.world.observer.upstream_failures[-1][1] is UpstreamError.IDLE_TIMEOUT
+
+
+async def _flood(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(bytes(65536))
+        await writer.drain()
+
+
+async def test_a_client_that_leaves_after_its_answer_began_is_no_failure_of_upstream() -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n"
+        )
+        while True:
+            await conversation.say(b"5\r\nabcde\r\n")
+            await asyncio.sleep(0)
+
+    async with scripted_upstream(talk) as upstream, running_front(upstream.url) as front:
+        _, writer = await stream_open(front)
+        writer.transport.abort()
+        await asyncio.wait_for(upstream.last.ended.wait(), 5)
+
+        assert not front.world.observer.upstream_failures
+
+
+async def test_a_defect_while_forwarding_is_a_500_and_ends_the_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken:
+        async def ask(self, *_: object) -> None:
+            raise RuntimeError("a bug")
+
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        object.__setattr__(front.parts, "upstream", Broken())
+        response = await front.send(front.request())
+
+    assert status_of(response) == 500
+    assert b"a bug" not in response
+    assert "could not be carried out" in caplog.text
