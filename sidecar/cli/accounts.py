@@ -76,6 +76,8 @@ def update(
     config: Config = None,
 ) -> None:
     """Change an account's name or groups; what is not given stays."""
+    if groups is None and name is None:
+        stop("say what to change: --name or --groups", 2)
     account = _change(
         config,
         realm,
@@ -157,7 +159,7 @@ def _change(
             return await act(ServiceAccounts(store, SystemClock(), _Audit(), actor=actor), key)
 
     try:
-        return wait_for(perform(), settings)
+        return wait_for(perform(), settings, writes=True)
     except AccountExists:
         stop(
             f"service account {subject} exists already; change it with `sidecar account update`,"
@@ -185,8 +187,10 @@ def _realm(settings: Settings, realm: str | None) -> str:
     realms = sorted({issuer.realm for issuer in settings.issuers})
     if realm is None and len(realms) == 1:
         return realms[0]
-    if realm not in realms:
+    if realm is None:
         stop(f"name a realm with --realm: one of {', '.join(realms)}", 2)
+    if realm not in realms:
+        stop(f"no issuer has the realm {realm}; there are {', '.join(realms)}", 2)
     return realm
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, assert_never
 
 from aiohttp import web
+from aiohttp.http import HttpVersion11
 from aiohttp.web_protocol import RequestPayloadError
 
 from sidecar.core.decision import Denied, Deny, DenyReason, Grant
@@ -59,7 +60,11 @@ class Exchange:
 
     async def run(self) -> None:
         """Forward the request and relay the answer. Raises nothing but ``CancelledError``."""
-        is_websocket = self._grant.route.websocket and self._head.wants_websocket
+        is_websocket = (
+            self._grant.route.websocket
+            and self._head.wants_websocket
+            and self._request.version >= HttpVersion11
+        )
         kind = StreamKind.WEBSOCKET if is_websocket else StreamKind.HTTP
         with self._parts.streams.registered(self._grant, kind, self._cut):
             try:
@@ -115,7 +120,7 @@ class Exchange:
 
     async def _upgrade(self) -> None:
         key = read_handshake_key(self._request.method, self._request.raw_headers)
-        if self._request.can_read_body:
+        if self._head.announces_body:
             raise Denied(DenyReason.MALFORMED_REQUEST, "a handshake with a body")
         self._response.close_after()
         fields = [*self._fields(), ("Connection", "Upgrade"), ("Upgrade", "websocket")]
@@ -132,7 +137,7 @@ class Exchange:
         if not is_accepted(key, answer.raw_headers):
             raise UpstreamFailed(UpstreamError.MALFORMED, "a 101 to no handshake of ours")
         self._response.switch(answer.reason, end_to_end(answer.raw_headers))
-        self._tunnel = Tunnel(self._request, answer)
+        self._tunnel = Tunnel(self._request, answer, self._parts.idle_seconds)
         await self._tunnel.run()
 
     async def _ask(
@@ -152,12 +157,18 @@ class Exchange:
         )
 
     def _body(self) -> AsyncIterator[bytes] | None:
-        if not self._request.can_read_body:
-            return None
-        return self._upload()
+        if self._request.can_read_body:
+            return self._upload()
+        if self._head.content_length not in ([], [b"0"]) and not self._request.content.is_eof():
+            raise Denied(DenyReason.MALFORMED_REQUEST, "a length without a body")
+        return None
 
     async def _upload(self) -> AsyncIterator[bytes]:
-        if self._head.expects_continue and self._request.transport is not None:
+        if (
+            self._head.expects_continue
+            and self._request.version >= HttpVersion11
+            and self._request.transport is not None
+        ):
             # Granted: only now is the client told to send (RFC 9110, 10.1.1).
             self._request.transport.write(_CONTINUE)
         content, seconds = self._request.content, self._parts.idle_seconds

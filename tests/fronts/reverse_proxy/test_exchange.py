@@ -301,7 +301,7 @@ async def test_an_upstream_that_stops_reading_an_upload_is_given_up() -> None:
         reader, writer = await asyncio.open_connection(*front.address)
         writer.write(front.request("POST /admin/x HTTP/1.1", b"Content-Length: 1000000000"))
         async with asyncio.TaskGroup() as tasks:
-            flood = tasks.create_task(_flood(writer))
+            flood = tasks.create_task(_send_for_ever(writer, bytes(65536)))
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
             flood.cancel()
         given_up.set()
@@ -311,9 +311,9 @@ async def test_an_upstream_that_stops_reading_an_upload_is_given_up() -> None:
         assert front.world.observer.upstream_failures[-1][1] is UpstreamError.IDLE_TIMEOUT
 
 
-async def _flood(writer: asyncio.StreamWriter) -> None:
+async def _send_for_ever(writer: asyncio.StreamWriter, octets: bytes) -> None:
     while True:
-        writer.write(bytes(65536))
+        writer.write(octets)
         await writer.drain()
 
 
@@ -348,3 +348,39 @@ async def test_a_defect_while_forwarding_is_a_500_and_ends_the_connection(
     assert status_of(response) == 500
     assert b"a bug" not in response
     assert "could not be carried out" in caplog.text
+
+
+async def test_a_length_that_no_reader_can_hold_smuggles_nothing() -> None:
+    """The parser takes 2^64-1 for no length at all, and upstream would wait for a body."""
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        for line in ("GET /health HTTP/1.1", "GET /reports HTTP/1.1"):
+            response = await front.send(
+                front.request(line, b"Content-Length: 18446744073709551615")
+            )
+            assert status_of(response) == 400
+            assert b"Connection: close" in response
+
+        assert not upstream.conversations
+
+
+async def test_a_length_of_nothing_goes_on() -> None:
+    async with scripted_upstream() as upstream, running_front(upstream.url, world=admin()) as front:
+        assert status_of(await front.ask("POST /admin/x HTTP/1.1", b"Content-Length: 0")) == 200
+
+        assert upstream.last.values("Content-Length") == ["0"]
+
+
+async def test_a_client_that_sends_and_never_reads_is_not_remembered_for_ever() -> None:
+    """Each refusal waits until the client has taken it."""
+    async with (
+        scripted_upstream() as upstream,
+        running_front(upstream.url, idle_seconds=0.3) as front,
+    ):
+        _, writer = await asyncio.open_connection(*front.address)
+        bad = b"GET /reports HTTP/1.1\r\nHost: a\r\n\r\n"
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(_send_for_ever(writer, bad * 100), 20)
+        writer.close()
+
+        decisions = len(front.world.observer.decisions)
+        assert decisions < 200_000
