@@ -15,7 +15,6 @@ from tests.fakes.front import Front, running_front, status_of
 from tests.fakes.upstream import ScriptedUpstream, scripted_upstream
 from tests.fakes.world import World
 
-
 # llhttp knows the registered methods and no others: what is none of them is a 400 before us.
 UNPARSED_METHODS = {"TRACK", "FOO"}
 
