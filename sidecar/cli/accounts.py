@@ -16,8 +16,8 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.cli.common import Config, Output, load_settings, stop, wait_for
 from sidecar.core.subject import Account, SubjectKey
 from sidecar.observability.decision_log import audit_line
-from sidecar.ports import AccountExists, AccountNotFound, AuditRecord
-from sidecar.service_accounts import BadAccount, Contended, ServiceAccounts
+from sidecar.ports import AccountExists, AccountNotFound, AuditRecord, Contended
+from sidecar.service_accounts import BadAccount, ServiceAccounts
 from sidecar.settings import Settings
 
 R = TypeVar("R")
