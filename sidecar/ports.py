@@ -157,9 +157,9 @@ class AccountView(Protocol):
 class AuditRecord:
     """Who changed what. ``at`` is in epoch seconds; ``before`` is None for a new account.
 
-    A revocation of one token or of a whole realm has no subject: that of ``key`` is empty. It says
-    ``until`` when a token with ``token_id`` (``jti``) is refused, or which of the realm's are: those
-    issued before ``not_before``. Both are epoch seconds.
+    A revocation of one token or of a realm's has no subject: that of ``key`` is empty. Instead
+    there is the ``token_id`` (``jti``) that is refused ``until`` then, or the realm's
+    ``not_before``; both in epoch seconds.
     """
 
     at: float

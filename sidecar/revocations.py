@@ -22,7 +22,13 @@ from sidecar.core.claims import Claims, read_claims
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.issuer import Issuer
 from sidecar.core.subject import Account, SubjectKey
-from sidecar.core.token import UnverifiedToken, VerifiedToken, read_token, verify_signature
+from sidecar.core.token import (
+    UnverifiedToken,
+    VerifiedToken,
+    check_header,
+    read_token,
+    verify_signature,
+)
 from sidecar.ports import (
     AccountNotFound,
     AccountStore,
@@ -38,6 +44,11 @@ from sidecar.ports import (
 MARGIN_SECONDS = 600.0
 _LEAST_SECONDS = 1.0
 _MAX_TRIES = 16
+
+# What a fetch of the keys may change: also a bad signature, by new key material under an old kid.
+_MAY_BE_ROTATED = frozenset(
+    {DenyReason.KEYS_UNAVAILABLE, DenyReason.UNKNOWN_KEY, DenyReason.BAD_SIGNATURE}
+)
 
 
 class Revocations:
@@ -73,7 +84,9 @@ class Revocations:
                 updated_by=self._actor,
             )
             if await self._store.put(key, after, expected=before):
-                self._audit(AuditRecord(now, self._actor, "revoke_subject_tokens", key, before, after))
+                self._auditor.audited(
+                    AuditRecord(now, self._actor, "revoke_subject_tokens", key, before, after)
+                )
                 return after
         raise Contended(f"{key.subject}: others kept changing it; nothing was written, try again")
 
@@ -83,7 +96,7 @@ class Revocations:
         until = max(expires_at + MARGIN_SECONDS, now + _LEAST_SECONDS)
         await self._store.revoke_token(realm, token_id, until)
         key = SubjectKey(realm, "")
-        self._audit(
+        self._auditor.audited(
             AuditRecord(now, self._actor, "revoke_token", key, token_id=token_id, until=until)
         )
 
@@ -92,11 +105,57 @@ class Revocations:
         now = self._clock.now()
         in_force = await self._store.set_realm_not_before(realm, next_second(now))
         key = SubjectKey(realm, "")
-        self._audit(AuditRecord(now, self._actor, "revoke_realm_tokens", key, not_before=in_force))
+        self._auditor.audited(
+            AuditRecord(now, self._actor, "revoke_realm_tokens", key, not_before=in_force)
+        )
         return in_force
 
-    def _audit(self, record: AuditRecord) -> None:
-        self._auditor.audited(record)
+
+class TokenVerifier:
+    """Says whose a presented token is, by its signature alone: an expired one is known too.
+
+    Audience and dates are not asked for: to revoke a token that is of no use does no harm.
+    """
+
+    def __init__(
+        self, keys: KeySource, issuers: Mapping[str, Issuer], max_token_bytes: int
+    ) -> None:
+        self._keys = keys
+        self._issuers = issuers
+        self._max_token_bytes = max_token_bytes
+
+    async def verify(self, text: str) -> tuple[Issuer, Claims]:
+        """Return the issuer that signed the token, and the claims.
+
+        Raises:
+            Denied: KEYS_UNAVAILABLE where nobody can say now; any other reason where the token is
+                none that the sidecar would let in.
+        """
+        token = read_token(read_bearer((f"Bearer {text}",), self._max_token_bytes))
+        issuer = self._issuers.get(token.issuer)
+        if issuer is None:
+            raise Denied(DenyReason.UNKNOWN_ISSUER, "iss is not a configured issuer")
+        check_header(token, issuer)
+        try:
+            return issuer, read_claims(self._verify(token, issuer))
+        except Denied as denied:
+            if denied.reason not in _MAY_BE_ROTATED:
+                raise
+        await self._keys.refresh(issuer.name, token.kid)
+        try:
+            return issuer, read_claims(self._verify(token, issuer))
+        except Denied as denied:
+            if denied.reason is DenyReason.UNKNOWN_KEY and self._keys.is_unsettled(
+                issuer.name, token.kid
+            ):
+                raise Denied(DenyReason.KEYS_UNAVAILABLE, "the provider was not asked") from None
+            raise
+
+    def _verify(self, token: UnverifiedToken, issuer: Issuer) -> VerifiedToken:
+        keys = self._keys.keys(issuer.name)
+        if keys is None:
+            raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
+        return verify_signature(token, keys, issuer)
 
 
 def next_second(now: float) -> float:

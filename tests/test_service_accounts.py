@@ -6,7 +6,7 @@ import pytest
 from typing_extensions import override
 
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
-from sidecar.ports import AccountExists, AccountNotFound, StatusUnavailable
+from sidecar.ports import AccountExists, AccountNotFound, Contended, StatusUnavailable
 from sidecar.service_accounts import BadAccount, ServiceAccounts
 from tests.fakes.clock import FakeClock
 from tests.fakes.observer import RecordingObserver

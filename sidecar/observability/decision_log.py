@@ -1,5 +1,4 @@
-"""The decision log: one JSON object a line for each decision, change of an account
-and revocation.
+"""The decision log: one JSON object a line for each decision, account change and revocation.
 
 Lines are made on the hot path and written by a thread of their own: a reader that stalls must not
 stall the requests. What does not fit in between is dropped and counted, never waited for.

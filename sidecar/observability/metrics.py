@@ -202,8 +202,8 @@ class Metrics:
             registry=registry, multiprocess_mode="livemin",
         )  # fmt: skip
         self._changes = Counter(
-            "sidecar_account_changes", "Changes of accounts, and revocations, by this process.", ("action",),
-            registry=registry,
+            "sidecar_account_changes", "Account changes and revocations by this process.",
+            ("action",), registry=registry,
         )  # fmt: skip
 
 
