@@ -87,6 +87,29 @@ async def test_a_token_that_was_revoked_by_hand_for_ever_stays_so(redis: RedisSe
     assert await redis.command("EXPIRETIME", "sidecar:revoked:corp:j") == -1
 
 
+# What the revocation endpoint needs beside reading (the README says the same).
+REVOKER = (
+    "revoker", "on", ">hunter2", "-@all", "%W~sidecar:revoked:*",
+    "+hello", "+auth", "+select", "+multi", "+exec", "+set", "+expireat",
+)  # fmt: skip
+
+
+async def test_a_user_that_may_do_no_more_revokes_tokens_and_nothing_else(
+    redis: RedisServer,
+) -> None:
+    await redis.command("ACL", "SETUSER", *REVOKER)
+    user = {"username": "revoker", "password": "hunter2"}
+    until = SystemClock().now() + 60
+    async with open_redis_store(redis.url, user, KEYS, 5.0) as store:
+        await store.revoke_token("corp", "j", until)
+        assert await redis.command("EXISTS", "sidecar:revoked:corp:j") == 1
+
+        with pytest.raises(StatusUnavailable):
+            await store.set_realm_not_before("corp", 1.0)
+        with pytest.raises(StatusUnavailable):
+            await store.put(ALICE, ACCOUNT, expected=None)
+
+
 async def test_a_realms_not_before_only_grows(redis: RedisServer) -> None:
     async with open_redis_store(redis.url, {}, KEYS, 5.0) as store:
         assert await store.set_realm_not_before("corp", 100.0) == 100.0
