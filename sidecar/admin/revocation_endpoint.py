@@ -21,7 +21,6 @@ from sidecar.revocations import Revocations, TokenVerifier
 log = logging.getLogger(__name__)
 
 _MAX_BODY_BYTES = 16 * 1024
-_BODY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +32,23 @@ class RevocationClient:
 
 
 class RevocationEndpoint:
-    """Answers revocation requests; ``revocations`` gives the use cases for an actor's name."""
+    """Answers revocation requests.
+
+    ``revocations`` gives the use cases for an actor's name. A body may take ``body_seconds``.
+    """
 
     def __init__(
         self,
         clients: Sequence[RevocationClient],
         verifier: TokenVerifier,
         revocations: Callable[[str], Revocations],
+        *,
+        body_seconds: float = 10.0,
     ) -> None:
         self._clients = clients
         self._verifier = verifier
         self._revocations = revocations
+        self._body_seconds = body_seconds
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         """Answer one request. Raises nothing but ``CancelledError``."""
@@ -52,6 +57,8 @@ class RevocationEndpoint:
         try:
             await self._revoke(request)
         except ClientRefused as refused:
+            # Also what shows that somebody tries secrets out.
+            log.warning("%s may not revoke: %s", request.remote, refused.description)
             return _answer(refused.status, refused.members(), refused.headers())
         except Exception:
             log.exception("a revocation failed")
@@ -60,7 +67,7 @@ class RevocationEndpoint:
         return _answer(200, {})
 
     async def _revoke(self, request: web.BaseRequest) -> None:
-        form = read_form(request.content_type, await _read_body(request))
+        form = read_form(request.content_type, await _read_body(request, self._body_seconds))
         client = authenticate(request.headers.getall("Authorization", []), form, self._clients)
         # `token_type_hint` is not needed to find the token (RFC 7009, 2.1: "MAY ignore").
         token = form.get("token", [""])[0]
@@ -85,17 +92,17 @@ class RevocationEndpoint:
                 issuer.realm, claims.token_id, claims.expires_at
             )
         except StatusUnavailable as unavailable:
-            log.warning("a revocation could not be written: %s", unavailable)
+            log.warning("%s could not revoke: %s", client.client_id, unavailable)
             # RFC 7009, 2.2.1: "the client must assume the token still exists".
             raise ClientRefused(
                 "temporarily_unavailable", "the account store cannot be asked now"
             ) from None
 
 
-async def _read_body(request: web.BaseRequest) -> bytes:
+async def _read_body(request: web.BaseRequest, seconds: float) -> bytes:
     body = bytearray()
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > _MAX_BODY_BYTES:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from sidecar.admin.listener import AdminListener
 from sidecar.admin.revocation_endpoint import RevocationClient, RevocationEndpoint
@@ -17,6 +18,7 @@ from sidecar.ports import StatusUnavailable
 from sidecar.revocations import MARGIN_SECONDS, Revocations, TokenVerifier
 from tests.fakes.store import FakeAccountStore
 from tests.fakes.tokens import rsa_key
+from tests.fakes.waiting import until
 from tests.fakes.world import ISSUER, ISSUERS, NOW, World
 
 SOC = RevocationClient("soc", "a secret of some length")
@@ -32,18 +34,25 @@ def basic(secret: str = SOC.secret) -> dict[str, str]:
 class Desk:
     """A listener among fakes. ``ask`` posts to it; ``revoked`` is what it has written."""
 
-    def __init__(self) -> None:
+    def __init__(self, body_seconds: float = 10.0) -> None:
         self.world = World()
         self.store = FakeAccountStore()
         verifier = TokenVerifier(self.world.keys, {each.name: each for each in ISSUERS}, 8192)
-        endpoint = RevocationEndpoint([SOC], verifier, self._revocations)
+        self._endpoint = RevocationEndpoint(
+            [SOC], verifier, self._revocations, body_seconds=body_seconds
+        )
+        self.asked = asyncio.Event()
         self.listener = AdminListener(
             "127.0.0.1",
             0,
             probes=dict,
             render=lambda _: (b"", "text/plain"),
-            revoke=endpoint.answer,
+            revoke=self._answer,
         )
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        self.asked.set()
+        return await self._endpoint.answer(request)
 
     def _revocations(self, actor: str) -> Revocations:
         return Revocations(self.store, self.world.clock, self.world.observer, actor=actor)
@@ -138,7 +147,7 @@ async def test_a_token_that_cannot_be_told_from_others_is_refused(desk: Desk) ->
     ],
 )
 async def test_who_is_not_a_client_is_told_so_and_changes_nothing(
-    desk: Desk, form: dict[str, str], headers: dict[str, str]
+    desk: Desk, caplog: pytest.LogCaptureFixture, form: dict[str, str], headers: dict[str, str]
 ) -> None:
     token = desk.world.sign(jti="j-1")
 
@@ -148,6 +157,8 @@ async def test_who_is_not_a_client_is_told_so_and_changes_nothing(
     assert answered["WWW-Authenticate"].startswith("Basic realm=")
     assert desk.revoked == {}
     assert desk.world.keys.refreshes == []
+    assert "127.0.0.1 may not revoke: " in caplog.text
+    assert "wrong" not in caplog.text.replace("wrong secret", "")
 
 
 @pytest.mark.parametrize(
@@ -205,22 +216,51 @@ async def test_it_is_posted_to_alone(desk: Desk) -> None:
     assert (status, headers["Allow"]) == (405, "POST")
 
 
-async def test_a_body_that_breaks_off_revokes_nothing(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+class Broken:
+    """A connection with a whole chunk of a request under way, and no end."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, _, port = self._desk.listener.url.removeprefix("http://").rpartition(":")
+        form = urlencode({**POSTED, "token": self._desk.world.sign(jti="j")}).encode()
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"POST /oauth2/revoke HTTP/1.1\r\nHost: a\r\nContent-Type: " + FORM.encode()
+            + b"\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(form), form)
+        )  # fmt: skip
+        await self._desk.asked.wait()
+        return reader, writer
+
+
+@pytest.mark.parametrize("rest", [b"zz\r\n", b""])
+async def test_a_body_without_an_end_revokes_nothing(
+    caplog: pytest.LogCaptureFixture, rest: bytes
 ) -> None:
-    host, _, port = desk.listener.url.removeprefix("http://").rpartition(":")
-    whole = urlencode({**POSTED, "token": desk.world.sign(jti="j")}).encode()
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(
-        b"POST /oauth2/revoke HTTP/1.1\r\nHost: a\r\nContent-Type: "
-        + FORM.encode()
-        + b"\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(whole)
-        + whole
-        + b"\r\nzz\r\n"
-    )
-    answer = await reader.read()
-    writer.close()
+    desk = Desk(body_seconds=0.1)
+    async with desk.listener:
+        reader, writer = await Broken(desk).open()
+        writer.write(rest)
+        answer = await reader.readline()
+        writer.close()
 
     assert b" 400 " in answer
     assert desk.revoked == {}
-    assert "a revocation failed" not in caplog.text
+    assert "the body did not come in time" in caplog.text
+
+
+async def test_a_client_that_leaves_amid_its_request_revokes_nothing(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await Broken(desk).open()
+    writer.close()
+
+    await until(lambda: "the body broke off" in caplog.text)
+    assert desk.revoked == {}
+
+
+async def test_a_body_that_does_not_unpack_is_an_invalid_request(desk: Desk) -> None:
+    status, body, _ = await desk.ask(POSTED, **{"Content-Encoding": "gzip"})
+
+    assert (status, body["error"]) == (400, "invalid_request")
