@@ -11,6 +11,7 @@ from sidecar.core.routes import Unregistered
 from sidecar.core.subject import Account, AccountStatus, Standing, SubjectKey
 from sidecar.ports import AccountNotFound, AuditRecord, Contended, StatusUnavailable
 from sidecar.revocations import MARGIN_SECONDS, Revocations, TokenVerifier
+from sidecar.settings import schema
 from tests.fakes.clock import FakeClock
 from tests.fakes.observer import RecordingObserver
 from tests.fakes.store import FakeAccountStore
@@ -145,6 +146,13 @@ async def test_a_token_is_remembered_beyond_its_end(office: Office) -> None:
     assert office.observer.audits == [
         AuditRecord(NOW, "cli:root", "revoke_token", key, token_id="j-1", until=until)
     ]
+
+
+def test_the_margin_outlasts_every_leeway_that_the_settings_allow() -> None:
+    """Else a revoked token would be let in again between its ``exp`` and the end of its leeway."""
+    leeway = schema()["$defs"]["Issuer"]["properties"]["leeway"]
+
+    assert MARGIN_SECONDS - leeway["maximum"] >= 300  # left for the clocks to differ
 
 
 async def test_a_token_that_has_long_expired_is_written_for_a_second(office: Office) -> None:
