@@ -8,9 +8,9 @@ nothing in the token says whether it is. So that whole second is refused: ``not_
 full second, and whoever gets a token then, or later, gets in. A program that asks for a new token
 at once may have to ask again within a second.
 
-The second is that of the clock of whoever revokes. A provider whose clock runs ahead dates its
-tokens later by as much, and those that it issued just before the revocation outlive it: to be sure
-of a subject, disable the account.
+The second is that of the clock of whoever revokes. Where the provider's is behind, new tokens are
+refused until it has caught up. Where it is ahead, tokens that it issued just before the revocation
+outlive it, by as much as the issuer's leeway lets through: to be sure of a subject, disable it.
 """
 
 from collections.abc import Mapping
