@@ -1,7 +1,9 @@
 """What the commands share: settings, errors, output."""
 
 import asyncio
+import getpass
 import os
+import sys
 from collections.abc import Coroutine
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +13,8 @@ import typer
 
 from sidecar.app.asking import NotReachable
 from sidecar.app.checking import problems_of
-from sidecar.ports import StatusUnavailable
+from sidecar.observability.decision_log import audit_line
+from sidecar.ports import AuditRecord, StatusUnavailable
 from sidecar.settings import Settings, SettingsProblems, load
 
 T = TypeVar("T")
@@ -27,6 +30,11 @@ Config = Annotated[
         help="The settings file. Without it: config/sidecar.yaml or /etc/sidecar/sidecar.yaml,"
         " whichever there is, else the environment alone.",
     ),
+]
+
+
+Realm = Annotated[
+    str | None, typer.Option("--realm", help="The realm; needed where several are configured.")
 ]
 
 
@@ -59,6 +67,44 @@ def check(settings: Settings) -> None:
     problems = problems_of(settings)
     if problems:
         stop(str(SettingsProblems("these settings", problems)), 2)
+
+
+def choose_realm(settings: Settings, realm: str | None) -> str:
+    """Return the realm that is meant; ends the process with 2 where that is not clear."""
+    realms = sorted({issuer.realm for issuer in settings.issuers})
+    if realm is None and len(realms) == 1:
+        return realms[0]
+    if realm is None:
+        stop(f"name a realm with --realm: one of {', '.join(realms)}", 2)
+    if realm not in realms:
+        stop(f"no issuer has the realm {realm}; there are {', '.join(realms)}", 2)
+    return realm
+
+
+def read_token_file(place: str) -> str:
+    """Return the token in a file, or on stdin for ``-``; ends the process with 2 without one."""
+    try:
+        text = sys.stdin.read() if place == "-" else Path(place).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        stop(f"the token cannot be read from {place}: {problem}", 2)
+    return bare(text)
+
+
+def bare(text: str) -> str:
+    """Return the token of a pasted ``Bearer eyJ...``."""
+    return text.strip().removeprefix("Bearer ").strip()
+
+
+class Audit:
+    """Each change is a line on stderr, for the terminal's or the job's log."""
+
+    def audited(self, record: AuditRecord) -> None:
+        typer.echo(audit_line(record), err=True)
+
+
+def actor() -> str:
+    """Return whom the audit records of this process name."""
+    return f"cli:{getpass.getuser()}"
 
 
 def stop(message: str, code: int) -> NoReturn:

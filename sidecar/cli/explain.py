@@ -1,8 +1,6 @@
 """``sidecar explain``: why would this token, on this path, be granted or denied? Step by step."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +8,7 @@ import typer
 from sidecar.adapters.clock import SystemClock
 from sidecar.app.asking import open_authorizer
 from sidecar.authorize import Evidence
-from sidecar.cli.common import Config, load_settings, stop, wait_for
+from sidecar.cli.common import Config, bare, load_settings, read_token_file, stop, wait_for
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.observability import process_log
@@ -168,15 +166,6 @@ def _shown(text: str | None) -> str:
 def _read_token(token: str | None, token_file: str | None) -> str | None:
     if token is not None and token_file is not None:
         stop("give --token or --token-file, not both", 2)
-    if token_file is None:
-        return None if token is None else _bare(token)
-    try:
-        text = sys.stdin.read() if token_file == "-" else Path(token_file).read_text("utf-8")  # noqa: S105
-    except (OSError, UnicodeDecodeError) as problem:
-        stop(f"the token cannot be read from {token_file}: {problem}", 2)
-    return _bare(text)
-
-
-def _bare(text: str) -> str:
-    """Return the token of a pasted ``Bearer eyJ...``."""
-    return text.strip().removeprefix("Bearer ").strip()
+    if token_file is not None:
+        return read_token_file(token_file)
+    return None if token is None else bare(token)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sidecar import __version__, app
-from sidecar.cli import accounts, explain
+from sidecar.cli import accounts, explain, revocations
 from sidecar.cli.common import Config, check, load_settings, stop
 from sidecar.observability import process_log
 from sidecar.settings import schema as settings_schema
@@ -19,7 +19,10 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks print local variables, tokens included
 )
+accounts.cli.command("revoke-tokens")(revocations.revoke_subject_tokens)
 cli.add_typer(accounts.cli, name="account")
+cli.add_typer(revocations.token_cli, name="token")
+cli.add_typer(revocations.realm_cli, name="realm")
 cli.command("explain")(explain.explain)
 
 

@@ -144,6 +144,29 @@ def test_a_change_says_who_changed_what_from_what_to_what() -> None:
     }
 
 
+def test_a_revocation_says_what_is_refused() -> None:
+    realm = {"key": SubjectKey("corp", ""), "after": None}
+    token = record(action="revoke_token", **realm, token_id="j-1", until=1700000900.0)
+    assert json.loads(audit_line(token)) == {
+        "ts": "2023-11-14T22:13:20.000Z",
+        "event": "token",
+        "action": "revoke_token",
+        "actor": "cli:root",
+        "realm": "corp",
+        "token_id": "j-1",
+        "until": 1700000900.0,
+    }
+    everybody = record(action="revoke_realm_tokens", **realm, not_before=1700000001.0)
+    assert json.loads(audit_line(everybody)) == {
+        "ts": "2023-11-14T22:13:20.000Z",
+        "event": "realm",
+        "action": "revoke_realm_tokens",
+        "actor": "cli:root",
+        "realm": "corp",
+        "not_before": 1700000001.0,
+    }
+
+
 @pytest.mark.parametrize(
     ("logged", "reasons"),
     [
