@@ -40,14 +40,14 @@ class Cut(Protocol):
 class Stream:
     """One granted request in flight. A context manager: leaving it takes it off the books."""
 
-    __slots__ = ("_cut", "_leave", "grant", "is_cut", "kind")
+    __slots__ = ("_cut", "_leave", "grant", "is_open", "kind")
 
     def __init__(
         self, grant: Grant, kind: StreamKind, cut: Cut, leave: "Callable[[Stream], None]"
     ) -> None:
         self.grant = grant
         self.kind = kind
-        self.is_cut = False
+        self.is_open = True  # neither cut nor left
         self._cut = cut
         self._leave = leave
 
@@ -60,12 +60,17 @@ class Stream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.is_open = False
         self._leave(self)
 
     def cut(self, reason: CutReason) -> None:
-        """End the stream; a second call does nothing."""
-        if not self.is_cut:
-            self.is_cut = True
+        """End the stream; a second call does nothing.
+
+        Nor does a call after it was left, while its subject was being judged again: by then its
+        connection may carry somebody else's request.
+        """
+        if self.is_open:
+            self.is_open = False
             self._cut(reason)
 
 
@@ -110,7 +115,7 @@ class Streams:
         """Cut these streams; return how many were still open."""
         ended = 0
         for stream in list(streams):
-            ended += not stream.is_cut
+            ended += stream.is_open
             try:
                 stream.cut(reason)
             except Exception:

@@ -349,6 +349,21 @@ async def test_a_bug_while_judging_cuts_and_the_guard_goes_on(
     assert guarded.cut["bob"] == [CutReason.REVOKED]
 
 
+async def test_a_stream_that_ended_while_it_was_judged_is_not_cut(guarded: Book) -> None:
+    """Its connection is kept alive, and the next request on it may be anybody's."""
+    ended = guarded.open("ended", grant(ALICE))
+    guarded.open("open", grant(ALICE))
+    guarded.accounts.held = answer = asyncio.Event()
+    with ended:
+        guarded.disable(ALICE)
+        await until(lambda: guarded.accounts.reads)
+    answer.set()
+    await until(guarded.was_cut)
+
+    assert guarded.was_cut() == {"open"}
+    assert guarded.observer.cuts == [(CutReason.REVOKED, 1)]
+
+
 async def test_one_slow_answer_does_not_delay_the_cuts_of_others(guarded: Book) -> None:
     guarded.open("alice", grant(ALICE))
     guarded.open("bob", grant(BOB))
