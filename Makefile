@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench unit e2e lint types imports schema docker-lint lock clean
+.PHONY: help demo test bench unit e2e chaos-long lint types imports schema docker-lint lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,10 @@ unit: $(VENV)/dev.stamp ## unit tests, with the coverage gates
 
 e2e: $(VENV)/dev.stamp ## end-to-end tests: the real process, real servers, sockets
 	@$(BIN)/python -m pytest -q -m e2e
+
+ROUNDS ?= 20
+chaos-long: $(VENV)/dev.stamp ## the chaos tests of e2e, each fault ROUNDS times (20)
+	@CHAOS_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q tests/chaos
 
 schema: $(VENV)/dev.stamp ## the example settings against the JSON Schema of the settings
 	@$(BIN)/python -m sidecar schema | diff config/sidecar.schema.json - || { \
