@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 from sidecar.core.access import check_standing
 from sidecar.core.decision import Denied, Grant
@@ -63,7 +63,7 @@ class Stream:
         self._cut = cut
         self._leave = leave
 
-    def __enter__(self) -> "Stream":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -585,7 +585,7 @@ async def test_a_cut_of_ten_thousand_leaves_the_loop_its_turns(
         await until(lambda: len(crowd.turns_at_cut) == MANY)
         counting.cancel()
 
-    print(f"longest turn {crowd.turns.longest * 1000:.1f} ms, {crowd.turns.number} turns")
+    print(f"longest turn {crowd.turns.longest * 1000:.1f} ms of {crowd.turns.number}")  # noqa: T201
     # By number and not by time: on a machine where other things run every turn may be long.
     assert crowd.most_in_a_turn <= CUT_PER_TURN
 
