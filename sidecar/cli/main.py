@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sidecar import __version__, app
-from sidecar.cli import accounts, explain
+from sidecar.cli import accounts, explain, watch
 from sidecar.cli.common import Config, load_settings, stop
 from sidecar.observability import process_log
 from sidecar.settings import schema as settings_schema
@@ -21,6 +21,7 @@ cli = typer.Typer(
 )
 cli.add_typer(accounts.cli, name="account")
 cli.command("explain")(explain.explain)
+cli.command("watch")(watch.watch)
 
 
 def main() -> None:
