@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 # In one turn of the event loop so many streams are cut at most; between two turns other requests
 # have theirs. To cut one costs about half a millisecond, with what its tasks do at their end.
-CUT_PER_TURN = 16
+CUT_PER_TURN = 8
 # Changes, and tokens within one, that wait for an answer at the same time.
 _JUDGED_AT_ONCE = 32
 # To look at one without cutting it costs less than a microsecond.
