@@ -23,6 +23,10 @@ class AccountNotFound(Exception):
     """There is no account of this subject."""
 
 
+class Contended(Exception):
+    """Others changed the account while we tried to; nothing was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What changed in the account store. A field that is None stands for all there are.
@@ -159,14 +163,30 @@ class AccountView(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """Who changed what. ``at`` is in epoch seconds; ``before`` is None for a new account."""
+    """Who changed what. ``at`` is in epoch seconds; ``before`` is None for a new account.
+
+    A revocation of one token or of a realm's has no subject: that of ``key`` is empty. Instead
+    there is the ``token_id`` (``jti``) that is refused ``until`` then, or the realm's
+    ``not_before``; both in epoch seconds.
+    """
 
     at: float
     actor: str
     action: str
     key: SubjectKey
-    before: Account | None
-    after: Account | None
+    before: Account | None = None
+    after: Account | None = None
+    token_id: str | None = None
+    until: float | None = None
+    not_before: float | None = None
+
+
+class Auditor(Protocol):
+    """Hears of each change; every ``Observer`` is one."""
+
+    def audited(self, record: AuditRecord) -> None:
+        """Hear a change of an account, or a revocation."""
+        ...
 
 
 class AccountStore(Protocol):
@@ -189,6 +209,17 @@ class AccountStore(Protocol):
 
     async def delete(self, key: SubjectKey) -> bool:
         """Remove the account; say whether there was one."""
+        ...
+
+    async def revoke_token(self, realm: str, token_id: str, until: float) -> None:
+        """Remember a token as revoked until then (epoch seconds); never for a shorter time."""
+        ...
+
+    async def set_realm_not_before(self, realm: str, moment: float) -> float:
+        """Revoke the realm's tokens issued before ``moment``; return the ``not_before`` in force.
+
+        Both are epoch seconds. It is never lowered: what was in force may be later than ``moment``.
+        """
         ...
 
 

@@ -10,7 +10,6 @@ deleted since we last looked: whoever wants that asks anew, knowing of it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 from uuid import NAMESPACE_URL, uuid5
 
 from sidecar.core.subject import (
@@ -25,8 +24,10 @@ from sidecar.ports import (
     AccountExists,
     AccountNotFound,
     AccountStore,
+    Auditor,
     AuditRecord,
     Clock,
+    Contended,
 )
 
 _MAX_NAME_LENGTH = 255
@@ -35,16 +36,6 @@ _MAX_TRIES = 16
 
 class BadAccount(ValueError):
     """What was asked for cannot stand as an account; the message says what can."""
-
-
-class Contended(Exception):
-    """Others changed the account while we tried to; nothing was written."""
-
-
-class Auditor(Protocol):
-    """Hears of each change."""
-
-    def audited(self, record: AuditRecord) -> None: ...
 
 
 class ServiceAccounts:

@@ -6,8 +6,8 @@ import pytest
 from typing_extensions import override
 
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
-from sidecar.ports import AccountExists, AccountNotFound, StatusUnavailable
-from sidecar.service_accounts import BadAccount, Contended, ServiceAccounts
+from sidecar.ports import AccountExists, AccountNotFound, Contended, StatusUnavailable
+from sidecar.service_accounts import BadAccount, ServiceAccounts
 from tests.fakes.clock import FakeClock
 from tests.fakes.observer import RecordingObserver
 from tests.fakes.store import FakeAccountStore

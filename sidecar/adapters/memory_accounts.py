@@ -7,22 +7,25 @@ from sidecar.ports import Change
 
 
 class MemoryAccounts:
-    """Implements ``ports.AccountView`` and ``ports.AccountStore``; what is written is at hand."""
+    """Implements ``ports.AccountView`` and ``ports.AccountStore``; what is written is at hand.
+
+    A revoked token is remembered to the end of the process: it asks no clock.
+    """
 
     def __init__(self) -> None:
         self._accounts: dict[SubjectKey, Account] = {}
+        self._realms: dict[str, float] = {}
+        self._revoked: set[tuple[str, str]] = set()
         self._listeners: list[Callable[[Change], None]] = []
 
     def is_live(self) -> bool:
         return True
 
     def look_up(self, subject: SubjectKey, token_id: str | None) -> Standing | None:
-        del token_id
-        return Standing(self._accounts.get(subject))
+        return self._standing(subject, token_id)
 
     async def read(self, subject: SubjectKey, token_id: str | None) -> Standing:
-        del token_id
-        return Standing(self._accounts.get(subject))
+        return self._standing(subject, token_id)
 
     def watch(self, listener: Callable[[Change], None]) -> None:
         self._listeners.append(listener)
@@ -37,15 +40,32 @@ class MemoryAccounts:
         if self._accounts.get(key) != expected:
             return False
         self._accounts[key] = account
-        self._tell(key)
+        self._tell(Change(key.realm, key.subject))
         return True
 
     async def delete(self, key: SubjectKey) -> bool:
         found = self._accounts.pop(key, None) is not None
         if found:
-            self._tell(key)
+            self._tell(Change(key.realm, key.subject))
         return found
 
-    def _tell(self, key: SubjectKey) -> None:
+    async def revoke_token(self, realm: str, token_id: str, until: float) -> None:
+        del until
+        self._revoked.add((realm, token_id))
+        self._tell(Change(realm, token_id=token_id))
+
+    async def set_realm_not_before(self, realm: str, moment: float) -> float:
+        in_force = self._realms[realm] = max(moment, self._realms.get(realm, 0.0))
+        self._tell(Change(realm))
+        return in_force
+
+    def _standing(self, subject: SubjectKey, token_id: str | None) -> Standing:
+        return Standing(
+            self._accounts.get(subject),
+            self._realms.get(subject.realm, 0.0),
+            (subject.realm, token_id) in self._revoked,
+        )
+
+    def _tell(self, change: Change) -> None:
         for listener in self._listeners:
-            listener(Change(key.realm, key.subject))
+            listener(change)

@@ -1,11 +1,11 @@
-"""The listener for operators: alive, ready, metrics. Its own port, loopback by default.
+"""The listener for operators: alive, ready, metrics, revocation. Its own port, on loopback.
 
 Liveness says only that the loop turns: a restart would not bring back Redis or a provider, but end
 every open stream. Readiness says whether a request could be granted now.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -13,24 +13,35 @@ from aiohttp import web
 
 Probes = Callable[[], Mapping[str, bool]]
 Render = Callable[[str], tuple[bytes, str]]
+Revoke = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 _CLOSE_SECONDS = 0.5
 _COMMON = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "sidecar"}
 _METHODS = ("GET", "HEAD")
+_REVOKE = "/oauth2/revoke"
 
 
 class AdminListener:
     """Listens between ``async with`` and its end; ``url`` is where.
 
     ``probes`` are what readiness is made of, by name; ``render`` returns the metrics and their
-    media type for an ``Accept`` value.
+    media type for an ``Accept`` value. ``revoke`` answers the revocation endpoint, if there is one.
     """
 
-    def __init__(self, host: str, port: int, *, probes: Probes, render: Render) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        probes: Probes,
+        render: Render,
+        revoke: Revoke | None = None,
+    ) -> None:
         self._host = host
         self._port = port
         self._probes = probes
         self._render = render
+        self._revoke = revoke
         self._runner: web.ServerRunner | None = None
         self.url = ""
 
@@ -60,6 +71,8 @@ class AdminListener:
             await self._runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
+        if request.path == _REVOKE:
+            return _no_such_path() if self._revoke is None else await self._revoke(request)
         if request.method not in _METHODS:
             return _answer(405, {"message": "method not allowed"}, Allow="GET, HEAD")
         match request.path:
@@ -73,7 +86,11 @@ class AdminListener:
                 body, content_type = self._render(request.headers.get("Accept", ""))
                 return web.Response(body=body, headers={**_COMMON, "Content-Type": content_type})
             case _:
-                return _answer(404, {"message": "there are /livez, /readyz and /metrics"})
+                return _no_such_path()
+
+
+def _no_such_path() -> web.Response:
+    return _answer(404, {"message": "there are /livez, /readyz and /metrics"})
 
 
 def _answer(status: int, body: object, **headers: str) -> web.Response:

@@ -5,11 +5,15 @@ import gc
 import logging
 import multiprocessing
 import signal
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 
 from sidecar.adapters.clock import SystemClock
-from sidecar.admin.listener import AdminListener
+from sidecar.admin.listener import AdminListener, Revoke
+from sidecar.app.parts import open_keys
+from sidecar.app.revoking import revoking
 from sidecar.app.serving import Serving, running, serving
 from sidecar.app.stopping import Stop, stop_on_signals
 from sidecar.app.supervisor import (
@@ -19,6 +23,8 @@ from sidecar.app.supervisor import (
     reserved_port,
 )
 from sidecar.observability import metrics, process_log
+from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
+from sidecar.observability.silent import SilentObserver
 from sidecar.ports import Clock
 from sidecar.settings import Settings
 
@@ -58,18 +64,43 @@ async def _supervise(settings: Settings, workers: int) -> None:
         # The port that was found is the one that every worker listens on.
         settings = settings.model_copy(update={"listen": listen.model_copy(update={"port": port})})
         supervisor = Supervisor(work, settings, workers, clock, metrics.forget_worker)
-        admin = AdminListener(
-            settings.admin.host,
-            settings.admin.port,
-            probes=partial(supervisor.readiness.probes, clock),
-            render=partial(metrics.render_all, directory),
-        )
-        async with stop_on_signals() as stop, admin:
+        async with (
+            stop_on_signals() as stop,
+            _revoking_for_workers(settings, clock) as revoke,
+            AdminListener(
+                settings.admin.host,
+                settings.admin.port,
+                probes=partial(supervisor.readiness.probes, clock),
+                render=partial(metrics.render_all, directory),
+                revoke=revoke,
+            ) as admin,
+        ):
             scheme = "http" if listen.tls is None else "https"
             _announce(f"{scheme}://{listen.host}:{port}", admin.url)
             await supervisor.run(
                 stop.asked, listen.drain_seconds + listen.shutdown_seconds + _SPARE_SECONDS
             )
+
+
+@asynccontextmanager
+async def _revoking_for_workers(settings: Settings, clock: Clock) -> AsyncIterator[Revoke | None]:
+    """Give the parent what the workers have and it has not: keys, and a log of what changed."""
+    if not settings.admin.revocation_clients:
+        yield None
+        return
+    with LineWriter(sys.stdout, dropped=_are_logged) as writer:
+        audit = DecisionLog(writer, Logged.NONE, clock)
+        async with (
+            open_keys(settings, clock, SilentObserver()) as keys,
+            running(keys.run),
+            revoking(settings, keys, None, clock, audit) as revoke,
+        ):
+            yield revoke
+
+
+def _are_logged(lines: int) -> None:
+    """Leave lost lines to the writer's own warning: the metrics are the workers'."""
+    del lines
 
 
 def work(settings: Settings, number: int, readiness: Readiness) -> None:

@@ -18,6 +18,7 @@ from sidecar.app.parts import (
     open_keys,
     upstream_policy,
 )
+from sidecar.app.revoking import revoking
 from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
 from sidecar.fronts.reverse_proxy.request_head import HeadRules
@@ -90,11 +91,15 @@ async def serving(settings: Settings, *, with_admin: bool = True) -> AsyncIterat
         proxy = await stack.enter_async_context(listening(handler, listen_policy(settings)))
         served = Serving(proxy.url, "", proxy, keys, accounts)
         if with_admin:
+            revoke = await stack.enter_async_context(
+                revoking(settings, keys, accounts.view, clock, observed.observer)
+            )
             admin = AdminListener(
                 settings.admin.host,
                 settings.admin.port,
                 probes=served.probes,
                 render=observed.render,
+                revoke=revoke,
             )
             await stack.enter_async_context(admin)
             served.admin_url = admin.url

@@ -1,6 +1,5 @@
 """``sidecar account``: who may be in, in the words of ``hoop admin create serviceaccount``."""
 
-import getpass
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,21 +12,26 @@ from rich.table import Table
 
 from sidecar import app
 from sidecar.adapters.clock import SystemClock
-from sidecar.cli.common import Config, Output, load_settings, stop, wait_for
+from sidecar.cli.common import (
+    Audit,
+    Config,
+    Output,
+    Realm,
+    actor,
+    choose_realm,
+    load_settings,
+    stop,
+    wait_for,
+)
 from sidecar.core.subject import Account, SubjectKey
-from sidecar.observability.decision_log import audit_line
-from sidecar.ports import AccountExists, AccountNotFound, AuditRecord
-from sidecar.service_accounts import BadAccount, Contended, ServiceAccounts
-from sidecar.settings import Settings
+from sidecar.ports import AccountExists, AccountNotFound, Contended
+from sidecar.service_accounts import BadAccount, ServiceAccounts
 
 R = TypeVar("R")
 
 cli = typer.Typer(help="Manage service accounts.", no_args_is_help=True)
 
 Subject = Annotated[str, typer.Argument(help="The token's `sub`, verbatim.")]
-Realm = Annotated[
-    str | None, typer.Option("--realm", help="The realm; needed where several are configured.")
-]
 Groups = Annotated[
     str | None, typer.Option("--groups", help="Comma-separated; replaces what the account has.")
 ]
@@ -76,6 +80,8 @@ def update(
     config: Config = None,
 ) -> None:
     """Change an account's name or groups; what is not given stays."""
+    if groups is None and name is None:
+        stop("say what to change: --name or --groups", 2)
     account = _change(
         config,
         realm,
@@ -105,7 +111,10 @@ def enable(
 
 @cli.command()
 def delete(subject: Subject, realm: Realm = None, config: Config = None) -> None:
-    """Remove an account: its subject is unknown from now on, and refused."""
+    """Remove an account: its subject is unknown from now on.
+
+    Unknown is refused, but on routes with `unregistered: forward`: there, disable it instead.
+    """
     _change(config, realm, subject, lambda accounts, key: accounts.delete(key))
     typer.echo(f"service account {subject} deleted")
 
@@ -126,7 +135,7 @@ def show(
 def list_accounts(realm: Realm = None, output: Print = Output.TABLE, config: Config = None) -> None:
     """Print all accounts of a realm."""
     settings = load_settings(config)
-    place = _realm(settings, realm)
+    place = choose_realm(settings, realm)
 
     async def act() -> list[Account]:
         async with app.open_store(settings) as store:
@@ -146,15 +155,14 @@ def _change(
     act: Callable[[ServiceAccounts, SubjectKey], Awaitable[R]],
 ) -> R:
     settings = load_settings(config)
-    key = SubjectKey(_realm(settings, realm), subject)
+    key = SubjectKey(choose_realm(settings, realm), subject)
 
     async def perform() -> R:
         async with app.open_store(settings) as store:
-            actor = f"cli:{getpass.getuser()}"
-            return await act(ServiceAccounts(store, SystemClock(), _Audit(), actor=actor), key)
+            return await act(ServiceAccounts(store, SystemClock(), Audit(), actor=actor()), key)
 
     try:
-        return wait_for(perform(), settings)
+        return wait_for(perform(), settings, writes=True)
     except AccountExists:
         stop(
             f"service account {subject} exists already; change it with `sidecar account update`,"
@@ -169,22 +177,6 @@ def _change(
         )
     except (BadAccount, Contended) as problem:
         stop(str(problem), 2 if isinstance(problem, BadAccount) else 3)
-
-
-class _Audit:
-    """Each change is a line on stderr, for the terminal's or the job's log."""
-
-    def audited(self, record: AuditRecord) -> None:
-        typer.echo(audit_line(record), err=True)
-
-
-def _realm(settings: Settings, realm: str | None) -> str:
-    realms = sorted({issuer.realm for issuer in settings.issuers})
-    if realm is None and len(realms) == 1:
-        return realms[0]
-    if realm not in realms:
-        stop(f"name a realm with --realm: one of {', '.join(realms)}", 2)
-    return realm
 
 
 def _split(groups: str | None) -> tuple[str, ...] | None:

@@ -1,8 +1,6 @@
 """``sidecar explain``: why would this token, on this path, be granted or denied? Step by step."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,9 +8,10 @@ import typer
 from sidecar.adapters.clock import SystemClock
 from sidecar.app.asking import open_authorizer
 from sidecar.authorize import Evidence
-from sidecar.cli.common import Config, load_settings, stop, wait_for
+from sidecar.cli.common import Config, bare, load_settings, read_token_file, stop, wait_for
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.observability import process_log
 
 _PATIENCE_SECONDS = 8.0
 
@@ -78,6 +77,7 @@ def explain(
     """Say step by step why a request would be granted or denied; exit code 0 or 1.
 
     It asks the identity provider and the account store as the sidecar does, and prints no token.
+    3 means that one of them cannot be asked now.
     """
     method, _, target = request.strip().partition(" ")
     if not target.startswith(("/", "*")):
@@ -85,24 +85,25 @@ def explain(
     path, _, query = target.partition("?")
     credential = _read_token(token, token_file)
     settings = load_settings(config)
-    asked = AccessRequest(
-        method,
-        "explain",
-        path,
-        query,
-        () if credential is None else (f"Bearer {credential}",),
-        "127.0.0.1",
-        "explain",
-    )
+    process_log.configure("error")  # what is away is said below, and not line by line
+    authorization = () if credential is None else (f"Bearer {credential}",)
+    asked = AccessRequest(method, "explain", path, query, authorization, "127.0.0.1", "explain")
 
     async def ask() -> tuple[Decision, Evidence]:
+        typer.echo("asking the identity provider and the account store ...", err=True)
         async with open_authorizer(settings, _PATIENCE_SECONDS) as authorizer:
             return await authorizer.explain(asked)
 
     decision, evidence = wait_for(ask(), settings)
     for line in _steps(asked, decision, evidence, SystemClock().now()):
         typer.echo(line)
-    raise typer.Exit(0 if isinstance(decision, Grant) else 1)
+    raise typer.Exit(_exit_code(decision))
+
+
+def _exit_code(decision: Decision) -> int:
+    if isinstance(decision, Grant):
+        return 0
+    return 3 if decision.reason.http_status == 503 else 1
 
 
 def _steps(
@@ -165,10 +166,6 @@ def _shown(text: str | None) -> str:
 def _read_token(token: str | None, token_file: str | None) -> str | None:
     if token is not None and token_file is not None:
         stop("give --token or --token-file, not both", 2)
-    if token_file is None:
-        return token
-    try:
-        text = sys.stdin.read() if token_file == "-" else Path(token_file).read_text("utf-8")  # noqa: S105
-    except (OSError, UnicodeDecodeError) as problem:
-        stop(f"the token cannot be read from {token_file}: {problem}", 2)
-    return text.strip()
+    if token_file is not None:
+        return read_token_file(token_file)
+    return None if token is None else bare(token)

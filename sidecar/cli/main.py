@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from sidecar import __version__, app
-from sidecar.cli import accounts, explain, watch
-from sidecar.cli.common import Config, load_settings, stop
+from sidecar.cli import accounts, explain, revocations, watch
+from sidecar.cli.common import Config, check, load_settings, stop
 from sidecar.observability import process_log
 from sidecar.settings import schema as settings_schema
 
@@ -19,7 +19,10 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks print local variables, tokens included
 )
+accounts.cli.command("revoke-tokens")(revocations.revoke_subject_tokens)
 cli.add_typer(accounts.cli, name="account")
+cli.add_typer(revocations.token_cli, name="token")
+cli.add_typer(revocations.realm_cli, name="realm")
 cli.command("explain")(explain.explain)
 cli.command("watch")(watch.watch)
 
@@ -51,13 +54,11 @@ def _common(
 def run(config: Config = None) -> None:
     """Serve: the reverse proxy, and the admin listener beside it."""
     settings = load_settings(config)
-    for problem in app.library_problems(settings):
-        stop(str(problem), 2)
+    check(settings)
     process_log.configure(settings.log.level)
     try:
         app.run(settings)
-    except (OSError, ValueError) as problem:
-        # An address that is taken, a certificate that is none, a password file that has gone.
+    except OSError as problem:
         stop(f"cannot start: {problem}", 3)
 
 
@@ -65,8 +66,7 @@ def run(config: Config = None) -> None:
 def check_config(config: Config = None) -> None:
     """Read the settings and report every problem at once, each with its place and remedy."""
     settings = load_settings(config)
-    for problem in app.library_problems(settings):
-        stop(str(problem), 2)
+    check(settings)
     routes = len(settings.routes_table().routes)
     typer.echo(f"the settings are good: {len(settings.issuers)} issuer(s), {routes} routes")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.issuer import Issuer
+from sidecar.core.principal import Caller
 from sidecar.core.subject import SubjectKey, is_subject
 from sidecar.core.token import VerifiedToken
 
@@ -32,6 +33,9 @@ class Claims:
     def key(self, issuer: Issuer) -> SubjectKey:
         return SubjectKey(issuer.realm, self.subject)
 
+    def caller(self, issuer: Issuer) -> Caller:
+        return Caller(self.key(issuer), self.issuer, self.client_id, self.token_id)
+
 
 def read_claims(token: VerifiedToken) -> Claims:
     """Read the claims' shapes; absence of a required one is a failure.
@@ -40,10 +44,7 @@ def read_claims(token: VerifiedToken) -> Claims:
         Denied: CLAIMS_REFUSED, its detail names the claim and never quotes it.
     """
     raw = token.claims
-    expires_at = _date(raw, "exp")
-    if expires_at is None:
-        # RFC 9068, 2.2: exp is REQUIRED. Without it a leaked token is good for ever.
-        raise _refused("exp is missing")
+    expires_at = read_expiry(raw)
     subject = raw.get("sub")
     if not isinstance(subject, str) or not is_subject(subject):
         raise _refused("sub is missing, or not 1 to 255 visible ASCII characters")
@@ -57,9 +58,30 @@ def read_claims(token: VerifiedToken) -> Claims:
         expires_at=expires_at,
         not_before=_date(raw, "nbf"),
         issued_at=_date(raw, "iat"),
-        token_id=_token_id(raw),
+        token_id=read_token_id(raw),
         raw=raw,
     )
+
+
+def read_expiry(raw: Mapping[str, Any]) -> float:
+    """Return ``exp``, in epoch seconds. Raises Denied(CLAIMS_REFUSED), also where it is missing."""
+    expires_at = _date(raw, "exp")
+    if expires_at is None:
+        # RFC 9068, 2.2: exp is REQUIRED. Without it a leaked token is good for ever.
+        raise _refused("exp is missing")
+    return expires_at
+
+
+def read_token_id(raw: Mapping[str, Any]) -> str | None:
+    """Return ``jti``, or None where there is none. Raises Denied(CLAIMS_REFUSED)."""
+    if "jti" not in raw:
+        return None
+    value = raw["jti"]
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TOKEN_ID_LENGTH:
+        raise _refused("jti is not a string of 1 to 512 characters")
+    if not value.isprintable():
+        raise _refused("jti has control characters or lone surrogates")
+    return value
 
 
 def check_claims(claims: Claims, issuer: Issuer, now: float) -> None:
@@ -126,17 +148,6 @@ def _client_id(raw: Mapping[str, Any]) -> str:
         if isinstance(value, str) and is_subject(value):
             return value
     return ""
-
-
-def _token_id(raw: Mapping[str, Any]) -> str | None:
-    if "jti" not in raw:
-        return None
-    value = raw["jti"]
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TOKEN_ID_LENGTH:
-        raise _refused("jti is not a string of 1 to 512 characters")
-    if not value.isprintable():
-        raise _refused("jti has control characters or lone surrogates")
-    return value
 
 
 def _refused(detail: str) -> Denied:

@@ -16,9 +16,10 @@ from uuid import uuid4
 from aiohttp import web
 
 from sidecar.adapters.clock import SystemClock
+from sidecar.core.client_request import ClientRefused
 from sidecar.demo.loopback import Loopback
 from sidecar.demo.signing_keys import Algorithm, SigningKeys
-from sidecar.demo.token_request import Client, TokenRefused, read_token_request
+from sidecar.demo.token_request import Client, read_token_request
 from sidecar.ports import Clock
 
 __all__ = ["Client", "Endpoint", "IdentityProvider", "Outage"]
@@ -195,11 +196,11 @@ class IdentityProvider:
                 self.clients,
                 self._audiences,
             )
-        except TokenRefused as refused:
+        except ClientRefused as refused:
             return web.json_response(
                 refused.members(),
                 status=refused.status,
-                headers=_NOT_STORED | refused.challenge(),
+                headers=_NOT_STORED | refused.headers(),
             )
         claims = self._claims(asked.client, asked.audiences, asked.scopes, self.lifetime)
         granted: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""The decision log: one JSON object a line for each decision and each change of an account.
+"""The decision log: one JSON object a line for each decision, account change and revocation.
 
 Lines are made on the hot path and written by a thread of their own: a reader that stalls must not
 stall the requests. What does not fit in between is dropped and counted, never waited for.
@@ -153,36 +153,40 @@ def decision_line(request: AccessRequest, decision: Decision, seconds: float, no
     match decision:
         case Grant():
             line["route"] = decision.route.name
+            if decision.principal is not None:
+                line["kind"] = decision.principal.kind.value
         case Deny() as deny:
             line |= {"outcome": "denied", "reason": deny.reason.value, "detail": deny.detail}
             line["route"] = deny.route.name if deny.route is not None else ""
-    principal = decision.principal
-    if principal is not None:
+    caller = decision.principal if isinstance(decision, Grant) else decision.caller
+    if caller is not None:
         line |= {
-            "realm": principal.key.realm,
-            "subject": principal.key.subject,
-            "kind": principal.kind.value,
-            "issuer": principal.issuer,
-            "client_id": principal.client_id,
-            "token_id": principal.token_id,
+            "realm": caller.key.realm,
+            "subject": caller.key.subject,
+            "issuer": caller.issuer,
+            "client_id": caller.client_id,
+            "token_id": caller.token_id,
         }
     return json.dumps(line)  # ASCII only: no line end or terminal escape of a client's survives
 
 
 def audit_line(record: AuditRecord) -> str:
-    """Return one change of an account as a line."""
-    return json.dumps(
-        {
-            "ts": timestamp(record.at),
-            "event": "account",
-            "action": record.action,
-            "actor": record.actor,
-            "realm": record.key.realm,
-            "subject": record.key.subject,
-            "before": _members(record.before),
-            "after": _members(record.after),
-        }
-    )
+    """Return one change of an account, or one revocation, as a line."""
+    line: dict[str, object] = {
+        "ts": timestamp(record.at),
+        "event": "account",
+        "action": record.action,
+        "actor": record.actor,
+        "realm": record.key.realm,
+    }
+    if record.token_id is not None:
+        line |= {"event": "token", "token_id": record.token_id, "until": record.until}
+    elif record.not_before is not None:
+        line |= {"event": "realm", "not_before": record.not_before}
+    else:
+        before, after = _members(record.before), _members(record.after)
+        line |= {"subject": record.key.subject, "before": before, "after": after}
+    return json.dumps(line)
 
 
 def _harmless(text: str) -> str:

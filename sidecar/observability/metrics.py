@@ -47,7 +47,10 @@ _REQUEST_BUCKETS = (
 )  # fmt: skip
 _CODES = range(100, 600)
 _CODE_CLASSES = range(1, 6)
-_ACTIONS = ("create", "update", "disable", "enable", "delete")
+_ACTIONS = (
+    "create", "update", "disable", "enable", "delete",
+    "revoke_subject_tokens", "revoke_token", "revoke_realm_tokens",
+)  # fmt: skip
 
 
 class Metrics:
@@ -199,8 +202,8 @@ class Metrics:
             registry=registry, multiprocess_mode="livemin",
         )  # fmt: skip
         self._changes = Counter(
-            "sidecar_account_changes", "Changes of accounts by this process.", ("action",),
-            registry=registry,
+            "sidecar_account_changes", "Account changes and revocations by this process.",
+            ("action",), registry=registry,
         )  # fmt: skip
 
 

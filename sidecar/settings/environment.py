@@ -23,7 +23,7 @@ _OF_KUBERNETES = re.compile(
     re.DOTALL,
 )
 _ENTRY = re.compile(r"[0-9]{1,3}")
-_SECRETS = frozenset({"password"})
+_SECRETS = frozenset({"password", "secret"})
 
 
 class FromEnvironment(str):

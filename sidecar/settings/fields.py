@@ -52,6 +52,8 @@ ReadableFile = Annotated[Path, AfterValidator(_readable)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
+_LONGEST_SECRET = 4096
+
 _REALM = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -86,6 +88,23 @@ def split_url(text: str, schemes: Iterable[str]) -> SplitResult:
             f"expected a URL that begins with {' or '.join(f'{s}://' for s in schemes)}"
         )
     return url
+
+
+def read_secret(file: Path) -> str:
+    """Return a secret from a file, without the line end that editors leave.
+
+    Raises:
+        OSError, ValueError: there is no such file, or it holds no secret.
+    """
+    with file.open("rb") as stream:
+        octets = stream.read(_LONGEST_SECRET + 1)
+    try:
+        secret = octets.decode().strip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError("holds no UTF-8 text") from None
+    if not secret or len(octets) > _LONGEST_SECRET:
+        raise ValueError(f"expected a file of 1 to {_LONGEST_SECRET} bytes")
+    return secret
 
 
 class ServerTls(Section):

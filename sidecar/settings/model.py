@@ -12,13 +12,13 @@ from sidecar.core.identity_headers import FIELDS, IdentityHeaders, fold_name
 from sidecar.core.issuer import Issuer as IssuerRules
 from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
+from sidecar.settings.admin import Admin
 from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.hoop import CLEARED, hoop_routes
 from sidecar.settings.issuers import Issuer, repeated
 from sidecar.settings.routes import Route
 from sidecar.settings.sections import (
     Accounts,
-    Admin,
     Keys,
     Limits,
     Listen,

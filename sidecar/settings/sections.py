@@ -16,13 +16,13 @@ from sidecar.settings.fields import (
     Seconds,
     Section,
     ServerTls,
+    read_secret,
     split_url,
 )
 
 Network = IPv4Network | IPv6Network
 
 _DATABASE = re.compile(r"/?|/[0-9]{1,5}")
-_LONGEST_SECRET = 4096
 
 
 def _read_networks(value: Any) -> Any:
@@ -81,15 +81,6 @@ class Listen(Section):
                 " (or set listen.insecure_trust_everybody: true)"
             )
         return networks
-
-
-class Admin(Section):
-    """The listener for operators: /livez, /readyz, /metrics. It has no sign-in of its own."""
-
-    host: str = "127.0.0.1"
-    """Address to listen on; keep it where only operators and Prometheus get."""
-    port: Port = 9090
-    """Port to listen on; 0 lets the system choose."""
 
 
 class UpstreamTls(ClientTls):
@@ -185,7 +176,7 @@ class Accounts(Section):
         if file is not None and info.data.get("password") is not None:
             raise ValueError("there is a password too; keep one of them")
         if file is not None:
-            _read_secret(file)
+            read_secret(file)
         return file
 
     @field_validator("heartbeat")
@@ -213,24 +204,12 @@ class Accounts(Section):
             OSError, ValueError: the file is no longer what it was at the start.
         """
         if self.password_file is not None:
-            return _read_secret(self.password_file)
+            return read_secret(self.password_file)
         return None if self.password is None else self.password.get_secret_value()
 
 
 def _is_database(url: SplitResult) -> bool:
     return url.scheme == "unix" and re.fullmatch(r"db=[0-9]{1,5}", url.query) is not None
-
-
-def _read_secret(file: Path) -> str:
-    with file.open("rb") as stream:
-        octets = stream.read(_LONGEST_SECRET + 1)
-    try:
-        secret = octets.decode().strip("\r\n")
-    except UnicodeDecodeError:
-        raise ValueError("holds no UTF-8 text") from None
-    if not secret or len(octets) > _LONGEST_SECRET:
-        raise ValueError(f"expected a file of 1 to {_LONGEST_SECRET} bytes")
-    return secret
 
 
 class Keys(Section):

@@ -38,3 +38,19 @@ async def test_a_realm_lists_its_own_and_forgets_the_deleted() -> None:
     assert await accounts.delete(ALICE)
     assert not await accounts.delete(ALICE)
     assert await accounts.list("corp") == []
+
+
+async def test_revocations_are_at_hand_and_heard() -> None:
+    accounts = MemoryAccounts()
+    await accounts.put(ALICE, ACCOUNT, expected=None)
+    heard: list[Change] = []
+    accounts.watch(heard.append)
+
+    await accounts.revoke_token("corp", "j", 10.0)
+    assert await accounts.set_realm_not_before("corp", 100.0) == 100.0
+    assert await accounts.set_realm_not_before("corp", 50.0) == 100.0
+
+    assert accounts.look_up(ALICE, "j") == Standing(ACCOUNT, 100.0, token_revoked=True)
+    assert accounts.look_up(ALICE, "k") == await accounts.read(ALICE, None)
+    assert accounts.look_up(ALICE, None) == Standing(ACCOUNT, 100.0)
+    assert heard == [Change("corp", token_id="j"), Change("corp"), Change("corp")]

@@ -1,8 +1,11 @@
+import asyncio
 from dataclasses import replace
+from math import ceil, inf
 
 import pytest
 
 from sidecar.adapters.account_keys import AccountKeys
+from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.redis_store import open_redis_store
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.demo.redis_server import RedisServer
@@ -65,6 +68,73 @@ async def test_a_deleted_account_is_unknown(redis: RedisServer) -> None:
         assert await store.get(ALICE) is None
 
 
+async def test_a_revoked_token_is_remembered_until_then_and_never_shorter(
+    redis: RedisServer,
+) -> None:
+    now = SystemClock().now()
+    async with open_redis_store(redis.url, {}, KEYS, 5.0) as store:
+        for seconds in (99.5, 10, 200):  # 10: whoever says "sooner" must not let it in again
+            await store.revoke_token("corp", "j:1*", now + seconds)
+            until = await redis.command("EXPIRETIME", "sidecar:revoked:corp:j:1*")
+            assert until == ceil(now + max(seconds, 99.5))
+
+
+async def test_a_token_that_was_revoked_by_hand_for_ever_stays_so(redis: RedisServer) -> None:
+    await redis.command("SET", "sidecar:revoked:corp:j", "by hand")
+    async with open_redis_store(redis.url, {}, KEYS, 5.0) as store:
+        await store.revoke_token("corp", "j", SystemClock().now() + 10)
+
+    assert await redis.command("EXPIRETIME", "sidecar:revoked:corp:j") == -1
+
+
+# What the revocation endpoint needs beside reading (the README says the same).
+REVOKER = (
+    "revoker", "on", ">hunter2", "-@all", "%W~sidecar:revoked:*",
+    "+hello", "+auth", "+select", "+multi", "+exec", "+set", "+expireat",
+)  # fmt: skip
+
+
+async def test_a_user_that_may_do_no_more_revokes_tokens_and_nothing_else(
+    redis: RedisServer,
+) -> None:
+    await redis.command("ACL", "SETUSER", *REVOKER)
+    user = {"username": "revoker", "password": "hunter2"}
+    until = SystemClock().now() + 60
+    async with open_redis_store(redis.url, user, KEYS, 5.0) as store:
+        await store.revoke_token("corp", "j", until)
+        assert await redis.command("EXISTS", "sidecar:revoked:corp:j") == 1
+
+        with pytest.raises(StatusUnavailable):
+            await store.set_realm_not_before("corp", 1.0)
+        with pytest.raises(StatusUnavailable):
+            await store.put(ALICE, ACCOUNT, expected=None)
+
+
+async def test_a_realms_not_before_only_grows(redis: RedisServer) -> None:
+    async with open_redis_store(redis.url, {}, KEYS, 5.0) as store:
+        assert await store.set_realm_not_before("corp", 100.0) == 100.0
+        assert await store.set_realm_not_before("corp", 50.0) == 100.0
+        assert await store.set_realm_not_before("corp", 200.5) == 200.5
+        stored = await redis.command("HGET", "sidecar:realm:corp", "not_before")
+        assert stored in ("200.5", b"200.5")
+
+        # What cannot be read refuses every token: that is not to be overwritten either.
+        await redis.command("HSET", "sidecar:realm:corp", "not_before", "soon")
+        assert await store.set_realm_not_before("corp", 300.0) == inf
+        stored = await redis.command("HGET", "sidecar:realm:corp", "not_before")
+        assert stored in ("soon", b"soon")
+
+
+async def test_the_latest_of_many_revocations_of_a_realm_is_in_force(redis: RedisServer) -> None:
+    moments = [float(1000 + number * 7 % 50) for number in range(50)]
+    async with open_redis_store(redis.url, {}, KEYS, 5.0) as store, asyncio.TaskGroup() as tasks:
+        for moment in moments:
+            tasks.create_task(store.set_realm_not_before("corp", moment))
+
+    stored = await redis.command("HGET", "sidecar:realm:corp", "not_before")
+    assert stored in ("1049.0", b"1049.0")
+
+
 async def test_without_a_server_every_call_says_that_nothing_is_known(redis: RedisServer) -> None:
     async with open_redis_store(redis.url, {}, KEYS, 1.0) as store:
         await redis.kill()
@@ -76,3 +146,53 @@ async def test_without_a_server_every_call_says_that_nothing_is_known(redis: Red
             await store.put(ALICE, ACCOUNT, expected=None)
         with pytest.raises(StatusUnavailable):
             await store.delete(ALICE)
+        with pytest.raises(StatusUnavailable):
+            await store.revoke_token("corp", "j", 1.0)
+        with pytest.raises(StatusUnavailable):
+            await store.set_realm_not_before("corp", 1.0)
+
+
+async def test_a_key_that_is_no_account_hides_no_other(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_redis_store(redis.url, {}, KEYS, 5.0) as store:
+        await store.put(ALICE, ACCOUNT, expected=None)
+        await redis.command("SET", "sidecar:account:corp:bob", "no account")
+
+        assert [account.subject for account in await store.list("corp")] == ["alice"]
+        with pytest.raises(StatusUnavailable, match="WRONGTYPE"):
+            await store.get(SubjectKey("corp", "bob"))
+    assert "sidecar:account:corp:bob" in caplog.text
+
+
+async def test_a_write_whose_answer_is_lost_is_neither_done_nor_refused(
+    redis: RedisServer,
+) -> None:
+    """redis-py says "watched variable changed" then, which would be tried again unaudited."""
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", redis.port)
+        async with asyncio.TaskGroup() as tasks:
+            answers = tasks.create_task(_pipe(upstream_reader, writer))
+            while data := await reader.read(65536):
+                upstream_writer.write(data)
+                if b"EXEC" in data:
+                    await asyncio.sleep(0.05)  # it is carried out, and nobody hears of it
+                    break
+                await asyncio.sleep(0.05)
+            answers.cancel()
+        writer.transport.abort()
+        upstream_writer.close()
+
+    proxy = await asyncio.start_server(forward, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{proxy.sockets[0].getsockname()[1]}/0"
+    async with proxy, open_redis_store(url, {}, KEYS, 5.0) as store:
+        with pytest.raises(StatusUnavailable):
+            await store.put(ALICE, ACCOUNT, expected=None)
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        if b"QUEUED" in data:
+            return
+        writer.write(data)

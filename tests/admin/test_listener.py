@@ -22,10 +22,12 @@ class Office:
         return AdminListener(host, port, probes=lambda: self.probes, render=self.render)
 
 
-async def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes, dict[str, str]]:
+async def ask(
+    url: str, method: str = "GET", body: bytes | None = None, **headers: str
+) -> tuple[int, bytes, dict[str, str]]:
     async with (
         aiohttp.ClientSession() as http,
-        http.request(method, url, headers=headers) as response,
+        http.request(method, url, data=body, headers=headers) as response,
     ):
         return response.status, await response.read(), dict(response.headers)
 

@@ -1,75 +1,11 @@
 """``sidecar account`` against a real Redis-compatible server."""
 
-import asyncio
 import json
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from typer.testing import CliRunner
 
-from sidecar.cli.main import cli
-from sidecar.demo.redis_server import RedisServer
-
-
-class Shell:
-    """Runs commands on settings in a file. ``out`` and ``err`` are of the last one."""
-
-    def __init__(self, file: Path, url: str, **sections: Any) -> None:
-        self.file = file
-        self.out = self.err = ""
-        self.file.write_text(
-            yaml.safe_dump(
-                {
-                    "upstream": {"url": "http://127.0.0.1:8009"},
-                    "preset": "hoop",
-                    "issuers": [{"issuer": "https://idp.example/", "audiences": ["api"]}],
-                    "accounts": {"url": url, "timeout": 1},
-                    **sections,
-                }
-            )
-        )
-
-    def account(self, *arguments: str) -> int:
-        command = ["account", *arguments, "--config", str(self.file)]
-        result = CliRunner(env={"COLUMNS": "200"}).invoke(cli, command)
-        self.out, self.err = result.stdout, result.stderr
-        return result.exit_code
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    """A server in an event loop of its own: the commands start loops of theirs."""
-    url: list[str] = []
-    started = threading.Event()
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with RedisServer() as server:
-            url.append(server.url)
-            started.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    assert started.wait(20)
-    try:
-        yield url[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
-
-
-@pytest.fixture
-def shell(tmp_path: Path, redis_url: str, request: pytest.FixtureRequest) -> Shell:
-    # A prefix of each test's own, so that they do not see each other's accounts.
-    accounts = {"url": redis_url, "prefix": f"{request.node.name[:50]}:"}
-    return Shell(tmp_path / "sidecar.yaml", redis_url, accounts=accounts)
+from tests.cli.conftest import Shell
 
 
 def test_an_account_lives_from_its_making_to_its_end(shell: Shell) -> None:
@@ -125,7 +61,8 @@ def test_an_account_that_exists_is_overwritten_only_when_told(shell: Shell) -> N
         (("delete", "nobody"), 1, "no service account"),
         (("create", "a b"), 2, "a subject is"),
         (("create", "a", "--name", "bell\x07"), 2, "a name is"),
-        (("create", "a", "--realm", "other"), 2, "one of default"),
+        (("create", "a", "--realm", "other"), 2, "no issuer has the realm other"),
+        (("update", "nobody"), 2, "--name or --groups"),
     ],
 )
 def test_what_cannot_be_done_says_what_can(
@@ -155,7 +92,9 @@ def test_a_redis_that_does_not_answer_is_named_without_its_password(tmp_path: Pa
     assert shell.account("disable", "api-user") == 3
     assert "127.0.0.1:9" in shell.err
     assert "hunter2" not in shell.err
-    assert "Nothing was changed" in shell.err
+    assert "is not known" in shell.err
+    assert shell.account("list") == 3
+    assert "is not known" not in shell.err
 
 
 def test_accounts_in_memory_cannot_be_reached_from_outside(tmp_path: Path) -> None:

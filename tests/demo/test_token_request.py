@@ -1,13 +1,13 @@
 """Token requests, right and wrong, by RFC 6749."""
 
-from base64 import b64encode
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.demo.token_request import Client, TokenRefused, TokenRequest, read_token_request
+from sidecar.core.client_request import ClientRefused
+from sidecar.demo.token_request import Client, TokenRequest, read_token_request
 
 FORM = "application/x-www-form-urlencoded"
 ALICE = Client("alice id", "s3cret: +%&ü", "alice", ("read", "write"))
@@ -26,82 +26,14 @@ def ask(
 
 def refusal(
     *pairs: tuple[str, str], authorization: tuple[str, ...] = (), content_type: str = FORM
-) -> TokenRefused:
-    with pytest.raises(TokenRefused) as caught:
+) -> ClientRefused:
+    with pytest.raises(ClientRefused) as caught:
         ask(*pairs, authorization=authorization, content_type=content_type)
     return caught.value
 
 
-def basic(client_id: str, secret: str) -> str:
-    text = f"{quote_plus(client_id)}:{quote_plus(secret)}"
-    return f"Basic {b64encode(text.encode()).decode()}"
-
-
 def test_a_client_authenticates_by_form() -> None:
     assert ask(*POSTED) == TokenRequest(ALICE, ("read", "write"), ("hoop-gateway",))
-
-
-def test_a_client_authenticates_by_basic() -> None:
-    """Id and secret are form-urlencoded first (RFC 6749, 2.3.1), so a colon may be in both."""
-    assert ask(GRANT, authorization=(basic(ALICE.client_id, ALICE.secret),)).client == ALICE
-
-
-def test_the_schemes_name_is_case_insensitive() -> None:
-    authorization = basic(ALICE.client_id, ALICE.secret).replace("Basic", "bAsIc")
-
-    assert ask(GRANT, authorization=(authorization,)).client == ALICE
-
-
-def test_the_client_id_may_be_repeated_in_the_form() -> None:
-    authorization = (basic(ALICE.client_id, ALICE.secret),)
-
-    assert ask(GRANT, POSTED[1], authorization=authorization).client == ALICE
-    refused = refusal(GRANT, ("client_id", "bob"), authorization=authorization)
-    assert refused.error == "invalid_request"
-
-
-@pytest.mark.parametrize(
-    "authorization",
-    [
-        basic(ALICE.client_id, "wrong"),
-        basic("bob", ALICE.secret),
-        basic("nobody", ""),
-        "Basic",
-        "Basic ###",
-        "Basic " + b64encode(b"no colon").decode(),
-        "Basic " + b64encode(b"\xff:\xff").decode(),
-        "Basic " + b64encode(b"%ff:%ff").decode(),
-        "Bearer abc",
-        "",
-    ],
-)
-def test_bad_credentials_in_the_header_are_a_401_with_a_challenge(authorization: str) -> None:
-    refused = refusal(GRANT, authorization=(authorization,))
-
-    assert (refused.error, refused.status) == ("invalid_client", 401)
-    assert refused.challenge()["WWW-Authenticate"].startswith("Basic realm=")
-
-
-@pytest.mark.parametrize(
-    "pairs",
-    [
-        [GRANT],
-        [GRANT, ("client_id", ALICE.client_id)],
-        [GRANT, ("client_id", ALICE.client_id), ("client_secret", "wrong")],
-        [GRANT, ("client_id", "bob"), ("client_secret", ALICE.secret)],
-        [GRANT, ("client_id", "nobody"), ("client_secret", "")],
-    ],
-)
-def test_bad_credentials_in_the_form_are_a_401(pairs: list[tuple[str, str]]) -> None:
-    assert refusal(*pairs).error == "invalid_client"
-
-
-def test_two_ways_of_authentication_at_once_are_refused() -> None:
-    authorization = basic(ALICE.client_id, ALICE.secret)
-
-    assert refusal(*POSTED, authorization=(authorization,)).error == "invalid_request"
-    twice = refusal(GRANT, authorization=(authorization, authorization))
-    assert twice.error == "invalid_request"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +48,7 @@ def test_two_ways_of_authentication_at_once_are_refused() -> None:
 def test_there_is_no_other_grant(grant_type: str, error: str) -> None:
     refused = refusal(("grant_type", grant_type), *POSTED[1:])
 
-    assert (refused.error, refused.status, refused.challenge()) == (error, 400, {})
+    assert (refused.error, refused.status, refused.headers()) == (error, 400, {})
     assert refused.members() == {"error": error, "error_description": refused.description}
 
 
@@ -151,21 +83,10 @@ def test_parameters_that_nobody_knows_are_ignored() -> None:
     assert ask(*POSTED, ("colour", "blue")).client == ALICE
 
 
-def test_only_a_form_is_read() -> None:
-    assert refusal(*POSTED, content_type="application/json").error == "invalid_request"
-
-
-@pytest.mark.parametrize("body", [b"\xff", b"a=%ff", b"&".join([b"a=b"] * 60)])
-def test_a_body_that_cannot_be_read_is_refused(body: bytes) -> None:
-    with pytest.raises(TokenRefused) as caught:
-        read_token_request(FORM, (), body, CLIENTS, AUDIENCES)
-    assert caught.value.error == "invalid_request"
-
-
 @settings(max_examples=200)
 @given(st.lists(st.text(), max_size=2), st.binary())
 def test_without_the_secret_nobody_gets_in(authorization: list[str], body: bytes) -> None:
-    with pytest.raises(TokenRefused):
+    with pytest.raises(ClientRefused):
         read_token_request(FORM, authorization, body, CLIENTS, AUDIENCES)
 
 

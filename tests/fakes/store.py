@@ -10,6 +10,8 @@ class FakeAccountStore:
 
     def __init__(self) -> None:
         self.accounts: dict[SubjectKey, Account] = {}
+        self.realm_not_before: dict[str, float] = {}
+        self.revoked_tokens: dict[tuple[str, str], float] = {}
         self.writes = 0
         self.before_put: Callable[[], None] | None = None
         self.failure: Exception | None = None
@@ -35,6 +37,16 @@ class FakeAccountStore:
     async def delete(self, key: SubjectKey) -> bool:
         self._fail()
         return self.accounts.pop(key, None) is not None
+
+    async def revoke_token(self, realm: str, token_id: str, until: float) -> None:
+        self._fail()
+        known = self.revoked_tokens.get((realm, token_id), 0.0)
+        self.revoked_tokens[realm, token_id] = max(until, known)
+
+    async def set_realm_not_before(self, realm: str, moment: float) -> float:
+        self._fail()
+        self.realm_not_before[realm] = max(moment, self.realm_not_before.get(realm, 0.0))
+        return self.realm_not_before[realm]
 
     def _fail(self) -> None:
         if self.failure is not None:

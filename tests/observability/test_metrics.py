@@ -60,6 +60,7 @@ def test_everything_that_happens_is_counted_under_its_name() -> None:
     metrics.keys_loaded("https://idp", 2, 1700000000.0)
     metrics.view_changed(ViewEvent.LIVE)
     metrics.audited(AuditRecord(1.0, "me", "disable", SubjectKey("r", "s"), None, None))
+    metrics.audited(AuditRecord(1.0, "me", "revoke_token", SubjectKey("r", ""), token_id="j"))
     metrics.audited(AuditRecord(1.0, "me", "dance", SubjectKey("r", "s"), None, None))
     metrics.view_state(live=True, proven_at=1700000001.0)
     metrics.lines_dropped(2)
@@ -84,6 +85,7 @@ def test_everything_that_happens_is_counted_under_its_name() -> None:
         "sidecar_account_view_live": 1,
         "sidecar_account_view_proven_timestamp_seconds": 1700000001.0,
         "sidecar_account_changes_total,action=disable": 1,
+        "sidecar_account_changes_total,action=revoke_token": 1,
         "sidecar_account_changes_total,action=other": 1,
         "sidecar_decision_log_dropped_total": 2,
     }

@@ -1,0 +1,163 @@
+"""Revoking tokens that are still valid: one, all of a subject, all of a realm.
+
+Each is one write to the store, which pushes it to every sidecar, and one audit record.
+
+Rounding (RFC 7519, 2: a NumericDate may have fractions, but providers write ``iat`` in whole
+seconds). What was issued within the second in which the revocation falls may be older than it, and
+nothing in the token says whether it is. So that whole second is refused: ``not_before`` is the next
+full second, and whoever gets a token then, or later, gets in. A program that asks for a new token
+at once may have to ask again within a second.
+
+The second is that of the clock of whoever revokes. Where the provider's is behind, new tokens are
+refused until it has caught up. Where it is ahead, tokens that it issued just before the revocation
+outlive it, by as much as the issuer's leeway lets through: to be sure of a subject, disable it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import floor
+
+from sidecar.core.bearer import read_bearer
+from sidecar.core.claims import Claims, read_claims
+from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.issuer import Issuer
+from sidecar.core.subject import Account, SubjectKey
+from sidecar.core.token import (
+    UnverifiedToken,
+    VerifiedToken,
+    check_header,
+    read_token,
+    verify_signature,
+)
+from sidecar.ports import (
+    AccountNotFound,
+    AccountStore,
+    Auditor,
+    AuditRecord,
+    Clock,
+    Contended,
+    KeySource,
+)
+
+# A token is accepted for its issuer's leeway beyond `exp` (at most 300 s), and the store forgets by
+# its own clock: forgotten too early, the token would be good again.
+MARGIN_SECONDS = 600.0
+_LEAST_SECONDS = 1.0
+_MAX_TRIES = 16
+
+# What a fetch of the keys may change: also a bad signature, by new key material under an old kid.
+_MAY_BE_ROTATED = frozenset(
+    {DenyReason.KEYS_UNAVAILABLE, DenyReason.UNKNOWN_KEY, DenyReason.BAD_SIGNATURE}
+)
+
+
+class Revocations:
+    """The use cases. ``actor`` is who the audit record names.
+
+    Every method raises ``ports.StatusUnavailable`` when the store does not answer; whether the
+    write was carried out is then not known, and revoking again does no harm.
+    """
+
+    def __init__(self, store: AccountStore, clock: Clock, auditor: Auditor, *, actor: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._auditor = auditor
+        self._actor = actor
+
+    async def revoke_subject_tokens(self, key: SubjectKey) -> Account:
+        """Refuse every token that the subject has by now; the account stays as it is.
+
+        Raises:
+            AccountNotFound: there is none, so its tokens are refused already. Where a route
+                forwards the unregistered, make the account inactive instead.
+            Contended: others kept changing the account.
+        """
+        for _ in range(_MAX_TRIES):
+            before = await self._store.get(key)
+            if before is None:
+                raise AccountNotFound(key)
+            now = self._clock.now()
+            after = replace(
+                before,
+                not_before=max(before.not_before, next_second(now)),
+                updated_at=now,
+                updated_by=self._actor,
+            )
+            if await self._store.put(key, after, expected=before):
+                self._auditor.audited(
+                    AuditRecord(now, self._actor, "revoke_subject_tokens", key, before, after)
+                )
+                return after
+        raise Contended(f"{key.subject}: others kept changing it; nothing was written, try again")
+
+    async def revoke_token(self, realm: str, token_id: str, expires_at: float) -> None:
+        """Refuse the token with this ``jti``, which expires at ``expires_at`` (epoch seconds)."""
+        now = self._clock.now()
+        until = max(expires_at + MARGIN_SECONDS, now + _LEAST_SECONDS)
+        await self._store.revoke_token(realm, token_id, until)
+        key = SubjectKey(realm, "")
+        self._auditor.audited(
+            AuditRecord(now, self._actor, "revoke_token", key, token_id=token_id, until=until)
+        )
+
+    async def revoke_realm_tokens(self, realm: str) -> float:
+        """Refuse every token that anybody of the realm has by now; return its ``not_before``."""
+        now = self._clock.now()
+        in_force = await self._store.set_realm_not_before(realm, next_second(now))
+        key = SubjectKey(realm, "")
+        self._auditor.audited(
+            AuditRecord(now, self._actor, "revoke_realm_tokens", key, not_before=in_force)
+        )
+        return in_force
+
+
+class TokenVerifier:
+    """Says whose a presented token is, by its signature alone: an expired one is known too.
+
+    Audience and dates are not asked for: to revoke a token that is of no use does no harm.
+    """
+
+    def __init__(
+        self, keys: KeySource, issuers: Mapping[str, Issuer], max_token_bytes: int
+    ) -> None:
+        self._keys = keys
+        self._issuers = issuers
+        self._max_token_bytes = max_token_bytes
+
+    async def verify(self, text: str) -> tuple[Issuer, Claims]:
+        """Return the issuer that signed the token, and the claims.
+
+        Raises:
+            Denied: KEYS_UNAVAILABLE where nobody can say now; any other reason where the token is
+                none that the sidecar would let in.
+        """
+        token = read_token(read_bearer((f"Bearer {text}",), self._max_token_bytes))
+        issuer = self._issuers.get(token.issuer)
+        if issuer is None:
+            raise Denied(DenyReason.UNKNOWN_ISSUER, "iss is not a configured issuer")
+        check_header(token, issuer)
+        try:
+            return issuer, read_claims(self._verify(token, issuer))
+        except Denied as denied:
+            if denied.reason not in _MAY_BE_ROTATED:
+                raise
+        await self._keys.refresh(issuer.name, token.kid)
+        try:
+            return issuer, read_claims(self._verify(token, issuer))
+        except Denied as denied:
+            if denied.reason is DenyReason.UNKNOWN_KEY and self._keys.is_unsettled(
+                issuer.name, token.kid
+            ):
+                raise Denied(DenyReason.KEYS_UNAVAILABLE, "the provider was not asked") from None
+            raise
+
+    def _verify(self, token: UnverifiedToken, issuer: Issuer) -> VerifiedToken:
+        keys = self._keys.keys(issuer.name)
+        if keys is None:
+            raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
+        return verify_signature(token, keys, issuer)
+
+
+def next_second(now: float) -> float:
+    """Return the first full second after the one that ``now`` (epoch seconds) falls into."""
+    return floor(now) + 1.0

@@ -1,0 +1,99 @@
+"""The admin listener's settings, and who may revoke tokens there."""
+
+from collections import Counter
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from sidecar.settings.fields import Port, ReadableFile, Section, read_secret
+
+# RFC 6749, 2.3.1: what takes a password "MUST" be protected "against brute force attacks". Nobody
+# types this one: its length does it.
+_LEAST_SECRET = 16
+
+
+class RevocationClient(Section):
+    """A program that may revoke tokens at the admin listener (RFC 7009)."""
+
+    client_id: Annotated[str, Field(pattern=r"^[\x20-\x7e]{1,255}$")]
+    """Its name (RFC 6749); the audit record names it."""
+    secret: SecretStr | None = None
+    """Its secret, of 16 characters at least; better in a file."""
+    secret_file: Annotated[ReadableFile | None, Field(validate_default=True)] = None
+    """File with its secret."""
+
+    @field_validator("secret")
+    @classmethod
+    def _is_long(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            _check_length(secret.get_secret_value())
+        return secret
+
+    @field_validator("secret_file")
+    @classmethod
+    def _is_the_one(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is None:
+            if "secret" in info.data and info.data["secret"] is None:
+                raise ValueError("is missing, and so is secret; one of them is needed")
+            return None
+        if info.data.get("secret") is not None:
+            raise ValueError("there is a secret too; keep one of them")
+        _check_length(read_secret(file))
+        return file
+
+    def read_secret(self) -> str:
+        """Return the secret, from its file where it has one.
+
+        Raises:
+            OSError, ValueError: the file is no longer what it was at the start.
+        """
+        if self.secret_file is not None:
+            return read_secret(self.secret_file)
+        return "" if self.secret is None else self.secret.get_secret_value()
+
+
+class Admin(Section):
+    """The listener for operators: /livez, /readyz, /metrics, which ask for no sign-in.
+
+    With `revocation_clients` also /oauth2/revoke, which does.
+    """
+
+    host: str = "127.0.0.1"
+    """Address to listen on; keep it where only operators and Prometheus get."""
+    port: Port = 9090
+    """Port to listen on; 0 lets the system choose."""
+    insecure_http: bool = False
+    """Allow `revocation_clients` beyond loopback: tokens and secrets pass by unencrypted."""
+    revocation_clients: tuple[RevocationClient, ...] = ()
+    """Who may revoke tokens at /oauth2/revoke (RFC 7009); without any there is no such path."""
+
+    @field_validator("revocation_clients")
+    @classmethod
+    def _are_safe(
+        cls, clients: tuple[RevocationClient, ...], info: ValidationInfo
+    ) -> tuple[RevocationClient, ...]:
+        counts = Counter(client.client_id for client in clients)
+        twice = [client_id for client_id, count in counts.items() if count > 1]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is there twice; give each a name of its own")
+        reachable = not _is_loopback(info.data.get("host", "localhost"))
+        if clients and reachable and not info.data.get("insecure_http"):
+            raise ValueError(
+                "tokens and secrets would pass the network unencrypted; let admin.host be"
+                " 127.0.0.1, with TLS in front (or set admin.insecure_http: true)"
+            )
+        return clients
+
+
+def _check_length(secret: str) -> None:
+    if len(secret) < _LEAST_SECRET:
+        raise ValueError(f"expected {_LEAST_SECRET} characters at least; make it by chance")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
