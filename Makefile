@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench unit e2e lint types imports schema docker-lint lock clean
+.PHONY: help demo test bench bench-revocation unit e2e chaos-long lint types imports schema docker-lint lock clean
 
 help: ## what can be made
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -33,9 +33,13 @@ demo: $(VENV)/demo.stamp ## see the whole story; ONCE=1 ends after it with 0 or 
 
 test: lint types imports schema docker-lint unit e2e ## all that CI runs
 
-bench: $(VENV)/dev.stamp ## what a request costs beside a bare proxy, and how fast revocation is
+bench: $(VENV)/dev.stamp ## what a request costs beside a bare proxy
 	@PYTHONPATH=. $(BIN)/python tests/bench/proxy_cost.py
+
+bench-revocation: $(VENV)/dev.stamp ## how fast revocation is, and what it costs; 6 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/revocation.py
+	@PYTHONPATH=. $(BIN)/python tests/bench/cut_many.py
+	@PYTHONPATH=. $(BIN)/python tests/bench/view_memory.py
 
 lint: $(VENV)/dev.stamp ## ruff and codespell
 	@$(BIN)/ruff check .
@@ -55,6 +59,10 @@ unit: $(VENV)/dev.stamp ## unit tests, with the coverage gates
 
 e2e: $(VENV)/dev.stamp ## end-to-end tests: the real process, real servers, sockets
 	@$(BIN)/python -m pytest -q -m e2e
+
+ROUNDS ?= 20
+chaos-long: $(VENV)/dev.stamp ## the chaos tests of e2e, each fault ROUNDS times (20)
+	@CHAOS_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q tests/chaos
 
 schema: $(VENV)/dev.stamp ## the example settings against the JSON Schema of the settings
 	@$(BIN)/python -m sidecar schema | diff config/sidecar.schema.json - || { \

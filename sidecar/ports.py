@@ -59,6 +59,14 @@ class StreamKind(StrEnum):
 
 
 @unique
+class OnExpiry(StrEnum):
+    """What its token's expiry does to a plain response in flight; the value is a setting."""
+
+    CUT = "cut"
+    FINISH = "finish"
+
+
+@unique
 class CutReason(StrEnum):
     """Why a stream was cut; the value is a metric label."""
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,8 +13,8 @@ from sidecar.core.decision import Grant
 from sidecar.core.principal import Principal, PrincipalKind
 from sidecar.core.routes import Requirement, Route, Unregistered
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
-from sidecar.ports import Change, CutReason, StatusUnavailable, StreamKind
-from sidecar.streams import Stream, StreamGuard, Streams
+from sidecar.ports import Change, CutReason, OnExpiry, StatusUnavailable, StreamKind
+from sidecar.streams import CUT_PER_TURN, Stream, StreamGuard, Streams
 from tests.fakes.accounts import FakeAccountView
 from tests.fakes.clock import FakeClock
 from tests.fakes.observer import RecordingObserver
@@ -349,6 +351,21 @@ async def test_a_bug_while_judging_cuts_and_the_guard_goes_on(
     assert guarded.cut["bob"] == [CutReason.REVOKED]
 
 
+async def test_a_stream_that_ended_while_it_was_judged_is_not_cut(guarded: Book) -> None:
+    """Its connection is kept alive, and the next request on it may be anybody's."""
+    ended = guarded.open("ended", grant(ALICE))
+    guarded.open("open", grant(ALICE))
+    guarded.accounts.held = answer = asyncio.Event()
+    with ended:
+        guarded.disable(ALICE)
+        await until(lambda: guarded.accounts.reads)
+    answer.set()
+    await until(guarded.was_cut)
+
+    assert guarded.was_cut() == {"open"}
+    assert guarded.observer.cuts == [(CutReason.REVOKED, 1)]
+
+
 async def test_one_slow_answer_does_not_delay_the_cuts_of_others(guarded: Book) -> None:
     guarded.open("alice", grant(ALICE))
     guarded.open("bob", grant(BOB))
@@ -405,7 +422,7 @@ async def test_a_lapsed_lease_cuts_all_but_open_routes(guarded: Book) -> None:
 
 async def test_a_live_lease_cuts_nothing(book: Book) -> None:
     book.open("alice", grant(ALICE))
-    book.guard.check_lease()
+    await book.guard.check_lease()
 
     assert book.was_cut() == set()
 
@@ -426,10 +443,25 @@ async def test_a_stream_ends_when_its_token_does_leeway_included(
     """The same second in which a new request with the token would be refused."""
     book.open("alice", grant(ALICE, expires_at=NOW + 60, issuer=issuer))
     book.clock.advance(60 + after)
-    book.guard.check_expiry()
+    await book.guard.check_expiry()
 
     assert book.was_cut() == ({"alice"} if cut else set())
     assert book.observer.cuts == ([(CutReason.EXPIRED, 1)] if cut else [])
+
+
+async def test_what_has_an_end_may_finish_when_its_token_expires(book: Book) -> None:
+    guard = StreamGuard(book.streams, book.accounts, book.clock, {}, on_expiry=OnExpiry.FINISH)
+    book.open("download", grant(ALICE))
+    book.open("events", grant(ALICE)).is_endless = True
+    book.open("websocket", grant(ALICE), StreamKind.WEBSOCKET)
+    book.clock.advance(301)
+    await guard.check_expiry()
+    assert book.was_cut() == {"events", "websocket"}
+
+    book.write(ALICE, status=AccountStatus.INACTIVE)
+    await guard.recheck(Change("corp", "alice"))
+
+    assert book.cut["download"] == [CutReason.REVOKED]
 
 
 async def test_the_guard_looks_at_the_clock_by_itself(guarded: Book) -> None:
@@ -455,3 +487,118 @@ async def test_the_guard_ends_clean_when_cancelled(book: Book) -> None:
     assert running.cancelled()
     assert len(asyncio.all_tasks()) == 1
     assert book.was_cut() == set()
+
+
+# Many at once.
+
+MANY = 10_000
+
+
+class Turns:
+    """Counts the loop's turns while it runs, and times the longest."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.longest = 0.0
+
+    async def run(self) -> None:
+        before = time.perf_counter()
+        while True:
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            self.longest = max(self.longest, now - before)
+            self.number += 1
+            before = now
+
+
+@dataclass
+class Crowd:
+    """Ten thousand tasks, each with a stream of its own that ends when it is cut."""
+
+    book: Book
+    turns_at_cut: list[int] = field(default_factory=list)
+    turns: Turns = field(default_factory=Turns)
+
+    async def serve(self, granted: Grant) -> None:
+        cut = asyncio.Event()
+
+        def hear(_: CutReason) -> None:
+            self.turns_at_cut.append(self.turns.number)
+            cut.set()
+
+        with self.book.streams.registered(granted, StreamKind.HTTP, hear):
+            await cut.wait()
+
+    @property
+    def most_in_a_turn(self) -> int:
+        return max(Counter(self.turns_at_cut).values())
+
+
+def subjects(of: int) -> list[SubjectKey]:
+    return [SubjectKey("corp", f"robot-{number % of}") for number in range(MANY)]
+
+
+async def disable_all(crowd: Crowd) -> None:
+    for key in dict.fromkeys(subjects(MANY)):
+        crowd.book.disable(key)
+
+
+async def disable_one(crowd: Crowd) -> None:
+    crowd.book.disable(subjects(1)[0])
+
+
+async def reconnect(crowd: Crowd) -> None:
+    crowd.book.accounts.accounts.clear()
+    crowd.book.accounts.change(Change())
+
+
+async def lose_the_lease(crowd: Crowd) -> None:
+    crowd.book.accounts.live = False
+
+
+async def expire(crowd: Crowd) -> None:
+    crowd.book.clock.advance(1000)
+
+
+@pytest.mark.parametrize(
+    ("strike", "keys"),
+    [
+        (disable_all, subjects(MANY)),
+        (disable_one, subjects(1)),
+        (reconnect, subjects(MANY)),
+        (lose_the_lease, subjects(MANY)),
+        (expire, subjects(MANY)),
+    ],
+    ids=["disable all", "disable one", "reconnect", "lease", "expiry"],
+)
+async def test_a_cut_of_ten_thousand_leaves_the_loop_its_turns(
+    strike: Callable[[Crowd], Awaitable[None]], keys: list[SubjectKey], guarded: Book
+) -> None:
+    crowd = Crowd(guarded)
+    async with asyncio.TaskGroup() as tasks:
+        for key in keys:
+            guarded.write(key)
+            tasks.create_task(crowd.serve(grant(key)))
+        await until(lambda: len(guarded.streams.of(Change())) == MANY)
+        counting = tasks.create_task(crowd.turns.run())
+        await strike(crowd)
+        await until(lambda: len(crowd.turns_at_cut) == MANY)
+        counting.cancel()
+
+    print(f"longest turn {crowd.turns.longest * 1000:.1f} ms of {crowd.turns.number}")  # noqa: T201
+    # By number and not by time: on a machine where other things run every turn may be long.
+    assert crowd.most_in_a_turn <= CUT_PER_TURN
+
+
+async def test_a_revocation_does_not_queue_behind_a_lapsed_lease(guarded: Book) -> None:
+    others: list[CutReason] = []
+    for _ in range(MANY):
+        guarded.streams.registered(grant(BOB), StreamKind.HTTP, others.append)
+    guarded.open("alice", grant(ALICE, token_id="late"))  # after the crowd in every walk
+    guarded.accounts.live = False
+    await until(lambda: others)
+    guarded.disable(ALICE)
+    await until(guarded.was_cut)
+
+    assert guarded.cut["alice"] == [CutReason.REVOKED]
+    assert len(others) < MANY / 2

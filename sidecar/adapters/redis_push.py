@@ -22,6 +22,9 @@ from sidecar.ports import StatusUnavailable
 # its handler, which would lose an invalidation; so the handler only wraps.
 _Pushed = tuple[str, Any]
 
+# Changed keys that are heard in one turn of the event loop: some two milliseconds.
+KEYS_PER_TURN = 500
+
 
 @dataclass(slots=True)
 class _Question:
@@ -115,13 +118,22 @@ class PushConnection:
                 _fail(self._sent.popleft(), f"Redis refused: {_words(error)}")
                 continue
             if isinstance(reply, tuple) and reply and reply[0] == "push":
-                self._hear(reply[1])
+                await self._hear(reply[1])
             elif reply is not None:
                 self._settle(self._sent.popleft(), reply)
 
-    def _hear(self, push: Any) -> None:
-        if push and push[0] in (b"invalidate", "invalidate"):
-            self._heard(push[1])
+    async def _hear(self, push: Any) -> None:
+        if not push or push[0] not in (b"invalidate", "invalidate"):
+            return
+        changed = push[1]
+        if changed is None:
+            self._heard(None)
+            return
+        # One push can name a hundred thousand keys. What is read after it still comes after it,
+        # the answer to a heartbeat included; but other requests have their turn in between.
+        for first in range(0, len(changed), KEYS_PER_TURN):
+            self._heard(changed[first : first + KEYS_PER_TURN])
+            await asyncio.sleep(0)
 
     def _settle(self, question: _Question, reply: Any) -> None:
         try:

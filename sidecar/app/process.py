@@ -1,6 +1,7 @@
 """``sidecar run``: one process that serves, or a parent that watches several."""
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import signal
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.5
 _SPARE_SECONDS = 5.0
+# Collections of the younger generations before a full one: that is about two million objects more.
+_YOUNG_BETWEEN_FULL = 300
 
 
 def run(settings: Settings) -> None:
@@ -45,6 +48,7 @@ def run(settings: Settings) -> None:
 
 async def _serve_alone(settings: Settings) -> None:
     async with stop_on_signals() as stop, serving(settings) as served:
+        _spare_what_stays()
         _announce(served.url, served.admin_url)
         await stop.asked.wait()
         await _leave(served, settings, stop)
@@ -109,10 +113,24 @@ async def _work(settings: Settings, number: int, readiness: Readiness) -> None:
     clock = SystemClock()
     async with stop_on_signals() as stop, serving(settings, with_admin=False) as served:
         _end_with_parent(stop)
+        _spare_what_stays()
         report = partial(_report_readiness, served.probes, number, readiness, clock)
         async with running(report):
             await stop.asked.wait()
             await _leave(served, settings, stop)
+
+
+def _spare_what_stays() -> None:
+    """Keep full garbage collections short and seldom: they stand the event loop still.
+
+    What the start has made (modules, classes, settings) stays to the end, and took 60 to 110 ms to
+    walk; it is taken out of sight. So are not the open streams: with 3000 of them it is 300 ms, and
+    more than a lease. The younger generations, which get nearly all garbage, are left as they are.
+    """
+    gc.collect()
+    gc.freeze()
+    youngest, young, _ = gc.get_threshold()
+    gc.set_threshold(youngest, young, _YOUNG_BETWEEN_FULL)
 
 
 def _end_with_parent(stop: Stop) -> None:

@@ -84,7 +84,9 @@ async def serving(settings: Settings, *, with_admin: bool = True) -> AsyncIterat
         upstream = await stack.enter_async_context(Upstream(upstream_policy(settings)))
         handler = _handler(settings, keys, accounts, streams, upstream, clock, observed)
         leeways = {issuer.issuer: issuer.leeway for issuer in settings.issuers}
-        guard = StreamGuard(streams, accounts.view, clock, leeways)
+        guard = StreamGuard(
+            streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired
+        )
         report = partial(_report, accounts, clock, observed)
         proxy = await stack.enter_async_context(listening(handler, listen_policy(settings)))
         served = Serving(proxy.url, "", proxy, keys, accounts)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sidecar import __version__, app
-from sidecar.cli import accounts, explain, revocations
+from sidecar.cli import accounts, explain, revocations, watch
 from sidecar.cli.common import Config, check, load_settings, stop
 from sidecar.observability import process_log
 from sidecar.settings import schema as settings_schema
@@ -24,6 +24,7 @@ cli.add_typer(accounts.cli, name="account")
 cli.add_typer(revocations.token_cli, name="token")
 cli.add_typer(revocations.realm_cli, name="realm")
 cli.command("explain")(explain.explain)
+cli.command("watch")(watch.watch)
 
 
 def main() -> None:

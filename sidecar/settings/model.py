@@ -26,6 +26,7 @@ from sidecar.settings.sections import (
     Network,
     Upstream,
 )
+from sidecar.settings.streams import Streams
 
 MAX_WORKERS = 64
 
@@ -115,6 +116,7 @@ class Settings(Section):
     admin: Admin = Admin()
     keys: Keys = Keys()
     limits: Limits = Limits()
+    streams: Streams = Streams()
     log: Log = Log()
     workers: Annotated[
         Annotated[int, Field(ge=1, le=MAX_WORKERS)] | Literal["auto"],

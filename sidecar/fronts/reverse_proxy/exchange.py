@@ -18,11 +18,17 @@ from sidecar.core.request import AccessRequest
 from sidecar.fronts.reverse_proxy.downstream import Downstream, LongBody, ShortBody
 from sidecar.fronts.reverse_proxy.refusal import refusal_of, upstream_refusal
 from sidecar.fronts.reverse_proxy.request_head import RequestHead
-from sidecar.fronts.reverse_proxy.response_head import SplitResponse, end_to_end, has_body
+from sidecar.fronts.reverse_proxy.response_head import (
+    SplitResponse,
+    end_to_end,
+    has_body,
+    is_event_stream,
+)
 from sidecar.fronts.reverse_proxy.tunnel import Tunnel
 from sidecar.fronts.reverse_proxy.upstream import Answer, UpstreamFailed
 from sidecar.fronts.reverse_proxy.websocket import is_accepted, read_handshake_key
 from sidecar.ports import CutReason, StreamKind, UpstreamError
+from sidecar.streams import Stream
 
 if TYPE_CHECKING:
     from sidecar.fronts.reverse_proxy.handler import Parts
@@ -56,6 +62,7 @@ class Exchange:
         self._tunnel: Tunnel | None = None
         self._cut_reason: CutReason | None = None
         self._upload_problem: Deny | None = None
+        self._stream: Stream  # while it runs
         self._gave_up = False
 
     async def run(self) -> None:
@@ -66,7 +73,7 @@ class Exchange:
             and self._request.version >= HttpVersion11
         )
         kind = StreamKind.WEBSOCKET if is_websocket else StreamKind.HTTP
-        with self._parts.streams.registered(self._grant, kind, self._cut):
+        with self._parts.streams.registered(self._grant, kind, self._cut) as self._stream:
             try:
                 await (self._upgrade() if is_websocket else self._forward())
             except Denied as denied:
@@ -106,6 +113,8 @@ class Exchange:
             # Nobody asked for another protocol: bytes after this 101 would be a tunnel.
             raise UpstreamFailed(UpstreamError.MALFORMED, f"an unasked {answer.status}")
         fields = end_to_end(answer.raw_headers)
+        if is_event_stream(fields):
+            self._stream.is_endless = True
         if answer.status == 204:  # RFC 9110, 8.6: no length in a 204
             fields = [field for field in fields if field[0].lower() != b"content-length"]
         if not self._request.content.is_eof():

@@ -34,6 +34,15 @@ def end_to_end(raw_headers: Iterable[Field]) -> list[Field]:
     ]
 
 
+def is_event_stream(fields: Iterable[Field]) -> bool:
+    """Say whether the body is server-sent events, which end only when somebody ends them."""
+    return any(
+        name.lower() == b"content-type"
+        and value.partition(b";")[0].strip().lower() == b"text/event-stream"
+        for name, value in fields
+    )
+
+
 def has_body(method: str, status: int) -> bool:
     """Say whether a response has a body at all (RFC 9112, 6.3)."""
     return method != "HEAD" and status >= 200 and status not in (204, 304)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
-from sidecar.ports import CutReason, StreamKind, UpstreamError
+from sidecar.ports import Change, CutReason, StreamKind, UpstreamError
 from tests.fakes.front import Front, read_all, running_front, status_of
 from tests.fakes.upstream import OK, Conversation, scripted_upstream
 from tests.fakes.waiting import until
@@ -216,6 +216,27 @@ async def test_a_cut_breaks_what_has_begun_on_both_sides() -> None:
             await reader.read()
         await asyncio.wait_for(upstream.last.ended.wait(), 5)
         await until(lambda: front.world.observer.in_flight_now[StreamKind.HTTP] == 0)
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "is_endless"), [(b"text/event-stream", True), (b"text/plain", False)]
+)
+async def test_the_guard_is_told_which_streams_have_no_end(
+    content_type: bytes, *, is_endless: bool
+) -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(
+            b"HTTP/1.1 200 OK\r\nContent-Type: " + content_type + b"\r\n\r\nbegun"
+        )
+        await conversation.read_to_end()
+
+    async with scripted_upstream(talk) as upstream, running_front(upstream.url) as front:
+        reader, writer = await stream_open(front)
+        (stream,) = front.streams.of(Change())
+        assert stream.is_endless is is_endless
+        front.cut()
+        await read_all(reader)
         writer.close()
 
 

@@ -6,6 +6,7 @@ from sidecar.fronts.reverse_proxy.response_head import (
     SplitResponse,
     end_to_end,
     has_body,
+    is_event_stream,
     phrase_of,
     write_head,
 )
@@ -88,3 +89,17 @@ def test_some_responses_never_have_a_body(method: str, status: int, *, has: bool
 def test_a_status_nobody_registered_has_no_phrase() -> None:
     assert phrase_of(404) == "Not Found"
     assert phrase_of(299) == ""
+
+
+@pytest.mark.parametrize(
+    ("content_type", "is_one"),
+    [
+        (b"text/event-stream", True),
+        (b" Text/Event-Stream ; charset=utf-8", True),
+        (b"text/event-streams", False),
+        (b"text/plain; a=text/event-stream", False),
+    ],
+)
+def test_an_event_stream_is_told_by_its_type(content_type: bytes, *, is_one: bool) -> None:
+    assert is_event_stream([(b"Server", b"s"), (b"content-TYPE", content_type)]) is is_one
+    assert not is_event_stream([(b"X-Content-Type", content_type)])

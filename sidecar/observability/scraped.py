@@ -1,0 +1,75 @@
+"""What ``/metrics`` says, read back: for people who watch a sidecar without a Prometheus."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client.parser import text_string_to_metric_families
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """An issuer's keys in force; ``loaded_at`` is in epoch seconds."""
+
+    number: int = 0
+    loaded_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One scrape. Counters are totals since the sidecar started; times are epoch seconds.
+
+    ``decisions`` is by (outcome, reason), ``cuts`` by reason, ``in_flight`` by kind, ``keys`` by
+    issuer. ``proven_at`` is 0 where the account view was never proven.
+    """
+
+    decisions: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    cuts: Mapping[str, float] = field(default_factory=dict)
+    in_flight: Mapping[str, float] = field(default_factory=dict)
+    keys: Mapping[str, Keys] = field(default_factory=dict)
+    is_live: bool = False
+    proven_at: float = 0.0
+
+
+def read_metrics(text: str) -> Reading:
+    """Read an exposition in Prometheus text format.
+
+    Raises:
+        ValueError: it is none, or not a sidecar's.
+    """
+    samples = list(_samples(text))
+    if not any(name == "sidecar_decisions_total" for name, _, _ in samples):
+        raise ValueError("these are not a sidecar's metrics")
+    loaded_at = {
+        labels["issuer"]: value
+        for name, labels, value in samples
+        if name == "sidecar_jwks_loaded_timestamp_seconds"
+    }
+    plain = {name: value for name, labels, value in samples if not labels}
+    return Reading(
+        decisions={
+            (labels["outcome"], labels["reason"]): value
+            for name, labels, value in samples
+            if name == "sidecar_decisions_total"
+        },
+        cuts=_by(samples, "sidecar_stream_cuts_total", "reason"),
+        in_flight=_by(samples, "sidecar_in_flight", "kind"),
+        keys={
+            issuer: Keys(int(number), loaded_at.get(issuer, 0.0))
+            for issuer, number in _by(samples, "sidecar_jwks_keys", "issuer").items()
+        },
+        is_live=plain.get("sidecar_account_view_live", 0.0) > 0,
+        proven_at=plain.get("sidecar_account_view_proven_timestamp_seconds", 0.0),
+    )
+
+
+_Sample = tuple[str, Mapping[str, str], float]
+
+
+def _samples(text: str) -> Iterator[_Sample]:
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            yield sample.name, sample.labels, sample.value
+
+
+def _by(samples: list[_Sample], wanted: str, label: str) -> dict[str, float]:
+    return {labels[label]: value for name, labels, value in samples if name == wanted}

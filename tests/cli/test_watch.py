@@ -1,0 +1,176 @@
+"""``sidecar watch``: what is seen of a sidecar, and of one that does not answer."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from rich.console import Console
+
+from sidecar.cli.watch import AdminUnreachable, Watch, fetch_metrics, keep_watching
+from sidecar.core.decision import Deny, DenyReason, Grant
+from sidecar.core.request import AccessRequest
+from sidecar.core.routes import Route
+from sidecar.demo.redis_server import free_port
+from sidecar.observability.metrics import Metrics
+from sidecar.ports import CutReason, StreamKind
+from tests.cli.test_main import GOOD, run
+from tests.fakes.clock import FakeClock
+
+URL = "http://127.0.0.1:9090"
+ASKED = AccessRequest("GET", "sidecar.example", "/", "", (), "192.0.2.7", "request-1")
+
+
+class FakeAdmin:
+    """An admin listener that can go away; it counts into real metrics."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.is_away = False
+
+    def fetch(self) -> str:
+        if self.is_away:
+            raise AdminUnreachable("connection refused")
+        return self.metrics.render("text/plain")[0].decode()
+
+    def count(self, granted: int, inactive: int) -> None:
+        for _ in range(granted):
+            self.metrics.decided(ASKED, Grant(Route("health", "/health")), 0.1)
+        for _ in range(inactive):
+            self.metrics.decided(ASKED, Deny(DenyReason.SUBJECT_INACTIVE), 0.1)
+
+
+def told(watch: Watch) -> list[list[str]]:
+    """Look; return what is printed, as words by line."""
+    console = Console(file=io.StringIO(), width=120)
+    console.print(watch.look_or_say())
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().replace("│", " ").splitlines()
+    return [line.split() for line in lines]
+
+
+def test_decisions_cuts_and_freshness_are_shown_with_their_rates() -> None:
+    admin, clock = FakeAdmin(), FakeClock()
+    watch = Watch(URL, admin.fetch, clock)
+    admin.count(10, 2)
+    admin.metrics.in_flight(StreamKind.WEBSOCKET, 3)
+    admin.metrics.view_state(live=True, proven_at=clock.now() - 0.2)
+    admin.metrics.keys_loaded("https://idp.example", 2, clock.now() - 60)
+    first = told(watch)
+    assert ["granted", "10", "-"] in first
+    assert ["denied", "subject_inactive", "2", "-"] in first
+    assert ["in", "flight,", "websocket", "3"] in first
+    assert ["account", "view", "live,", "proven", "0.2", "s", "ago"] in first
+    assert ["keys", "of", "https://idp.example", "2,", "loaded", "60.0", "s", "ago"] in first
+    assert not [line for line in first if "bad_signature" in line]
+
+    admin.count(5, 0)
+    admin.metrics.cut(CutReason.REVOKED, 4)
+    clock.advance(2)
+    second = told(watch)
+
+    assert ["granted", "15", "2.5"] in second
+    assert ["denied", "subject_inactive", "2", "0.0"] in second
+    assert ["revoked", "4", "2.0"] in second
+
+
+def test_a_view_that_is_not_live_is_said_to_be() -> None:
+    assert ["account", "view", "not", "live,", "never", "proven"] in told(
+        Watch(URL, FakeAdmin().fetch, FakeClock())
+    )
+
+
+def test_a_sidecar_that_was_started_anew_has_no_negative_rates() -> None:
+    admin, clock = FakeAdmin(), FakeClock()
+    watch = Watch(URL, admin.fetch, clock)
+    admin.count(10, 0)
+    told(watch)
+    admin.metrics = Metrics()
+    admin.count(3, 0)
+    clock.advance(1)
+
+    assert ["granted", "3", "-"] in told(watch)
+
+
+def test_a_listener_that_goes_is_told_and_found_again() -> None:
+    admin, clock = FakeAdmin(), FakeClock()
+    watch = Watch(URL, admin.fetch, clock)
+    admin.count(10, 0)
+    seconds: list[float] = []
+    screens = io.StringIO()
+
+    def sleep(pause: float) -> None:
+        """Away in the second of three rounds; then the user has seen enough."""
+        seconds.append(pause)
+        admin.is_away = len(seconds) == 1
+        admin.count(1, 0)
+        clock.advance(pause)
+        if len(seconds) == 3:
+            raise KeyboardInterrupt
+
+    keep_watching(watch, Console(file=screens, width=120, force_terminal=True), sleep)
+
+    assert seconds == [1.0, 1.0, 1.0]
+    shown = screens.getvalue()
+    assert "no answer from" in shown
+    assert "connection refused; trying again" in shown
+    assert "12" in shown.rpartition("trying again")[2]
+
+
+def test_once_without_a_sidecar_ends_with_3_and_says_what_to_do() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    code, out, err = run("watch", "--once", "--admin", url)
+
+    assert (code, out) == (3, "")
+    assert f"the admin listener at {url} cannot be asked" in err
+    assert "--admin URL" in err
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("0.0.0.0", "http://127.0.0.1"), ("::", "http://[::1]")],  # noqa: S104
+)
+def test_the_settings_say_where_the_listener_is(host: str, url: str) -> None:
+    port = str(free_port())
+    code, _, err = run(
+        *("watch", "--once", "--config", GOOD), SIDECAR_ADMIN__HOST=host, SIDECAR_ADMIN__PORT=port
+    )
+
+    assert code == 3
+    assert f"at {url}:{port} cannot" in err
+
+
+@asynccontextmanager
+async def listener(status: int, text: str) -> AsyncIterator[str]:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        assert request.path == "/metrics"
+        return web.Response(status=status, text=text)
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_metrics_are_fetched_and_anything_else_is_not() -> None:
+    text = Metrics().render("text/plain")[0].decode()
+    async with listener(200, text) as url:
+        assert await asyncio.to_thread(fetch_metrics, url) == text
+    async with listener(404, "there is nothing") as url:
+        with pytest.raises(AdminUnreachable, match="answered 404"):
+            await asyncio.to_thread(fetch_metrics, url)
+    async with listener(200, "<html>") as url:
+        code, _, err = await asyncio.to_thread(run, "watch", "--once", "--admin", url)
+        assert code == 3
+        assert "cannot be asked" in err
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1", "127.0.0.1:9090", "http://", "http://a:b"])
+def test_what_is_no_url_of_an_admin_listener_is_said_to_be_none(url: str) -> None:
+    with pytest.raises(AdminUnreachable, match=r"http://127|Port"):
+        fetch_metrics(url)
