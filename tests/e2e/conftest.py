@@ -39,7 +39,8 @@ class Site:
                     "insecure_http": True,
                 }
             ],
-            "accounts": {"url": self.redis.url},
+            # Longer than in production: a busy machine must not end the streams that go on.
+            "accounts": {"url": self.redis.url, "max_staleness": 3.0},
             **more,
         }
 
