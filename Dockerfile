@@ -16,11 +16,13 @@ RUN /opt/build/bin/python -m hatchling build --target wheel --directory /dist \
     && /opt/sidecar/bin/python -m compileall -q /opt/sidecar/lib
 
 FROM ${PYTHON_IMAGE}
+# The admin port is set here, over the settings file, so that the health check knows it too.
 # The root file system may be read-only: nothing is written but metrics of several workers (/tmp)
 # and the key snapshot, where a volume is given for it.
 ENV PATH=/opt/sidecar/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    SIDECAR_ADMIN__PORT=9090
 COPY --from=build /opt/sidecar /opt/sidecar
 COPY deploy/healthcheck.py /opt/sidecar/healthcheck.py
 USER 65532:65532

@@ -8,8 +8,12 @@ import http.client
 import os
 import sys
 
+# The image sets the port in the environment, which goes over the settings file: so both know it.
+host = os.environ.get("SIDECAR_ADMIN__HOST", "127.0.0.1")
+if host in ("", "0.0.0.0", "::"):  # noqa: S104 - everywhere is here too
+    host = "127.0.0.1"
 connection = http.client.HTTPConnection(
-    "127.0.0.1", int(os.environ.get("SIDECAR_ADMIN__PORT", "9090")), timeout=2
+    host, int(os.environ.get("SIDECAR_ADMIN__PORT") or "9090"), timeout=2
 )
 try:
     connection.request("GET", "/livez")

@@ -18,7 +18,6 @@ from sidecar.core.bearer import BearerToken, read_bearer
 from sidecar.core.claims import Claims, check_claims, read_claims
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.issuer import Issuer
-from sidecar.core.principal import Principal
 from sidecar.core.request import (
     AccessRequest,
     Ambiguity,
@@ -67,7 +66,6 @@ class Evidence:
     issuer: Issuer | None = None
     claims: Claims | None = None
     standing: Standing | None = None
-    principal: Principal | None = None
 
 
 class Authorizer:
@@ -168,7 +166,6 @@ class Authorizer:
         standing = self._standing(claims.key(issuer), claims.token_id, asked)
         evidence.standing = standing
         principal = principal_of(claims, issuer, standing)
-        evidence.principal = principal
         judge_standing(
             standing,
             token_issued_at=claims.issued_at,
@@ -283,4 +280,6 @@ class _Asked:
 
 
 def _deny(reason: DenyReason, detail: str, evidence: Evidence) -> Deny:
-    return Deny(reason, detail, evidence.route, evidence.principal)
+    claims, issuer = evidence.claims, evidence.issuer
+    caller = None if claims is None or issuer is None else claims.caller(issuer)
+    return Deny(reason, detail, evidence.route, caller)

@@ -57,8 +57,22 @@ def test_a_disabled_subject_is_denied_although_the_token_is_good(world: World) -
 
     assert isinstance(denial, Deny)
     assert denial.reason is R.SUBJECT_INACTIVE
-    assert denial.principal is not None
-    assert denial.principal.key == ROBOT
+    assert denial.caller is not None
+    assert denial.caller.key == ROBOT
+
+
+async def test_a_denial_after_a_good_signature_names_the_caller(world: World) -> None:
+    """At three in the morning: whose token is it that has expired?"""
+    denial = world.ask("GET", "/reports", token=world.sign(exp=NOW, jti="j-1"))
+    stranger = replace(rsa_key("stranger"), kid="rsa")
+    forged = await world.wait_for("GET", "/reports", token=world.sign(key=stranger))
+
+    assert isinstance(denial, Deny)
+    assert denial.reason is R.TOKEN_EXPIRED
+    assert denial.caller is not None
+    assert (denial.caller.key, denial.caller.token_id) == (ROBOT, "j-1")
+    assert isinstance(forged, Deny)
+    assert forged.caller is None
 
 
 @pytest.mark.parametrize(
@@ -666,7 +680,6 @@ async def test_explain_shows_what_was_established_and_is_not_observed(world: Wor
     assert evidence.issuer == ISSUERS[0]
     assert evidence.claims is not None
     assert evidence.standing is not None
-    assert evidence.principal is not None
     assert world.observer.decisions == []
 
 

@@ -65,9 +65,13 @@ class JwksKeySource:
         return None if keys is None else keys.usable(self._clock.steady())
 
     def is_ready(self) -> bool:
-        """Say whether every issuer has usable keys."""
+        """Say whether any issuer has usable keys.
+
+        Not every one: a provider that is down must not take the others' programs off every replica.
+        Its own get 503, and the metrics say whose they are.
+        """
         now = self._clock.steady()
-        return all(keys.usable(now) is not None for keys in self._providers.values())
+        return any(keys.usable(now) is not None for keys in self._providers.values())
 
     async def refresh(self, issuer: str, kid: str | None) -> None:
         keys = self._providers.get(issuer)

@@ -30,7 +30,9 @@ class KeyPolicy:
     """Bounds of keys; times in seconds.
 
     Keys are fetched anew after ``max_age``, serve up to ``max_stale`` while that fails, and a
-    fetch that somebody's unknown key causes comes ``cool_down`` after the last one at the earliest.
+    fetch that somebody's unknown key causes comes ``cool_down`` after the last such one, or after
+    a failed one, at the earliest. A fetch by the clock cools nothing: the provider may rotate right
+    after it, and the first new token must not wait.
     """
 
     max_age: float = 300.0
@@ -55,6 +57,7 @@ class ProviderKeys:
         self._cool_until = float("-inf")
         self._named: OrderedDict[str | None, float] = OrderedDict()
         self._flight: asyncio.Future[None] | None = None
+        self._is_asked_for = False
 
     def usable(self, now: float) -> VerificationKeys | None:
         """Return the keys in force, unless they are older than ``max_stale``."""
@@ -92,6 +95,7 @@ class ProviderKeys:
             return None
         if self._flight is None:
             self._flight = asyncio.get_running_loop().create_future()
+            self._is_asked_for = True
             self.wanted.set()
         return self._flight
 
@@ -108,7 +112,9 @@ class ProviderKeys:
             self.failures = 0
         else:
             self.failures += 1
-        self._cool_until = now + self._policy.cool_down
+        if self._is_asked_for or not succeeded:
+            self._cool_until = now + self._policy.cool_down
+        self._is_asked_for = False
         flight, self._flight = self._flight, None
         if flight is not None and not flight.done():
             flight.set_result(None)

@@ -1,5 +1,6 @@
 """The account store on Redis, for those who manage accounts."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import ceil
@@ -8,7 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import RedisError, ResponseError, WatchError
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.core.subject import (
@@ -20,7 +21,11 @@ from sidecar.core.subject import (
 )
 from sidecar.ports import StatusUnavailable
 
+log = logging.getLogger(__name__)
+
 _BATCH = 500
+_CHANGED = "Watched variable changed."  # redis-py's words for an EXEC that was refused
+_NOT_KNOWN = "the connection was lost while writing"
 
 
 class RedisAccountStore:
@@ -59,7 +64,8 @@ class RedisAccountStore:
                 transaction.multi()
                 transaction.hset(name, mapping=write_account(account))
                 await transaction.execute()
-            except WatchError:
+            except WatchError as refused:
+                _check_changed(refused)
                 return False
             return True
 
@@ -90,7 +96,8 @@ class RedisAccountStore:
                     transaction.multi()
                     transaction.hset(name, "not_before", repr(moment))
                     await transaction.execute()
-                except WatchError:
+                except WatchError as refused:
+                    _check_changed(refused)
                     continue
                 return moment
 
@@ -102,12 +109,24 @@ class RedisAccountStore:
         for name in names:
             pipeline.hgetall(name)
         found = {}
-        for name, fields in zip(names, await pipeline.execute(), strict=True):
+        replies = await pipeline.execute(raise_on_error=False)
+        for name, fields in zip(names, replies, strict=True):
+            if isinstance(fields, ResponseError):
+                # Somebody's key of another type must not hide all others.
+                log.warning("the key %s is no account: %s", name, fields)
+                continue
             subject = self._keys.subject_of(name, realm)
             account = read_account(subject, fields)
             if account is not None:
                 found[subject] = account
         return found
+
+
+def _check_changed(refused: WatchError) -> None:
+    """Raise StatusUnavailable unless another's change is why the write was refused."""
+    if refused.args != (_CHANGED,):
+        # redis-py's word for a connection that was lost while it watched.
+        raise StatusUnavailable(_NOT_KNOWN) from None
 
 
 @asynccontextmanager

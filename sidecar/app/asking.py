@@ -31,7 +31,10 @@ async def open_store(settings: Settings) -> AsyncIterator[AccountStore]:
     """
     accounts = settings.accounts
     if accounts.url.startswith(MEMORY):
-        raise NotReachable("accounts.url is memory://, which only the sidecar itself can reach")
+        raise NotReachable(
+            "accounts.url is memory://, which only the sidecar itself can reach;"
+            " use redis:// to manage accounts (`sidecar demo` starts such a server)"
+        )
     keys = AccountKeys(accounts.prefix)
     async with open_redis_store(
         accounts.url, redis_options(settings), keys, _STORE_SECONDS

@@ -1,6 +1,7 @@
 """Parts made from settings. Each gets the few values that it needs, never the settings."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -70,11 +71,8 @@ async def open_keys(
     )
     rules = settings.issuer_rules()
     directory = settings.keys.snapshot_dir
-    authorities = {
-        each.issuer: client_context(each.ca) for each in settings.issuers if each.ca is not None
-    }
     async with ProviderClient(
-        settings.keys.timeout, settings.keys.max_bytes, authorities
+        settings.keys.timeout, settings.keys.max_bytes, provider_contexts(settings)
     ) as client:
         yield JwksKeySource(
             [
@@ -87,6 +85,13 @@ async def open_keys(
             observer,
             KeySnapshot(directory) if directory is not None else None,
         )
+
+
+def provider_contexts(settings: Settings) -> Mapping[str, ssl.SSLContext]:
+    """Return how those issuers are verified that name authorities of their own."""
+    return {
+        each.issuer: client_context(each.ca) for each in settings.issuers if each.ca is not None
+    }
 
 
 def make_authorizer(
@@ -110,7 +115,7 @@ def upstream_policy(settings: Settings) -> UpstreamPolicy:
     upstream = settings.upstream
     tls = upstream.tls
     return UpstreamPolicy(
-        url=upstream.url.rstrip("/"),
+        url=upstream.url,
         connect_timeout=upstream.connect_timeout,
         first_byte_timeout=upstream.first_byte_timeout,
         idle_timeout=upstream.idle_timeout,

@@ -79,15 +79,6 @@ class Supervisor:
         self._workers = [_Worker(number) for number in range(count)]
         self.readiness = Readiness(count)
 
-    @property
-    def pids(self) -> list[int]:
-        """Return the process ids of the workers that run now."""
-        return [
-            worker.process.pid
-            for worker in self._workers
-            if worker.process is not None and worker.process.pid is not None
-        ]
-
     async def run(self, stop: asyncio.Event, grace_seconds: float) -> None:
         """Keep the workers running until ``stop``; then end them, with ``grace_seconds`` to go."""
         async with asyncio.TaskGroup() as tasks:
@@ -115,6 +106,7 @@ class Supervisor:
             worker.process = process
             await _ended(process)
             worker.process = None
+            self.readiness.report(worker.number, self._clock, ready=False)
             if process.pid is not None:
                 self._forget(process.pid)
             if worker.is_stopping:
@@ -145,8 +137,15 @@ async def _ended(process: BaseProcess) -> None:
 
 @contextmanager
 def reserved_port(host: str, port: int) -> Iterator[int]:
-    """Hold ``port`` (0: one that the system chooses) for the workers without listening on it."""
+    """Hold ``port`` (0: one that the system chooses) for the workers without listening on it.
+
+    Raises:
+        OSError: somebody has it already. Shared, it would split the requests between the two.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
     with socket.socket(family, socket.SOCK_STREAM) as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

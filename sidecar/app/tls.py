@@ -1,6 +1,8 @@
 """TLS contexts, on either side. TLS 1.2 at least; nothing is trusted that is not named."""
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -8,11 +10,13 @@ def server_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.
     """Return the context of a listener; with ``client_ca`` clients must show a certificate.
 
     Raises:
-        OSError, ssl.SSLError: a file cannot be read or is not what it should be.
+        ValueError: a file is not what it should be; the message names it.
     """
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_ca)
+    with _naming(client_ca):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
+    with _naming(certificate, key):
+        context.load_cert_chain(certificate, key)
     context.set_alpn_protocols(["http/1.1"])
     if client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -29,13 +33,24 @@ def client_context(
     """Return the context of a connection that we make; ``ca`` replaces the system's authorities.
 
     Raises:
-        OSError, ssl.SSLError: a file cannot be read or is not what it should be.
+        ValueError: a file is not what it should be; the message names it.
     """
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca)
+    with _naming(ca):
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if certificate is not None:
-        context.load_cert_chain(certificate, key)
+        with _naming(certificate, key):
+            context.load_cert_chain(certificate, key)
     if insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+@contextmanager
+def _naming(*files: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # ssl.SSLError is one
+        names = " with ".join(str(file) for file in files if file is not None)
+        raise ValueError(f"{names} cannot be used for TLS: {error}") from None

@@ -80,6 +80,8 @@ def update(
     config: Config = None,
 ) -> None:
     """Change an account's name or groups; what is not given stays."""
+    if groups is None and name is None:
+        stop("say what to change: --name or --groups", 2)
     account = _change(
         config,
         realm,
@@ -109,7 +111,10 @@ def enable(
 
 @cli.command()
 def delete(subject: Subject, realm: Realm = None, config: Config = None) -> None:
-    """Remove an account: its subject is unknown from now on, and refused."""
+    """Remove an account: its subject is unknown from now on.
+
+    Unknown is refused, but on routes with `unregistered: forward`: there, disable it instead.
+    """
     _change(config, realm, subject, lambda accounts, key: accounts.delete(key))
     typer.echo(f"service account {subject} deleted")
 
@@ -157,7 +162,7 @@ def _change(
             return await act(ServiceAccounts(store, SystemClock(), Audit(), actor=actor()), key)
 
     try:
-        return wait_for(perform(), settings)
+        return wait_for(perform(), settings, writes=True)
     except AccountExists:
         stop(
             f"service account {subject} exists already; change it with `sidecar account update`,"

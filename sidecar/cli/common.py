@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from sidecar.app.asking import NotReachable
+from sidecar.app.checking import problems_of
 from sidecar.observability.decision_log import audit_line
 from sidecar.ports import AuditRecord, StatusUnavailable
 from sidecar.settings import Settings, SettingsProblems, load
@@ -51,7 +52,21 @@ def load_settings(config: Path | None) -> Settings:
     try:
         return load(config, os.environ)
     except SettingsProblems as problems:
-        stop(str(problems), 2)
+        hint = (
+            ""
+            if config is not None
+            else (
+                "\nName a file with --config; config/sidecar.minimal.yaml is the least that works."
+            )
+        )
+        stop(str(problems) + hint, 2)
+
+
+def check(settings: Settings) -> None:
+    """End the process with 2 when a sidecar with these settings could not start."""
+    problems = problems_of(settings)
+    if problems:
+        stop(str(SettingsProblems("these settings", problems)), 2)
 
 
 def choose_realm(settings: Settings, realm: str | None) -> str:
@@ -59,8 +74,10 @@ def choose_realm(settings: Settings, realm: str | None) -> str:
     realms = sorted({issuer.realm for issuer in settings.issuers})
     if realm is None and len(realms) == 1:
         return realms[0]
-    if realm not in realms:
+    if realm is None:
         stop(f"name a realm with --realm: one of {', '.join(realms)}", 2)
+    if realm not in realms:
+        stop(f"no issuer has the realm {realm}; there are {', '.join(realms)}", 2)
     return realm
 
 
@@ -70,7 +87,12 @@ def read_token_file(place: str) -> str:
         text = sys.stdin.read() if place == "-" else Path(place).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         stop(f"the token cannot be read from {place}: {problem}", 2)
-    return text.strip()
+    return bare_token(text)
+
+
+def bare_token(text: str) -> str:
+    """Return the token of a pasted ``Bearer eyJ...``."""
+    return text.strip().removeprefix("Bearer ").strip()
 
 
 class Audit:
@@ -91,8 +113,11 @@ def stop(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def wait_for(work: Coroutine[Any, Any, T], settings: Settings) -> T:
-    """Run ``work``; ends the process with 3 when the account store cannot be asked."""
+def wait_for(work: Coroutine[Any, Any, T], settings: Settings, *, writes: bool = False) -> T:
+    """Run ``work``; ends the process with 3 when the account store cannot be asked.
+
+    ``writes`` says that it may have changed something by then.
+    """
     try:
         return asyncio.run(work)
     except NotReachable as problem:
@@ -101,6 +126,13 @@ def wait_for(work: Coroutine[Any, Any, T], settings: Settings) -> T:
         place = settings.accounts.url.rpartition("@")[2]  # not the password that may stand there
         stop(
             f"the account store at {place} cannot be asked: {problem}\n"
-            "Nothing was changed. Is it running, and are accounts.url and its password right?",
+            + (
+                "Whether anything was changed is not known: look before you go on. "
+                if writes
+                else ""
+            )
+            + "Is it running, and are accounts.url and its password right?",
             3,
         )
+    except (OSError, ValueError) as problem:
+        stop(f"the settings name what cannot be used: {problem}", 2)

@@ -8,9 +8,17 @@ import typer
 from sidecar.adapters.clock import SystemClock
 from sidecar.app.asking import open_authorizer
 from sidecar.authorize import Evidence
-from sidecar.cli.common import Config, load_settings, read_token_file, stop, wait_for
+from sidecar.cli.common import (
+    Config,
+    bare_token,
+    load_settings,
+    read_token_file,
+    stop,
+    wait_for,
+)
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.observability import process_log
 
 _PATIENCE_SECONDS = 8.0
 
@@ -76,6 +84,7 @@ def explain(
     """Say step by step why a request would be granted or denied; exit code 0 or 1.
 
     It asks the identity provider and the account store as the sidecar does, and prints no token.
+    3 means that one of them cannot be asked now.
     """
     method, _, target = request.strip().partition(" ")
     if not target.startswith(("/", "*")):
@@ -83,24 +92,25 @@ def explain(
     path, _, query = target.partition("?")
     credential = _read_token(token, token_file)
     settings = load_settings(config)
-    asked = AccessRequest(
-        method,
-        "explain",
-        path,
-        query,
-        () if credential is None else (f"Bearer {credential}",),
-        "127.0.0.1",
-        "explain",
-    )
+    process_log.configure("error")  # what is away is said below, and not line by line
+    authorization = () if credential is None else (f"Bearer {credential}",)
+    asked = AccessRequest(method, "explain", path, query, authorization, "127.0.0.1", "explain")
 
     async def ask() -> tuple[Decision, Evidence]:
+        typer.echo("asking the identity provider and the account store ...", err=True)
         async with open_authorizer(settings, _PATIENCE_SECONDS) as authorizer:
             return await authorizer.explain(asked)
 
     decision, evidence = wait_for(ask(), settings)
     for line in _steps(asked, decision, evidence, SystemClock().now()):
         typer.echo(line)
-    raise typer.Exit(0 if isinstance(decision, Grant) else 1)
+    raise typer.Exit(_exit_code(decision))
+
+
+def _exit_code(decision: Decision) -> int:
+    if isinstance(decision, Grant):
+        return 0
+    return 3 if decision.reason.http_status == 503 else 1
 
 
 def _steps(
@@ -163,4 +173,6 @@ def _shown(text: str | None) -> str:
 def _read_token(token: str | None, token_file: str | None) -> str | None:
     if token is not None and token_file is not None:
         stop("give --token or --token-file, not both", 2)
-    return token if token_file is None else read_token_file(token_file)
+    if token_file is not None:
+        return read_token_file(token_file)
+    return None if token is None else bare_token(token)

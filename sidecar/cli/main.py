@@ -8,7 +8,7 @@ import typer
 
 from sidecar import __version__, app
 from sidecar.cli import accounts, explain, revocations
-from sidecar.cli.common import Config, load_settings, stop
+from sidecar.cli.common import Config, check, load_settings, stop
 from sidecar.observability import process_log
 from sidecar.settings import schema as settings_schema
 
@@ -53,13 +53,11 @@ def _common(
 def run(config: Config = None) -> None:
     """Serve: the reverse proxy, and the admin listener beside it."""
     settings = load_settings(config)
-    for problem in app.library_problems(settings):
-        stop(str(problem), 2)
+    check(settings)
     process_log.configure(settings.log.level)
     try:
         app.run(settings)
-    except (OSError, ValueError) as problem:
-        # An address that is taken, a certificate that is none, a password file that has gone.
+    except OSError as problem:
         stop(f"cannot start: {problem}", 3)
 
 
@@ -67,8 +65,7 @@ def run(config: Config = None) -> None:
 def check_config(config: Config = None) -> None:
     """Read the settings and report every problem at once, each with its place and remedy."""
     settings = load_settings(config)
-    for problem in app.library_problems(settings):
-        stop(str(problem), 2)
+    check(settings)
     routes = len(settings.routes_table().routes)
     typer.echo(f"the settings are good: {len(settings.issuers)} issuer(s), {routes} routes")
 

@@ -100,9 +100,7 @@ def revoke_realm_tokens(
     Tokens issued within the second of the revocation are refused too.
     """
     settings = load_settings(config)
-    realms = sorted({issuer.realm for issuer in settings.issuers})
-    if realm not in realms:
-        stop(f"there is no such realm; there are {', '.join(realms)}", 2)
+    choose_realm(settings, realm)
     if not yes:
         typer.confirm(
             f"Every program of realm {realm} is refused until it has a new token, and its open"
@@ -147,7 +145,7 @@ def _revoke(settings: Settings, act: Callable[[Revocations], Awaitable[R]]) -> R
             return await act(Revocations(store, SystemClock(), Audit(), actor=actor()))
 
     try:
-        return wait_for(perform(), settings)
+        return wait_for(perform(), settings, writes=True)
     except AccountNotFound as missing:
         key = missing.args[0]
         stop(

@@ -6,6 +6,7 @@ from typing import Any
 
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.issuer import Issuer
+from sidecar.core.principal import Caller
 from sidecar.core.subject import SubjectKey, is_subject
 from sidecar.core.token import VerifiedToken
 
@@ -31,6 +32,9 @@ class Claims:
 
     def key(self, issuer: Issuer) -> SubjectKey:
         return SubjectKey(issuer.realm, self.subject)
+
+    def caller(self, issuer: Issuer) -> Caller:
+        return Caller(self.key(issuer), self.issuer, self.client_id, self.token_id)
 
 
 def read_claims(token: VerifiedToken) -> Claims:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import NoReturn, assert_never
 
-from sidecar.core.principal import Principal
+from sidecar.core.principal import Caller, Principal
 from sidecar.core.routes import Route
 
 
@@ -140,12 +140,15 @@ class Grant(NotABool):
 
 @dataclass(frozen=True, slots=True)
 class Deny(NotABool):
-    """The request may not pass. ``detail`` is for our log; the client never sees it."""
+    """The request may not pass. ``detail`` is for our log; the client never sees it.
+
+    ``caller`` is known where the token's signature was good.
+    """
 
     reason: DenyReason
     detail: str = ""
     route: Route | None = None
-    principal: Principal | None = None
+    caller: Caller | None = None
 
 
 Decision = Grant | Deny

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from typing import NamedTuple
 
 from sidecar.core.subject import SubjectKey
 
@@ -12,6 +13,15 @@ class PrincipalKind(StrEnum):
 
     SERVICE_ACCOUNT = "service_account"
     UNREGISTERED = "unregistered"
+
+
+class Caller(NamedTuple):
+    """Whose token was presented, for the log: its signature is good, and no more is said."""
+
+    key: SubjectKey
+    issuer: str
+    client_id: str
+    token_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,18 +153,19 @@ def decision_line(request: AccessRequest, decision: Decision, seconds: float, no
     match decision:
         case Grant():
             line["route"] = decision.route.name
+            if decision.principal is not None:
+                line["kind"] = decision.principal.kind.value
         case Deny() as deny:
             line |= {"outcome": "denied", "reason": deny.reason.value, "detail": deny.detail}
             line["route"] = deny.route.name if deny.route is not None else ""
-    principal = decision.principal
-    if principal is not None:
+    caller = decision.principal if isinstance(decision, Grant) else decision.caller
+    if caller is not None:
         line |= {
-            "realm": principal.key.realm,
-            "subject": principal.key.subject,
-            "kind": principal.kind.value,
-            "issuer": principal.issuer,
-            "client_id": principal.client_id,
-            "token_id": principal.token_id,
+            "realm": caller.key.realm,
+            "subject": caller.key.subject,
+            "issuer": caller.issuer,
+            "client_id": caller.client_id,
+            "token_id": caller.token_id,
         }
     return json.dumps(line)  # ASCII only: no line end or terminal escape of a client's survives
 

@@ -18,7 +18,7 @@ class Route(Section):
     name: str
     """Names the route in the decision log."""
     path: str
-    """A path; {name} stands for one segment, a last ** for everything that follows."""
+    """A path; {name} stands for one segment, a last ** for all that follows. /x/** is not /x."""
     methods: Strings = ()
     """Methods, in capitals; none means every method."""
     bearer: bool = True

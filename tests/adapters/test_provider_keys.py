@@ -100,3 +100,20 @@ async def test_failures_are_counted_until_a_success() -> None:
     assert provider.failures == 2
     provider.end(2, 3, succeeded=True)
     assert provider.failures == 0
+
+
+async def test_a_fetch_by_the_clock_cools_nothing() -> None:
+    """The provider may rotate right after it, and the first new token must not wait."""
+    provider = keys()
+    provider.begin()
+    provider.end(began=0, now=1, succeeded=True)
+
+    assert provider.join(1) is not None
+
+
+async def test_a_fetch_by_the_clock_that_fails_cools_down() -> None:
+    provider = keys()
+    provider.begin()
+    provider.end(began=0, now=1, succeeded=False)
+
+    assert provider.join(30.9) is None

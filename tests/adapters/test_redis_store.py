@@ -110,6 +110,27 @@ async def test_a_user_that_may_do_no_more_revokes_tokens_and_nothing_else(
             await store.put(ALICE, ACCOUNT, expected=None)
 
 
+# What the command line needs (the README says the same).
+MANAGER = (
+    "manager", "on", ">hunter2", "-@all", "~sidecar:*",
+    "+hello", "+auth", "+ping", "+select", "+hgetall", "+scan", "+watch", "+unwatch", "+multi",
+    "+exec", "+hset", "+del", "+hget", "+set", "+expireat",
+)  # fmt: skip
+
+
+async def test_a_user_that_manages_accounts_needs_no_more_than_this(redis: RedisServer) -> None:
+    await redis.command("ACL", "SETUSER", *MANAGER)
+    user = {"username": "manager", "password": "hunter2"}
+    async with open_redis_store(redis.url, user, KEYS, 5.0) as store:
+        assert await store.put(ALICE, ACCOUNT, expected=None)
+        assert not await store.put(ALICE, ACCOUNT, expected=None)
+        assert await store.list("corp") == [ACCOUNT]
+        await store.revoke_token("corp", "j", SystemClock().now() + 60)
+        assert await store.set_realm_not_before("corp", 100.0) == 100.0
+        assert await store.set_realm_not_before("corp", 50.0) == 100.0
+        assert await store.delete(ALICE)
+
+
 async def test_a_realms_not_before_only_grows(redis: RedisServer) -> None:
     async with open_redis_store(redis.url, {}, KEYS, 5.0) as store:
         assert await store.set_realm_not_before("corp", 100.0) == 100.0
@@ -150,3 +171,51 @@ async def test_without_a_server_every_call_says_that_nothing_is_known(redis: Red
             await store.revoke_token("corp", "j", 1.0)
         with pytest.raises(StatusUnavailable):
             await store.set_realm_not_before("corp", 1.0)
+
+
+async def test_a_key_that_is_no_account_hides_no_other(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_redis_store(redis.url, {}, KEYS, 5.0) as store:
+        await store.put(ALICE, ACCOUNT, expected=None)
+        await redis.command("SET", "sidecar:account:corp:bob", "no account")
+
+        assert [account.subject for account in await store.list("corp")] == ["alice"]
+        with pytest.raises(StatusUnavailable, match="WRONGTYPE"):
+            await store.get(SubjectKey("corp", "bob"))
+    assert "sidecar:account:corp:bob" in caplog.text
+
+
+async def test_a_write_whose_answer_is_lost_is_neither_done_nor_refused(
+    redis: RedisServer,
+) -> None:
+    """redis-py says "watched variable changed" then, which would be tried again unaudited."""
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", redis.port)
+        async with asyncio.TaskGroup() as tasks:
+            answers = tasks.create_task(_pipe(upstream_reader, writer))
+            while data := await reader.read(65536):
+                upstream_writer.write(data)
+                if b"EXEC" in data:
+                    await asyncio.sleep(0.05)  # it is carried out, and nobody hears of it
+                    break
+                await asyncio.sleep(0.05)
+            answers.cancel()
+        writer.transport.abort()
+        upstream_writer.close()
+
+    proxy = await asyncio.start_server(forward, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{proxy.sockets[0].getsockname()[1]}/0"
+    async with proxy, open_redis_store(url, {}, KEYS, 5.0) as store:
+        with pytest.raises(StatusUnavailable):
+            await store.put(ALICE, ACCOUNT, expected=None)
+        with pytest.raises(StatusUnavailable):
+            await store.set_realm_not_before("corp", 100.0)
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        if b"QUEUED" in data:
+            return
+        writer.write(data)

@@ -90,5 +90,9 @@ def test_a_file_that_is_no_certificate_is_an_error_at_start(
     junk = tmp_path / "junk.pem"
     junk.write_text("junk")
 
-    with pytest.raises((ssl.SSLError, OSError)):
+    with pytest.raises(ValueError, match=r"junk\.pem with .*ours\.key cannot be used for TLS"):
         server_context(junk, ours.key, None)
+    with pytest.raises(ValueError, match=r"junk\.pem cannot be used"):
+        client_context(junk)
+    with pytest.raises(ValueError, match=r"junk\.pem cannot be used"):
+        server_context(ours.certificate, ours.key, junk)

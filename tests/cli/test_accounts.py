@@ -61,7 +61,8 @@ def test_an_account_that_exists_is_overwritten_only_when_told(shell: Shell) -> N
         (("delete", "nobody"), 1, "no service account"),
         (("create", "a b"), 2, "a subject is"),
         (("create", "a", "--name", "bell\x07"), 2, "a name is"),
-        (("create", "a", "--realm", "other"), 2, "one of default"),
+        (("create", "a", "--realm", "other"), 2, "no issuer has the realm other"),
+        (("update", "nobody"), 2, "--name or --groups"),
     ],
 )
 def test_what_cannot_be_done_says_what_can(
@@ -91,7 +92,9 @@ def test_a_redis_that_does_not_answer_is_named_without_its_password(tmp_path: Pa
     assert shell.account("disable", "api-user") == 3
     assert "127.0.0.1:9" in shell.err
     assert "hunter2" not in shell.err
-    assert "Nothing was changed" in shell.err
+    assert "is not known" in shell.err
+    assert shell.account("list") == 3
+    assert "is not known" not in shell.err
 
 
 def test_accounts_in_memory_cannot_be_reached_from_outside(tmp_path: Path) -> None:

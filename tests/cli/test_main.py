@@ -71,6 +71,21 @@ def test_an_address_that_is_not_ours_ends_with_3() -> None:
     assert "cannot start" in err
 
 
+def test_a_certificate_that_is_none_is_found_before_anything_starts(tmp_path: Path) -> None:
+    junk = tmp_path / "junk.pem"
+    junk.write_text("junk")
+    environ = {
+        "SIDECAR_LISTEN__TLS__CERTIFICATE": str(junk),
+        "SIDECAR_LISTEN__TLS__KEY": str(junk),
+    }
+    for command in ("check-config", "run"):
+        code, _, err = run(command, "--config", GOOD, **environ)
+
+        assert code == 2
+        assert "listen.tls" in err
+        assert "junk.pem" in err
+
+
 def test_without_a_command_help_is_printed() -> None:
     code, out, err = run()
 

@@ -34,6 +34,7 @@ class Front:
     world: World
     streams: Streams
     proxy: ReverseProxy
+    parts: Parts
 
     @property
     def address(self) -> tuple[str, int]:
@@ -110,4 +111,4 @@ async def running_front(
         )
         listen = ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)
         async with listening(Handler(parts), listen) as proxy:
-            yield Front(world, streams, proxy)
+            yield Front(world, streams, proxy, parts)

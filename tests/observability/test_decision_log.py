@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from sidecar.core.decision import Deny, DenyReason, Grant
-from sidecar.core.principal import Principal, PrincipalKind
+from sidecar.core.principal import Caller, Principal, PrincipalKind
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
@@ -51,6 +51,9 @@ ROBOT = Principal(
     issued_at=1.0,
     expires_at=2.0,
 )
+
+
+CALLER = Caller(SubjectKey("corp", "robot"), "https://idp.example", "client-7", None)
 
 
 def request(**changed: Any) -> AccessRequest:
@@ -91,7 +94,7 @@ def test_a_grant_says_who_asked_what() -> None:
 
 
 def test_a_denial_says_why() -> None:
-    deny = Deny(DenyReason.SUBJECT_INACTIVE, "the account is inactive", ROUTE, ROBOT)
+    deny = Deny(DenyReason.SUBJECT_INACTIVE, "the account is inactive", ROUTE, CALLER)
     line = json.loads(decision_line(request(), deny, 0, 0))
 
     assert (line["outcome"], line["reason"]) == ("denied", "subject_inactive")

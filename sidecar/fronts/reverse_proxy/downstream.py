@@ -53,7 +53,21 @@ class Downstream(web.StreamResponse):
 
     @override
     async def write_eof(self, data: bytes = b"") -> None:
-        return None  # the body is ended by `end`
+        """Wait until the client has taken all of it, or break the connection.
+
+        Else one that sends and never reads has us keep every answer, and a connection that is to
+        be closed stays for ever: closing waits for what is still to be written.
+        """
+        transport = self._asked.transport
+        if transport is None or not transport.get_write_buffer_size():
+            return
+        transport.set_write_buffer_limits(high=0)
+        try:
+            await self.drain()
+        except (ConnectionError, TimeoutError):
+            self.abort()
+        else:
+            transport.set_write_buffer_limits()
 
     def close_after(self) -> None:
         """End the connection after this response; call it before ``begin``."""
@@ -80,7 +94,9 @@ class Downstream(web.StreamResponse):
             SplitResponse, ConnectionResetError: as ``begin``.
         """
         upgrade = [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
-        head = write_head(101, reason, [*fields, *upgrade])
+        # RFC 9110, 8.6: no length in a 1xx.
+        kept = [field for field in fields if field[0].lower() != b"content-length"]
+        head = write_head(101, reason, [*kept, *upgrade])
         self._stays = False
         self.sent_status = 101
         self._write(head)
@@ -135,6 +151,7 @@ class Downstream(web.StreamResponse):
 
     def _frame(self, status: int, fields: list[Field]) -> list[Field]:
         framing: list[Field] = []
+        self._chunked, self._left = False, None  # what an answer that could not be sent had set
         if has_body(self._asked.method, status):
             self._left = _length_of(fields)
             if self._left is None and self._asked.version >= HttpVersion11:

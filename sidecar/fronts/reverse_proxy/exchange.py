@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, assert_never
 
 from aiohttp import web
+from aiohttp.http import HttpVersion11
 from aiohttp.web_protocol import RequestPayloadError
 
 from sidecar.core.decision import Denied, Deny, DenyReason, Grant
@@ -55,10 +56,15 @@ class Exchange:
         self._tunnel: Tunnel | None = None
         self._cut_reason: CutReason | None = None
         self._upload_problem: Deny | None = None
+        self._gave_up = False
 
     async def run(self) -> None:
         """Forward the request and relay the answer. Raises nothing but ``CancelledError``."""
-        is_websocket = self._grant.route.websocket and self._head.wants_websocket
+        is_websocket = (
+            self._grant.route.websocket
+            and self._head.wants_websocket
+            and self._request.version >= HttpVersion11
+        )
         kind = StreamKind.WEBSOCKET if is_websocket else StreamKind.HTTP
         with self._parts.streams.registered(self._grant, kind, self._cut):
             try:
@@ -114,7 +120,7 @@ class Exchange:
 
     async def _upgrade(self) -> None:
         key = read_handshake_key(self._request.method, self._request.raw_headers)
-        if self._request.can_read_body:
+        if self._head.announces_body:
             raise Denied(DenyReason.MALFORMED_REQUEST, "a handshake with a body")
         self._response.close_after()
         fields = [*self._fields(), ("Connection", "Upgrade"), ("Upgrade", "websocket")]
@@ -131,7 +137,7 @@ class Exchange:
         if not is_accepted(key, answer.raw_headers):
             raise UpstreamFailed(UpstreamError.MALFORMED, "a 101 to no handshake of ours")
         self._response.switch(answer.reason, end_to_end(answer.raw_headers))
-        self._tunnel = Tunnel(self._request, answer)
+        self._tunnel = Tunnel(self._request, answer, self._parts.idle_seconds)
         await self._tunnel.run()
 
     async def _ask(
@@ -151,28 +157,46 @@ class Exchange:
         )
 
     def _body(self) -> AsyncIterator[bytes] | None:
-        if not self._request.can_read_body:
-            return None
-        return self._upload()
+        if self._request.can_read_body:
+            return self._upload()
+        if self._head.content_length not in ([], [b"0"]) and not self._request.content.is_eof():
+            raise Denied(DenyReason.MALFORMED_REQUEST, "a length without a body")
+        return None
 
     async def _upload(self) -> AsyncIterator[bytes]:
-        if self._head.expects_continue and self._request.transport is not None:
+        if (
+            self._head.expects_continue
+            and self._request.version >= HttpVersion11
+            and self._request.transport is not None
+        ):
             # Granted: only now is the client told to send (RFC 9110, 10.1.1).
             self._request.transport.write(_CONTINUE)
-        # At once, even if empty: aiohttp holds the head back until the body begins, and the client
-        # may wait for an answer before it sends any.
-        yield self._request.content.read_nowait()
-        while True:
-            try:
-                async with asyncio.timeout(self._parts.idle_seconds):
-                    piece = await self._request.content.readany()
-            except (RequestPayloadError, TimeoutError) as broken:
-                # Raised on, so that upstream sees the body break off and not end.
-                self._upload_problem = Deny(DenyReason.MALFORMED_REQUEST, type(broken).__name__)
-                raise
-            if not piece:
-                return
-            yield piece
+        content, seconds = self._request.content, self._parts.idle_seconds
+        loop = asyncio.get_running_loop()
+        try:
+            # At once, even if empty: aiohttp holds the head back until the body begins, and the
+            # client may wait for an answer before it sends any.
+            piece = content.read_nowait()
+            while True:
+                stalled = loop.call_later(seconds, self._give_up)
+                try:
+                    yield piece
+                finally:
+                    stalled.cancel()
+                async with asyncio.timeout(seconds):
+                    piece = await content.readany()
+                if not piece:
+                    return
+        except (RequestPayloadError, TimeoutError) as broken:
+            # Raised on, so that upstream sees the body break off and not end.
+            self._upload_problem = Deny(DenyReason.MALFORMED_REQUEST, type(broken).__name__)
+            raise
+
+    def _give_up(self) -> None:
+        """Upstream has stopped reading the body."""
+        self._gave_up = True
+        if self._task is not None:
+            self._task.cancel()
 
     def _cut(self, reason: CutReason) -> None:
         self._cut_reason = reason
@@ -184,13 +208,17 @@ class Exchange:
             self._task.cancel()
 
     def _end_cancelled(self) -> None:
-        if self._cut_reason is None or self._response.is_begun or self._request.transport is None:
+        ours = self._cut_reason is not None or self._gave_up
+        if not ours or self._response.is_begun or self._request.transport is None:
             self._response.abort()
             raise asyncio.CancelledError
-        # Our own doing, in `_cut`, and not somebody's wish that the task end.
+        # Our own doing, in `_cut` or `_give_up`, and not somebody's wish that the task end.
         assert self._task is not None  # noqa: S101
         self._task.uncancel()
-        self._refuse(Deny(_deny_reason(self._cut_reason), "cut before the answer"))
+        if self._cut_reason is not None:
+            self._refuse(Deny(_deny_reason(self._cut_reason), "cut before the answer"))
+        else:
+            self._fail(UpstreamError.IDLE_TIMEOUT, "it reads no more of the body")
 
     def _refuse(self, deny: Deny) -> None:
         if self._response.is_begun:

@@ -113,7 +113,7 @@ class Handler:
     ) -> None:
         match decision:
             case Deny():
-                if request.can_read_body or request.method == "CONNECT":
+                if head.announces_body or request.method == "CONNECT":
                     # What is left of the body is not read; and after CONNECT no HTTP may follow.
                     response.close_after()
                 self._refuse(response, decision, asked)
@@ -133,7 +133,7 @@ def _read_access_request(
     method, target = request.method, request.raw_path
     try:
         path, query = _read_target(method, target)
-        check_head(head, is_http_1_0=request.version.minor == 0)
+        check_head(head, request.version)
     except Denied as denied:
         problem = Deny(denied.reason, denied.detail)
         path, query = target.partition("?")[0][:_LONGEST_LOGGED], ""

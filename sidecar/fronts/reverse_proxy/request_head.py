@@ -21,6 +21,10 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 # Clients choose names, so the memory of their classes is bounded twice.
 _MAX_REMEMBERED = 2048
 _LONGEST_REMEMBERED = 64
+_MAX_HEAD_OCTETS = 64 * 1024
+
+_LENGTH = re.compile(rb"[0-9]{1,19}")
+_MAX_LENGTH = 2**63 - 1  # what signed readers can hold
 
 # RFC 9110, 7.2: uri-host [":" port]. Userinfo, a path, a list or a blank is somebody's second
 # opinion on which host is meant (CVE-2026-48710).
@@ -36,6 +40,7 @@ class _Kind(Enum):
     TRANSFER_ENCODING = auto()
     UPGRADE = auto()
     EXPECT = auto()
+    CONTENT_LENGTH = auto()
     FORWARDED_FOR = auto()
     OF_PROXIES = auto()
 
@@ -47,6 +52,7 @@ _BY_NAME = {
     b"transfer-encoding": _Kind.TRANSFER_ENCODING,
     b"upgrade": _Kind.UPGRADE,
     b"expect": _Kind.EXPECT,
+    b"content-length": _Kind.CONTENT_LENGTH,
     b"x-forwarded-for": _Kind.FORWARDED_FOR,
 }
 
@@ -63,7 +69,9 @@ class RequestHead:
     transfer_encoding: list[bytes] = field(default_factory=list)
     upgrade: list[bytes] = field(default_factory=list)
     expect: list[bytes] = field(default_factory=list)
+    content_length: list[bytes] = field(default_factory=list)
     forwarded_for: list[str] = field(default_factory=list)
+    octets: int = 0
 
     @property
     def host(self) -> str:
@@ -72,8 +80,19 @@ class RequestHead:
 
     @property
     def wants_websocket(self) -> bool:
-        """Say whether the client asks to switch to WebSocket and to nothing else."""
-        return [value.strip().lower() for value in self.upgrade] == [b"websocket"]
+        """Say whether the client asks to switch to WebSocket and to nothing else.
+
+        RFC 9110, 7.8: without the ``upgrade`` option an intermediary reads an ordinary request,
+        and what follows would be a tunnel through it.
+        """
+        return [value.strip().lower() for value in self.upgrade] == [
+            b"websocket"
+        ] and b"upgrade" in read_options(self.connection)
+
+    @property
+    def announces_body(self) -> bool:
+        """Say whether the head says that a body follows, however little the parser made of it."""
+        return bool(self.transfer_encoding) or self.content_length not in ([], [b"0"])
 
     @property
     def expects_continue(self) -> bool:
@@ -95,6 +114,7 @@ class HeadRules:
         head = RequestHead()
         kinds = self._kinds
         for name, value in raw_headers:
+            head.octets += len(name) + len(value)
             kind = kinds.get(name) or self._classify(name)
             if kind is _Kind.KEPT:
                 head.kept.append((name, value))
@@ -167,27 +187,45 @@ class HeadRules:
         return _Kind.OF_PROXIES if is_of_proxies(text) else _Kind.KEPT
 
 
-def check_head(head: RequestHead, *, is_http_1_0: bool) -> None:
+def check_head(head: RequestHead, version: tuple[int, int]) -> None:
     """Refuse what the parser lets through and programs read differently.
 
     Raises:
         Denied: MALFORMED_REQUEST.
     """
+    if version not in ((1, 0), (1, 1)):
+        raise _malformed("neither HTTP/1.0 nor HTTP/1.1")
+    if head.octets > _MAX_HEAD_OCTETS:
+        raise _malformed("the head is too large")
     if len(head.hosts) != 1:
         # RFC 9112, 3.2: lacking or several Host fields MUST be answered with 400.
-        if head.hosts or not is_http_1_0:
+        if head.hosts or version != (1, 0):
             raise _malformed("not exactly one Host")
     elif not _HOST.fullmatch(head.hosts[0]):
         raise _malformed("Host is not a host and a port")
-    # An empty or listed coding leaves it to each reader where the message ends.
-    if head.transfer_encoding and (
-        len(head.transfer_encoding) > 1 or head.transfer_encoding[0].strip().lower() != b"chunked"
-    ):
-        raise _malformed("Transfer-Encoding is not chunked")
+    _check_framing(head, version)
     if head.connection and not END_TO_END.isdisjoint(read_options(head.connection)):
         raise _malformed("Connection names an end-to-end header")
     if head.expect and [value.lower() for value in head.expect] != [b"100-continue"]:
         raise _malformed("an unknown Expect")
+
+
+def _check_framing(head: RequestHead, version: tuple[int, int]) -> None:
+    # An empty or listed coding leaves it to each reader where the message ends. RFC 9112, 6.1: with
+    # HTTP/1.0 its framing is faulty.
+    if head.transfer_encoding and (
+        [value.strip().lower() for value in head.transfer_encoding] != [b"chunked"]
+        or version == (1, 0)
+    ):
+        raise _malformed("Transfer-Encoding is not chunked, or HTTP/1.0")
+    # aiohttp's parser takes 2^64-1 for "no length", and would forward it without a body: the next
+    # client's request on that connection would be taken for the body.
+    if head.content_length and not (
+        len(head.content_length) == 1
+        and _LENGTH.fullmatch(head.content_length[0])
+        and int(head.content_length[0]) <= _MAX_LENGTH
+    ):
+        raise _malformed("Content-Length is not one length")
 
 
 def _read_out(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> None:
@@ -204,6 +242,9 @@ def _read_out(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> None
             head.upgrade.append(value)
         case _Kind.EXPECT:
             head.expect.append(value)
+        case _Kind.CONTENT_LENGTH:
+            head.content_length.append(value)
+            head.kept.append((name, value))
         case _Kind.FORWARDED_FOR:
             head.forwarded_for.append(value.decode("latin-1"))
         case _:

@@ -23,13 +23,16 @@ _LINGER_SECONDS = 1.0
 
 
 class Tunnel:
-    """One upgraded connection, between the client and upstream."""
+    """One upgraded connection, between the client and upstream.
 
-    def __init__(self, request: web.BaseRequest, answer: Answer) -> None:
+    ``idle_seconds`` bounds how long an end may leave unread what is written to it.
+    """
+
+    def __init__(self, request: web.BaseRequest, answer: Answer, idle_seconds: float) -> None:
         assert answer.connection is not None, "a 101 leaves the connection open"  # noqa: S101
         assert answer.connection.protocol is not None  # noqa: S101
-        self._client = _End(request.protocol)
-        self._upstream = _End(answer.connection.protocol)
+        self._client = _End(request.protocol, idle_seconds)
+        self._upstream = _End(answer.connection.protocol, idle_seconds)
         self._ends = FrameEnds()
         self._is_cut = False
         # Upstream may be silent for hours: pings are the endpoints' own affair.
@@ -49,6 +52,8 @@ class Tunnel:
                 pump.cancel()
         if self._is_cut:
             await self._linger()
+        elif self._client.is_stuck:
+            self._client.abort()
 
     def cut(self, reason: str) -> None:
         """End both sides at once: upstream by an abort, the client by a close frame with 1008.
@@ -92,11 +97,17 @@ class Tunnel:
 class _End:
     """One end: what came from it, and how to write to it. Takes a payload parser's place."""
 
-    def __init__(self, protocol: Any) -> None:
+    def __init__(self, protocol: Any, idle_seconds: float) -> None:
         loop = asyncio.get_running_loop()
         self._protocol: BaseProtocol = protocol
         self._writer = StreamWriter(protocol, loop)
+        self._idle_seconds = idle_seconds
         self.reader = StreamReader(protocol, _BUFFER_BYTES, loop=loop)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Say whether there is something to write that the other side does not take."""
+        return self.transport is not None and self._protocol.writing_paused
 
     @property
     def transport(self) -> asyncio.Transport | None:
@@ -114,7 +125,10 @@ class _End:
         if transport is None or transport.is_closing():
             raise ConnectionResetError
         transport.write(data)
-        await self._writer.drain()
+        if self._protocol.writing_paused:
+            # TimeoutError is an OSError: an end that does not read ends the tunnel.
+            async with asyncio.timeout(self._idle_seconds):
+                await self._writer.drain()
 
     def abort(self) -> None:
         if self.transport is not None:

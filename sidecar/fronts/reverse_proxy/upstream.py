@@ -8,10 +8,11 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 import yarl
+from typing_extensions import override
 
 from sidecar.ports import UpstreamError
 
@@ -54,7 +55,7 @@ class Upstream:
     async def __aenter__(self) -> Self:
         policy = self.policy
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Connector(
                 limit=policy.max_connections, ssl=True if policy.tls is None else policy.tls
             ),
             timeout=aiohttp.ClientTimeout(
@@ -120,6 +121,12 @@ class Answer:
         self.reason = response.reason or ""
         self.raw_headers = response.raw_headers
         self.connection = response.connection
+        self._protocol = response._protocol  # noqa: SLF001 - it outlives its connection
+        names = {name.lower() for name, _ in self.raw_headers}
+        self._ends_with_connection = names.isdisjoint((b"content-length", b"transfer-encoding"))
+        if self.status < 200 and self._protocol is not None:
+            # Switched, or said to be: whatever comes next is no answer to another request.
+            self._protocol.force_close()
         if self.connection is not None and self.connection.protocol is not None:
             # From here on the clock runs between two pieces, not up to the first octet.
             self.connection.protocol.read_timeout = idle_seconds
@@ -136,11 +143,18 @@ class Answer:
             UpstreamFailed: the body broke off, or nothing came for ``idle_timeout``.
         """
         try:
-            return await self._response.content.readany()
+            piece = await self._response.content.readany()
         except TimeoutError:
             raise UpstreamFailed(UpstreamError.IDLE_TIMEOUT, "no body for too long") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise UpstreamFailed(UpstreamError.RESET, type(error).__name__) from None
+        if not piece and self._ends_with_connection and self._was_reset():
+            # aiohttp takes a reset for the end of a body that ends with its connection.
+            raise UpstreamFailed(UpstreamError.RESET, "reset before the end")
+        return piece
+
+    def _was_reset(self) -> bool:
+        return self._protocol is not None and isinstance(self._protocol.exception(), OSError)
 
     def release(self) -> None:
         """Give the connection back for another request, if all of the answer was read."""
@@ -149,6 +163,21 @@ class Answer:
     def close(self) -> None:
         """Drop the connection and whatever of the answer is still to come."""
         self._response.close()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """aiohttp's pool, which also looks whether an idle connection has something to say.
+
+    An answer that nobody asked for would be taken for the answer to the next request.
+    """
+
+    @override
+    async def _get(self, key: Any, traces: Any) -> Any:
+        while (found := await super()._get(key, traces)) is not None:
+            if found.protocol is not None and not found.protocol.should_close:
+                return found
+            found.close()
+        return None
 
 
 def _one_spelling(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:

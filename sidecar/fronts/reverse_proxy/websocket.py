@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable
 
 from sidecar.core.decision import Denied, DenyReason
+from sidecar.fronts.reverse_proxy.hop_by_hop import read_options
 
 POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 
@@ -42,10 +43,12 @@ def is_accepted(key: bytes, fields: Iterable[Field]) -> bool:
     """
     fields = list(fields)
     upgrade = [value.strip().lower() for value in values_of(fields, b"upgrade")]
+    options = read_options(values_of(fields, b"connection"))
     accept = values_of(fields, b"sec-websocket-accept")
     digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
     return (
         upgrade == [b"websocket"]
+        and b"upgrade" in options
         and len(accept) == 1
         and hmac.compare_digest(accept[0].strip(), base64.b64encode(digest))
     )

@@ -161,3 +161,15 @@ async def test_control_octets_of_upstream_are_a_bad_gateway() -> None:
 
     async with scripted_upstream(talk) as upstream, running_front(upstream.url) as front:
         assert status_of(await front.ask()) == 502
+
+
+async def test_our_own_answer_is_framed_once_after_one_that_could_not_be_sent() -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(b"HTTP/1.1 200 OK\r\nX-Y: a\x01b\r\nConnection: close\r\n\r\nok")
+        conversation.writer.close()
+
+    async with scripted_upstream(talk) as upstream, running_front(upstream.url) as front:
+        head, _, body = (await front.ask()).partition(b"\r\n\r\n")
+
+    assert b"Content-Length: %d" % len(body) in head
+    assert body.startswith(b"{")

@@ -287,3 +287,100 @@ async def test_a_header_that_cannot_be_forwarded_is_the_clients_fault() -> None:
         assert status_of(await front.ask("GET /reports HTTP/1.1", b"X-Y: \xff\xfe")) == 400
 
         assert not upstream.conversations
+
+
+async def test_an_upstream_that_stops_reading_an_upload_is_given_up() -> None:
+    async def talk(_: Conversation) -> None:
+        await given_up.wait()
+
+    given_up = asyncio.Event()
+    async with (
+        scripted_upstream(talk) as upstream,
+        running_front(upstream.url, world=admin(), idle_seconds=0.3) as front,
+    ):
+        reader, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request("POST /admin/x HTTP/1.1", b"Content-Length: 1000000000"))
+        async with asyncio.TaskGroup() as tasks:
+            flood = tasks.create_task(_send_for_ever(writer, bytes(65536)))
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            flood.cancel()
+        given_up.set()
+        writer.close()
+
+        assert status_of(head) == 504
+        assert front.world.observer.upstream_failures[-1][1] is UpstreamError.IDLE_TIMEOUT
+
+
+async def _send_for_ever(writer: asyncio.StreamWriter, octets: bytes) -> None:
+    while True:
+        writer.write(octets)
+        await writer.drain()
+
+
+async def test_a_client_that_leaves_after_its_answer_began_is_no_failure_of_upstream() -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n"
+        )
+        while True:
+            await conversation.say(b"5\r\nabcde\r\n")
+            await asyncio.sleep(0)
+
+    async with scripted_upstream(talk) as upstream, running_front(upstream.url) as front:
+        _, writer = await stream_open(front)
+        writer.transport.abort()
+        await asyncio.wait_for(upstream.last.ended.wait(), 5)
+
+        assert not front.world.observer.upstream_failures
+
+
+async def test_a_defect_while_forwarding_is_a_500_and_ends_the_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken:
+        async def ask(self, *_: object) -> None:
+            raise RuntimeError("a bug")
+
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        object.__setattr__(front.parts, "upstream", Broken())
+        response = await front.send(front.request())
+
+    assert status_of(response) == 500
+    assert b"a bug" not in response
+    assert "could not be carried out" in caplog.text
+
+
+async def test_a_length_that_no_reader_can_hold_smuggles_nothing() -> None:
+    """The parser takes 2^64-1 for no length at all, and upstream would wait for a body."""
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        for line in ("GET /health HTTP/1.1", "GET /reports HTTP/1.1"):
+            response = await front.send(
+                front.request(line, b"Content-Length: 18446744073709551615")
+            )
+            assert status_of(response) == 400
+            assert b"Connection: close" in response
+
+        assert not upstream.conversations
+
+
+async def test_a_length_of_nothing_goes_on() -> None:
+    async with scripted_upstream() as upstream, running_front(upstream.url, world=admin()) as front:
+        assert status_of(await front.ask("POST /admin/x HTTP/1.1", b"Content-Length: 0")) == 200
+
+        assert upstream.last.values("Content-Length") == ["0"]
+
+
+async def test_a_client_that_sends_and_never_reads_is_not_remembered_for_ever() -> None:
+    """Each refusal waits until the client has taken it."""
+    async with (
+        scripted_upstream() as upstream,
+        running_front(upstream.url, idle_seconds=0.3) as front,
+    ):
+        _, writer = await asyncio.open_connection(*front.address)
+        bad = b"GET /reports HTTP/1.1\r\nHost: a\r\n\r\n"
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(_send_for_ever(writer, bad * 100), 20)
+        writer.close()
+
+        decisions = len(front.world.observer.decisions)
+        assert decisions < 200_000

@@ -256,3 +256,49 @@ async def test_a_client_that_does_not_read_slows_upstream_down() -> None:
         front.cut()
         await asyncio.wait_for(upstream.last.ended.wait(), 5)
         writer.close()
+
+
+async def test_a_handshake_without_the_connection_option_is_an_ordinary_request() -> None:
+    """RFC 9110, 7.8: who reads it so must not have a tunnel put through it."""
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        for line, fields in (
+            ("GET /watch HTTP/1.1", HANDSHAKE[1:]),
+            ("GET /watch HTTP/1.0", HANDSHAKE),
+        ):
+            response = await front.send(front.request(line, *fields, b"Connection: close"))
+
+            assert status_of(response) == 200
+            assert upstream.last.values("Upgrade") == []
+
+
+async def test_a_101_that_does_not_switch_is_a_bad_gateway_and_its_connection_is_not_reused() -> (
+    None
+):
+    async def talk(conversation: Conversation) -> None:
+        if conversation.values("Upgrade"):
+            await conversation.say(SWITCHED.replace(b"Connection: Upgrade\r\n", b""))
+        else:
+            await conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with scripted_upstream(talk) as upstream, running_front(upstream.url) as front:
+        response = await front.send(front.request("GET /watch HTTP/1.1", *HANDSHAKE))
+        assert status_of(response) == 502
+        assert status_of(await front.ask()) == 200
+
+        assert upstream.connections == 2
+
+
+async def test_a_client_that_takes_nothing_does_not_hold_its_tunnel_for_ever() -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(SWITCHED)
+        for _ in range(500):
+            await conversation.say(b"\x82\x7f" + (65536).to_bytes(8, "big") + b"x" * 65536)
+
+    async with (
+        scripted_upstream(talk) as upstream,
+        running_front(upstream.url, idle_seconds=0.2) as front,
+    ):
+        _, writer = await switched(front)
+
+        await until(lambda: front.world.observer.in_flight_now[StreamKind.WEBSOCKET] == 0)
+        writer.close()

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -222,3 +223,56 @@ async def test_beyond_its_connections_a_request_waits_no_longer_than_for_a_conne
         first.cancel()
 
     assert failed.value.error is UpstreamError.CONNECT_TIMEOUT
+
+
+async def test_a_reset_is_not_the_end_of_a_body_that_ends_with_its_connection() -> None:
+    """RFC 9112, 8: aiohttp takes it for one."""
+
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(b"HTTP/1.1 200 OK\r\n\r\npart of it")
+        await part.wait()
+        conversation.abort()
+
+    part = asyncio.Event()
+    async with (
+        scripted_upstream(talk) as scripted,
+        Upstream(UpstreamPolicy(scripted.url)) as upstream,
+    ):
+        answer = await upstream.ask("GET", "/", [("Host", "a")], None)
+        got = answer.at_hand() or await answer.more()
+        assert got == b"part of it"
+        _reset_on_abort(scripted.last)
+        part.set()
+        with pytest.raises(UpstreamFailed) as failed:
+            await answer.more()
+        answer.close()
+
+    assert failed.value.error is UpstreamError.RESET
+
+
+def _reset_on_abort(conversation: Conversation) -> None:
+    connection = conversation.writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def test_an_answer_that_nobody_asked_for_answers_nobody() -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(OK)
+        if len(scripted.conversations) == 1:
+            await conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON")
+            poisoned.set()
+
+    poisoned = asyncio.Event()
+    async with (
+        scripted_upstream(talk) as scripted,
+        Upstream(UpstreamPolicy(scripted.url)) as upstream,
+    ):
+        for _ in range(3):
+            answer = await upstream.ask("GET", "/", [("Host", "a")], None)
+            body = answer.at_hand()
+            while piece := await answer.more():
+                body += piece
+            assert body == b"ok"
+            answer.release()
+            await asyncio.wait_for(poisoned.wait(), 5)
+            await asyncio.sleep(0.02)  # its octets are on loopback, and the loop has to turn

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+
+from sidecar.app.checking import problems_of
+from tests.app.test_parts import settings
+from tests.app.test_tls import Certificates
+
+
+def test_good_settings_have_no_problem(tmp_path: Path) -> None:
+    assert problems_of(settings(tmp_path)) == []
+
+
+def test_files_that_are_not_what_they_should_be_are_all_named(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path, "ours")
+    junk = tmp_path / "junk.pem"
+    junk.write_text("junk")
+
+    problems = problems_of(
+        settings(
+            tmp_path,
+            listen={"tls": {"certificate": str(junk), "key": str(certificates.key)}},
+            upstream={"url": "https://gateway", "tls": {"ca": str(junk)}},
+            issuers=[{"issuer": "https://idp.example", "audiences": ["a"], "ca": str(junk)}],
+        )
+    )
+
+    assert [problem.place for problem in problems] == ["listen.tls", "upstream.tls", "issuers"]
+    assert all("junk.pem" in problem.text for problem in problems)
+
+
+def test_a_password_file_that_has_gone_since_is_named(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("x")
+    loaded = settings(tmp_path, accounts={"url": "redis://a", "password_file": str(secret)})
+    secret.unlink()
+
+    assert [problem.place for problem in problems_of(loaded)] == ["accounts"]
+    with pytest.raises(OSError, match="No such file"):
+        loaded.accounts.read_password()
