@@ -87,10 +87,10 @@ def read_token_file(place: str) -> str:
         text = sys.stdin.read() if place == "-" else Path(place).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         stop(f"the token cannot be read from {place}: {problem}", 2)
-    return bare_token(text)
+    return bare(text)
 
 
-def bare_token(text: str) -> str:
+def bare(text: str) -> str:
     """Return the token of a pasted ``Bearer eyJ...``."""
     return text.strip().removeprefix("Bearer ").strip()
 

@@ -8,14 +8,7 @@ import typer
 from sidecar.adapters.clock import SystemClock
 from sidecar.app.asking import open_authorizer
 from sidecar.authorize import Evidence
-from sidecar.cli.common import (
-    Config,
-    bare_token,
-    load_settings,
-    read_token_file,
-    stop,
-    wait_for,
-)
+from sidecar.cli.common import Config, bare, load_settings, read_token_file, stop, wait_for
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.observability import process_log
@@ -175,4 +168,4 @@ def _read_token(token: str | None, token_file: str | None) -> str | None:
         stop("give --token or --token-file, not both", 2)
     if token_file is not None:
         return read_token_file(token_file)
-    return None if token is None else bare_token(token)
+    return None if token is None else bare(token)
