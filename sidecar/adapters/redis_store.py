@@ -65,9 +65,7 @@ class RedisAccountStore:
                 transaction.hset(name, mapping=write_account(account))
                 await transaction.execute()
             except WatchError as refused:
-                if refused.args != (_CHANGED,):
-                    # redis-py's word for a connection that was lost while it watched.
-                    raise StatusUnavailable(_NOT_KNOWN) from None
+                _check_changed(refused)
                 return False
             return True
 
@@ -98,7 +96,8 @@ class RedisAccountStore:
                     transaction.multi()
                     transaction.hset(name, "not_before", repr(moment))
                     await transaction.execute()
-                except WatchError:
+                except WatchError as refused:
+                    _check_changed(refused)
                     continue
                 return moment
 
@@ -121,6 +120,13 @@ class RedisAccountStore:
             if account is not None:
                 found[subject] = account
         return found
+
+
+def _check_changed(refused: WatchError) -> None:
+    """Raise StatusUnavailable unless another's change is why the write was refused."""
+    if refused.args != (_CHANGED,):
+        # redis-py's word for a connection that was lost while it watched.
+        raise StatusUnavailable(_NOT_KNOWN) from None
 
 
 @asynccontextmanager

@@ -100,9 +100,7 @@ def revoke_realm_tokens(
     Tokens issued within the second of the revocation are refused too.
     """
     settings = load_settings(config)
-    realms = sorted({issuer.realm for issuer in settings.issuers})
-    if realm not in realms:
-        stop(f"there is no such realm; there are {', '.join(realms)}", 2)
+    choose_realm(settings, realm)
     if not yes:
         typer.confirm(
             f"Every program of realm {realm} is refused until it has a new token, and its open"

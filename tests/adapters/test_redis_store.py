@@ -111,6 +111,27 @@ async def test_a_user_that_may_do_no_more_revokes_tokens_and_nothing_else(
             await store.put(ALICE, ACCOUNT, expected=None)
 
 
+# What the command line needs (the README says the same).
+MANAGER = (
+    "manager", "on", ">hunter2", "-@all", "~sidecar:*",
+    "+hello", "+auth", "+ping", "+select", "+hgetall", "+scan", "+watch", "+unwatch", "+multi",
+    "+exec", "+hset", "+del", "+hget", "+set", "+expireat",
+)  # fmt: skip
+
+
+async def test_a_user_that_manages_accounts_needs_no_more_than_this(redis: RedisServer) -> None:
+    await redis.command("ACL", "SETUSER", *MANAGER)
+    user = {"username": "manager", "password": "hunter2"}
+    async with open_redis_store(redis.url, user, KEYS, 5.0) as store:
+        assert await store.put(ALICE, ACCOUNT, expected=None)
+        assert not await store.put(ALICE, ACCOUNT, expected=None)
+        assert await store.list("corp") == [ACCOUNT]
+        await store.revoke_token("corp", "j", SystemClock().now() + 60)
+        assert await store.set_realm_not_before("corp", 100.0) == 100.0
+        assert await store.set_realm_not_before("corp", 50.0) == 100.0
+        assert await store.delete(ALICE)
+
+
 async def test_a_realms_not_before_only_grows(redis: RedisServer) -> None:
     async with open_redis_store(redis.url, {}, KEYS, 5.0) as store:
         assert await store.set_realm_not_before("corp", 100.0) == 100.0
@@ -197,6 +218,8 @@ async def test_a_write_whose_answer_is_lost_is_neither_done_nor_refused(
         async with open_redis_store(url, {}, KEYS, 5.0) as store:
             with pytest.raises(StatusUnavailable):
                 await store.put(ALICE, ACCOUNT, expected=None)
+            with pytest.raises(StatusUnavailable):
+                await store.set_realm_not_before("corp", 100.0)
         await until(lambda: open_now == 0)
 
 
