@@ -10,6 +10,7 @@ from sidecar.adapters.redis_store import open_redis_store
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.demo.redis_server import RedisServer
 from sidecar.ports import StatusUnavailable
+from tests.fakes.waiting import until
 
 ALICE = SubjectKey("corp", "alice")
 ACCOUNT = Account("1", "alice", "Alice", ("devops",), AccountStatus.ACTIVE, 0.0, 1.5, "cli:root")
@@ -169,26 +170,34 @@ async def test_a_write_whose_answer_is_lost_is_neither_done_nor_refused(
     redis: RedisServer,
 ) -> None:
     """redis-py says "watched variable changed" then, which would be tried again unaudited."""
+    open_now = 0
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_now
+        open_now += 1
         upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", redis.port)
-        async with asyncio.TaskGroup() as tasks:
-            answers = tasks.create_task(_pipe(upstream_reader, writer))
-            while data := await reader.read(65536):
-                upstream_writer.write(data)
-                if b"EXEC" in data:
-                    await asyncio.sleep(0.05)  # it is carried out, and nobody hears of it
-                    break
-                await asyncio.sleep(0.05)
-            answers.cancel()
-        writer.transport.abort()
-        upstream_writer.close()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                answers = tasks.create_task(_pipe(upstream_reader, writer))
+                while data := await reader.read(65536):
+                    upstream_writer.write(data)
+                    await asyncio.sleep(0.05)
+                    if b"EXEC" in data:
+                        break  # it is carried out, and nobody hears of it
+                answers.cancel()
+        finally:
+            writer.transport.abort()
+            upstream_writer.close()
+            await upstream_writer.wait_closed()
+            open_now -= 1
 
     proxy = await asyncio.start_server(forward, "127.0.0.1", 0)
     url = f"redis://127.0.0.1:{proxy.sockets[0].getsockname()[1]}/0"
-    async with proxy, open_redis_store(url, {}, KEYS, 5.0) as store:
-        with pytest.raises(StatusUnavailable):
-            await store.put(ALICE, ACCOUNT, expected=None)
+    async with proxy:
+        async with open_redis_store(url, {}, KEYS, 5.0) as store:
+            with pytest.raises(StatusUnavailable):
+                await store.put(ALICE, ACCOUNT, expected=None)
+        await until(lambda: open_now == 0)
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
