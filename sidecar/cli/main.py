@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sidecar import __version__, app
-from sidecar.cli import accounts, explain
+from sidecar.cli import accounts, explain, store
 from sidecar.cli.common import Config, load_settings, stop
 from sidecar.observability import process_log
 from sidecar.settings import schema as settings_schema
@@ -20,6 +20,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks print local variables, tokens included
 )
 cli.add_typer(accounts.cli, name="account")
+cli.add_typer(store.cli, name="store")
 cli.command("explain")(explain.explain)
 
 
