@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as NotConnected
+from typing_extensions import override
 
 from sidecar.adapters.redis_primary import Named, Witnesses, ask_node, ask_sentinel
 
@@ -19,6 +20,7 @@ class Voice(Redis):
         super().__init__(host=host)
         self.reply = reply
 
+    @override
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         del args, options
         if isinstance(self.reply, Exception):
