@@ -33,7 +33,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.known_standings import KnownStandings
-from sidecar.adapters.redis_push import PushConnection, Refused
+from sidecar.adapters.redis_push import PushConnection
 from sidecar.adapters.store_revision import RevisionGuard, read_mark
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.ports import Change, Clock, Observer, StatusUnavailable, ViewEvent
@@ -132,18 +132,24 @@ class RedisAccountView:
         failures = 0
         while True:
             began = self._clock.steady()
-            try:
-                await self._hold_connection()
-            except StatusUnavailable as lost:
-                log.warning("the account store is not available: %s", lost)
-                self._observer.view_changed(ViewEvent.LOST)
-            except Exception:
-                log.exception("the account view failed; it starts again, empty")
-                self._observer.view_changed(ViewEvent.LOST)
+            # In a task of its own: a group that ends with an error at the moment of a cancellation
+            # swallows that, and this loop would never end.
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._try())
             lasted = self._clock.steady() - began > self._policy.max_backoff
             failures = 0 if lasted else failures + 1
             ceiling = min(self._policy.max_backoff, 0.02 * 2 ** min(failures, 10))
             await self._sleep(random.uniform(ceiling / 2, ceiling))  # noqa: S311 - jitter
+
+    async def _try(self) -> None:
+        try:
+            await self._hold_connection()
+        except StatusUnavailable as lost:
+            log.warning("the account store is not available: %s", lost)
+            self._observer.view_changed(ViewEvent.LOST)
+        except Exception:
+            log.exception("the account view failed; it starts again, empty")
+            self._observer.view_changed(ViewEvent.LOST)
 
     async def _hold_connection(self) -> None:
         connection = PushConnection(self._connect(), self._hear)
@@ -198,31 +204,17 @@ class RedisAccountView:
             await self._check_revision(connection)
 
     def _judge(self, reply: Any) -> None:
-        mark, seen = read_mark(reply), self._revision.seen
-        rolled_back = self._revision.judge(mark)
+        noticed = self._revision.judge(read_mark(reply))
         self._revision_is_unsure = False
-        if not rolled_back:
-            return
-        self._observer.view_changed(ViewEvent.ROLLED_BACK)
-        lost = f"the account store was rolled back: revision {mark.revision} after {seen.revision}"
-        if self._policy.accept_rolled_back:
-            log.warning("%s; accounts.rolled_back says to accept that", lost)
-            return
-        self._live_until = 0.0
-        log.error(
-            "%s. Who was shut out since then may be in again there, so every request is refused. "
-            "See to the accounts, then run `sidecar store confirm`",
-            lost,
-        )
+        if noticed:
+            self._observer.view_changed(ViewEvent.ROLLED_BACK)
+        if self._revision.is_rolled_back:
+            self._live_until = 0.0
 
     async def _check_eviction(self, connection: PushConnection) -> None:
         """Warn when Redis may drop keys on its own: a revoked token would be good again."""
-        try:
-            reply = await self._answer(connection.ask("CONFIG", "GET", "maxmemory-policy"))
-            policy = reply[b"maxmemory-policy"].decode()
-        except (Refused, TypeError, LookupError, AttributeError):
-            return  # our user need not be allowed to ask
-        if policy != "noeviction":
+        policy = await self._answer(connection.eviction_policy())
+        if policy not in (None, "noeviction"):
             log.warning(
                 "Redis evicts accounts when its memory is full: maxmemory-policy is %s "
                 "and should be noeviction",

@@ -27,6 +27,10 @@ class Refused(StatusUnavailable):
     """Redis answered a question with an error; the connection is as good as before."""
 
 
+class Nonsense(StatusUnavailable):
+    """Redis answered something else than it was asked for."""
+
+
 @dataclass(slots=True)
 class _Question:
     command: tuple[str, ...]
@@ -110,6 +114,19 @@ class PushConnection:
         if followed is not None:
             await followed.check_named()
 
+    async def eviction_policy(self) -> str | None:
+        """Return ``maxmemory-policy``; None where our user may not ask.
+
+        Raises:
+            StatusUnavailable: the connection is lost.
+        """
+        name = "maxmemory-policy"
+        try:
+            policy = await self.ask("CONFIG", "GET", name, read=lambda said: said[name.encode()])
+            return str(policy.decode())
+        except (Refused, Nonsense, AttributeError):
+            return None
+
     def _listen(self) -> None:
         parser: Any = self._connection._parser  # noqa: SLF001
 
@@ -154,7 +171,7 @@ class PushConnection:
         try:
             value = question.read(reply)
         except (ValueError, TypeError, AttributeError, LookupError):
-            _fail(question, StatusUnavailable("Redis answered with something else than asked for"))
+            _fail(question, Nonsense("Redis answered with something else than asked for"))
             return
         # Whoever asked may have gone; the reply has been read in its place all the same, so no
         # other caller can get it (redis-py CVE-2023-28858).

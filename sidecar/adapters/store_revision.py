@@ -13,8 +13,11 @@ What a sidecar has seen is kept in its memory: one that starts on a store alread
 it as it is.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,25 @@ class RevisionGuard:
             self.is_rolled_back = False
         elif mark.epoch != self._seen.epoch or _count(mark) < _count(self._seen):
             self.is_rolled_back = True
-        if self.is_rolled_back and not self._accept:
-            return not was_rolled_back
-        noticed, self.is_rolled_back = self.is_rolled_back, False
-        self._seen = mark
+        noticed = self.is_rolled_back and not was_rolled_back
+        if noticed:
+            self._tell(mark)
+        self.is_rolled_back = self.is_rolled_back and not self._accept
+        if not self.is_rolled_back:
+            self._seen = mark
         return noticed
+
+    def _tell(self, mark: Mark) -> None:
+        lost = f"the account store was rolled back: revision {mark.revision} after "
+        if self._accept:
+            log.warning("%s%s; accounts.rolled_back says to accept that", lost, self.seen.revision)
+        else:
+            log.error(
+                "%s%s. Who was shut out since then may be in again there, so every request is "
+                "refused. See to the accounts, then run `sidecar store confirm`",
+                lost,
+                self.seen.revision,
+            )
 
 
 def _count(mark: Mark) -> int:
