@@ -48,6 +48,8 @@ class ViewEvent(StrEnum):
     LOST = "lost"
     INVALIDATED = "invalidated"
     FLUSHED = "flushed"
+    ROLLED_BACK = "rolled_back"
+    EVICTING = "evicting"
 
 
 @unique

@@ -3,7 +3,8 @@
 ``<prefix>account:<realm>:<subject>`` is a hash (``core.subject.write_account``),
 ``<prefix>realm:<realm>`` a hash with an emergency ``not_before``, and
 ``<prefix>revoked:<realm>:<jti>`` exists until the revoked token has expired. A realm has no colon,
-so a key reads back in one way only, whatever the subject holds.
+so a key reads back in one way only, whatever the subject holds. ``<prefix>revision`` and
+``<prefix>epoch`` tell a store that was rolled back (``store_revision``).
 """
 
 from dataclasses import dataclass
@@ -28,6 +29,14 @@ class AccountKeys:
 
     def revoked(self, realm: str, token_id: str) -> str:
         return f"{self.prefix}revoked:{realm}:{token_id}"
+
+    @property
+    def revision(self) -> str:
+        return f"{self.prefix}revision"
+
+    @property
+    def epoch(self) -> str:
+        return f"{self.prefix}epoch"
 
     def accounts_of(self, realm: str) -> str:
         """Return the glob pattern (Redis ``SCAN``) of all accounts of a realm."""

@@ -1,34 +1,44 @@
 """The account view on Redis: filled on demand, invalidated by Redis itself, under a lease.
 
-Any writer revokes: the push comes from the key (``CLIENT TRACKING ... BCAST``), not from a message
-that a well-behaved writer remembers to send.
+**The invariant**: nothing is granted on the status of an account as it was more than
+``max_staleness`` ago, by the steady clock. Whatever ``look_up`` returns, and whatever ``read``
+returned when ``is_live`` holds right after it, was so at some moment within the last
+``max_staleness`` seconds. ``tests/adapters/test_view_model.py`` holds the view to it over thousands
+of histories. What it rests on:
 
-The lease. Redis sends broadcast invalidations at the end of the turn of its event loop in which
-the keys changed, after the replies of that turn. So the answer to a PING may overtake an
-invalidation of its own turn, never one of an earlier turn; and since a PING is sent only after the
-one before was answered, they are of different turns. Hence: when PING n is answered, everything
-written before PING n-1 *was sent* has been heard. The view is live for ``max_staleness`` from then.
+1. Any writer revokes: the push comes from the key (``CLIENT TRACKING ... BCAST``), not from a
+   message that a well-behaved writer remembers to send.
+2. The lease. Redis sends broadcast invalidations at the end of the turn of its event loop in which
+   the keys changed, after the replies of that turn. So the answer to a PING may overtake an
+   invalidation of its own turn, never one of an earlier turn; and since a PING is sent only after
+   the one before was answered, they are of different turns. Hence: when PING n is answered,
+   everything written before PING n-1 *was sent* has been heard. The view is live for
+   ``max_staleness`` from then.
+3. Replies and invalidations take effect in the order in which they arrived: a read that an
+   invalidation overtook is forgotten with it, and a read that begins afterwards asks anew.
+4. A new connection starts with nothing known: what changed meanwhile was not heard.
+5. The server is the primary. That is confirmed again and again (``redis_primary``), and the lease
+   lasts no longer than ``max_staleness`` from the last time it was.
+6. The store was not rolled back (``store_revision``): old data that is pushed is old all the same.
 """
 
 import asyncio
 import logging
 import random
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
 
 from sidecar.adapters.account_keys import AccountKeys
+from sidecar.adapters.known_standings import KnownStandings
 from sidecar.adapters.redis_push import PushConnection
-from sidecar.core.subject import Account, Standing, SubjectKey, read_account, read_not_before
+from sidecar.adapters.store_revision import RevisionGuard, read_mark
+from sidecar.core.subject import Standing, SubjectKey
 from sidecar.ports import Change, Clock, Observer, StatusUnavailable, ViewEvent
 
 log = logging.getLogger(__name__)
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,8 @@ class ViewPolicy:
     """Bounds of the view; times in seconds.
 
     ``max_staleness`` is the promise: nothing is granted on a status older than this. ``timeout``
-    bounds the wait for Redis before the connection is given up; ``strict`` reads on every call.
+    bounds the wait for Redis before the connection is given up; ``strict`` reads on every call;
+    ``accept_rolled_back`` goes on with a store that lost writes.
     """
 
     max_staleness: float = 0.5
@@ -45,6 +56,7 @@ class ViewPolicy:
     max_subjects: int = 100_000
     max_backoff: float = 1.0
     strict: bool = False
+    accept_rolled_back: bool = False
 
 
 class RedisAccountView:
@@ -68,11 +80,13 @@ class RedisAccountView:
         self._sleep = sleep
         self._connection: PushConnection | None = None
         self._listeners: list[Callable[[Change], None]] = []
-        self._accounts: _Bounded[SubjectKey, Account | None] = _Bounded(policy.max_subjects)
-        self._realms: _Bounded[str, float] = _Bounded(policy.max_subjects)
-        self._revoked: _Bounded[tuple[str, str], bool] = _Bounded(policy.max_subjects)
+        self._known = KnownStandings(policy.max_subjects)
+        self._revision = RevisionGuard(accept=policy.accept_rolled_back)
         self._asking: dict[str, asyncio.Future[Any]] = {}
         self._live_until = 0.0
+        self._primary_at = 0.0
+        self._revision_moved = asyncio.Event()
+        self._revision_is_unsure = False
 
     def is_live(self) -> bool:
         return self._clock.steady() < self._live_until
@@ -84,39 +98,24 @@ class RedisAccountView:
     def look_up(self, subject: SubjectKey, token_id: str | None) -> Standing | None:
         if self._clock.steady() >= self._live_until:
             return None
-        account = self._accounts.get(subject, _MISSING)
-        not_before = self._realms.get(subject.realm, _MISSING)
-        if account is _MISSING or not_before is _MISSING:
-            return None
-        if token_id is None:
-            return Standing(account, not_before)
-        revoked = self._revoked.get((subject.realm, token_id), _MISSING)
-        return None if revoked is _MISSING else Standing(account, not_before, revoked)
+        return self._known.look_up(subject, token_id)
 
     async def read(self, subject: SubjectKey, token_id: str | None) -> Standing:
         connection = self._connection
         if connection is None:
             raise StatusUnavailable("no connection to Redis")
-        answers = [
-            self._ask(
-                connection, "HGETALL", self._keys.account(subject), self._fill_account(subject)
-            ),
-            self._ask(
-                connection,
-                "HGETALL",
-                self._keys.realm(subject.realm),
-                self._fill_realm(subject.realm),
-            ),
+        if self._revision.is_rolled_back:
+            raise StatusUnavailable("the account store was rolled back")
+        keys, known, realm = self._keys, self._known, subject.realm
+        questions = [
+            ("HGETALL", keys.account(subject), known.fill_account(subject)),
+            ("HGETALL", keys.realm(realm), known.fill_realm(realm)),
         ]
         if token_id is not None:
-            answers.append(
-                self._ask(
-                    connection,
-                    "EXISTS",
-                    self._keys.revoked(subject.realm, token_id),
-                    self._fill_revoked(subject.realm, token_id),
-                )
+            questions.append(
+                ("EXISTS", keys.revoked(realm, token_id), known.fill_revoked(realm, token_id))
             )
+        answers = [self._ask(connection, *question) for question in questions]
         try:
             async with asyncio.timeout(self._policy.timeout):
                 # Shared by all who wait: whoever leaves first must not take it from the others.
@@ -133,18 +132,24 @@ class RedisAccountView:
         failures = 0
         while True:
             began = self._clock.steady()
-            try:
-                await self._hold_connection()
-            except StatusUnavailable as lost:
-                log.warning("the account store is not available: %s", lost)
-                self._observer.view_changed(ViewEvent.LOST)
-            except Exception:
-                log.exception("the account view failed; it starts again, empty")
-                self._observer.view_changed(ViewEvent.LOST)
+            # In a task of its own: a group that ends with an error at the moment of a cancellation
+            # swallows that, and this loop would never end.
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._try())
             lasted = self._clock.steady() - began > self._policy.max_backoff
             failures = 0 if lasted else failures + 1
             ceiling = min(self._policy.max_backoff, 0.02 * 2 ** min(failures, 10))
             await self._sleep(random.uniform(ceiling / 2, ceiling))  # noqa: S311 - jitter
+
+    async def _try(self) -> None:
+        try:
+            await self._hold_connection()
+        except StatusUnavailable as lost:
+            log.warning("the account store is not available: %s", lost)
+            self._observer.view_changed(ViewEvent.LOST)
+        except Exception:
+            log.exception("the account view failed; it starts again, empty")
+            self._observer.view_changed(ViewEvent.LOST)
 
     async def _hold_connection(self) -> None:
         connection = PushConnection(self._connect(), self._hear)
@@ -155,30 +160,81 @@ class RedisAccountView:
             self._asking.clear()
 
     async def _serve(self, connection: PushConnection) -> None:
-        async with asyncio.timeout(self._policy.timeout):
-            await connection.ask("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", self._keys.prefix)
+        prefix = self._keys.prefix
+        await self._answer(connection.ask("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", prefix))
+        await self._check_primary(connection)
+        await self._check_revision(connection)
         # What was known before may have changed unheard. Forget it, then let the streams ask.
-        self._forget_all()
+        self._known.forget_all()
         self._connection = connection
         self._observer.view_changed(ViewEvent.CONNECTED)
         self._tell(Change())
-        await self._beat(connection)
+        await self._check_eviction(connection)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._beat(connection))
+            tasks.create_task(self._stay_on_primary(connection))
+            tasks.create_task(self._follow_revision(connection))
+
+    async def _answer(self, asked: Awaitable[Any]) -> Any:
+        try:
+            async with asyncio.timeout(self._policy.timeout):
+                return await asked
+        except TimeoutError:
+            raise StatusUnavailable("Redis does not answer") from None
+
+    async def _check_primary(self, connection: PushConnection) -> None:
+        began = self._clock.steady()
+        await self._answer(connection.check_primary())
+        self._primary_at = began
+
+    async def _stay_on_primary(self, connection: PushConnection) -> None:
+        while True:
+            # A quarter to wait, a quarter for those that are asked: the lease does not lapse.
+            await self._sleep(self._policy.max_staleness / 4)
+            await self._check_primary(connection)
+
+    async def _check_revision(self, connection: PushConnection) -> None:
+        keys = self._keys
+        await self._answer(connection.ask("MGET", keys.revision, keys.epoch, read=self._judge))
+
+    async def _follow_revision(self, connection: PushConnection) -> None:
+        while True:
+            await self._revision_moved.wait()
+            self._revision_moved.clear()
+            await self._check_revision(connection)
+
+    def _judge(self, reply: Any) -> None:
+        noticed = self._revision.judge(read_mark(reply))
+        self._revision_is_unsure = False
+        if noticed:
+            self._observer.view_changed(ViewEvent.ROLLED_BACK)
+        if self._revision.is_rolled_back:
+            self._live_until = 0.0
+
+    async def _check_eviction(self, connection: PushConnection) -> None:
+        """Warn when Redis may drop keys on its own: a revoked token would be good again."""
+        policy = await self._answer(connection.eviction_policy())
+        if policy not in (None, "noeviction"):
+            log.warning(
+                "Redis evicts accounts when its memory is full: maxmemory-policy is %s "
+                "and should be noeviction",
+                policy,
+            )
+            self._observer.view_changed(ViewEvent.EVICTING)
 
     async def _beat(self, connection: PushConnection) -> None:
         proven = None
         while True:
             sent = self._clock.steady()
-            try:
-                async with asyncio.timeout(self._policy.timeout):
-                    await connection.ask("PING")
-            except TimeoutError:
-                raise StatusUnavailable("Redis does not answer heartbeats") from None
+            await self._answer(connection.ask("PING"))
             if proven is not None:
-                self._extend_lease(proven + self._policy.max_staleness)
+                self._extend_lease(min(proven, self._primary_at) + self._policy.max_staleness)
                 await self._sleep(max(0.0, sent + self._policy.heartbeat - self._clock.steady()))
             proven = sent
 
     def _extend_lease(self, until: float) -> None:
+        if self._revision.is_rolled_back or self._revision_is_unsure:
+            return
         was_live = self.is_live()
         self._live_until = max(self._live_until, until)
         if not was_live and self.is_live():
@@ -205,96 +261,31 @@ class RedisAccountView:
         if self._asking.get(key) is done:
             del self._asking[key]
 
-    def _fill_account(self, subject: SubjectKey) -> Callable[[Any], Account | None]:
-        def fill(reply: Any) -> Account | None:
-            account = read_account(subject.subject, _texts(reply))
-            self._accounts.put(subject, account)
-            return account
-
-        return fill
-
-    def _fill_realm(self, realm: str) -> Callable[[Any], float]:
-        def fill(reply: Any) -> float:
-            not_before = read_not_before(_texts(reply).get("not_before"))
-            self._realms.put(realm, not_before)
-            return not_before
-
-        return fill
-
-    def _fill_revoked(self, realm: str, token_id: str) -> Callable[[Any], bool]:
-        def fill(reply: Any) -> bool:
-            revoked = int(reply) != 0
-            self._revoked.put((realm, token_id), revoked)
-            return revoked
-
-        return fill
-
     def _hear(self, changed: list[bytes] | None) -> None:
         if changed is None:
             # FLUSHALL or FLUSHDB: everybody is unknown now.
-            self._forget_all()
+            self._known.forget_all()
             self._observer.view_changed(ViewEvent.FLUSHED)
+            self._doubt_revision()
             self._tell(Change())
             return
         for key in changed:
-            change = self._keys.read_change(key.decode(errors="replace"))
+            name = key.decode(errors="replace")
+            change = self._keys.read_change(name)
             if change is not None:
-                self._forget(change)
+                self._known.forget(change)
                 self._tell(change)
+            elif name in (self._keys.revision, self._keys.epoch):
+                self._revision_moved.set()
         self._observer.view_changed(ViewEvent.INVALIDATED)
 
-    def _forget(self, change: Change) -> None:
-        realm = change.realm or ""
-        if change.subject is not None:
-            self._accounts.drop(SubjectKey(realm, change.subject))
-        elif change.token_id is not None:
-            self._revoked.drop((realm, change.token_id))
-        else:
-            self._realms.drop(realm)
-
-    def _forget_all(self) -> None:
-        self._accounts.clear()
-        self._realms.clear()
-        self._revoked.clear()
+    def _doubt_revision(self) -> None:
+        """Look after the revision, and be sure of nothing until it is known."""
+        self._revision_moved.set()
+        if self._revision.may_be_missed:
+            self._revision_is_unsure = True
+            self._live_until = 0.0
 
     def _tell(self, change: Change) -> None:
         for listener in self._listeners:
             listener(change)
-
-
-_MISSING: Any = object()
-
-
-class _Bounded(Generic[K, V]):
-    """A dict that forgets the least recently used beyond its capacity."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._items: OrderedDict[K, V] = OrderedDict()
-
-    def get(self, key: K, default: V) -> V:
-        value = self._items.get(key, default)
-        if value is not default:
-            self._items.move_to_end(key)
-        return value
-
-    def put(self, key: K, value: V) -> None:
-        self._items[key] = value
-        self._items.move_to_end(key)
-        if len(self._items) > self._capacity:
-            self._items.popitem(last=False)
-
-    def drop(self, key: K) -> None:
-        self._items.pop(key, None)
-
-    def clear(self) -> None:
-        self._items.clear()
-
-
-def _texts(reply: Any) -> dict[str, str]:
-    if not isinstance(reply, dict):
-        raise TypeError("not a hash")
-    return {
-        name.decode(errors="replace"): value.decode(errors="replace")
-        for name, value in reply.items()
-    }

@@ -11,11 +11,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
+from sidecar.adapters.account_keys import DEFAULT_PREFIX
+from sidecar.adapters.redis_primary import NOT_THE_PRIMARY, Following, pool_for
 from sidecar.ports import StatusUnavailable
 
 # What a push looks like on its way through redis-py's parser. The parser swallows exceptions of
@@ -24,6 +24,14 @@ _Pushed = tuple[str, Any]
 
 # Changed keys that are heard in one turn of the event loop: some two milliseconds.
 KEYS_PER_TURN = 500
+
+
+class Refused(StatusUnavailable):
+    """Redis answered a question with an error; the connection is as good as before."""
+
+
+class Nonsense(StatusUnavailable):
+    """Redis answered something else than it was asked for."""
 
 
 @dataclass(slots=True)
@@ -79,7 +87,8 @@ class PushConnection:
         """Send a command with all others of this turn of the loop; return its answer to come.
 
         ``read`` is applied at the reply's place in the order, before anything that came after it.
-        The answer fails with StatusUnavailable when Redis refuses or the connection is lost.
+        The answer fails with StatusUnavailable when the connection is lost, or when Redis refuses
+        (``Refused``).
         """
         answer = asyncio.get_running_loop().create_future()
         if self._is_closed:
@@ -88,6 +97,38 @@ class PushConnection:
         self._to_send.append(_Question(command, read, answer))
         self._woken.set()
         return answer
+
+    async def check_primary(self) -> None:
+        """Check that the server is the primary, by its own word and by those who name it.
+
+        Raises:
+            StatusUnavailable: it is not, or nobody can say.
+        """
+        followed = self._connection if isinstance(self._connection, Following) else None
+        try:
+            role = await self.ask("ROLE", read=lambda reply: reply[0])
+        except Refused:
+            if followed is not None:
+                raise
+            # One server, and a user that may not ask: then its URL has to be trusted.
+        else:
+            if role != b"master":
+                raise StatusUnavailable(f"the server is a {role!r} and no primary")
+        if followed is not None:
+            await followed.check_named()
+
+    async def eviction_policy(self) -> str | None:
+        """Return ``maxmemory-policy``; None where our user may not ask.
+
+        Raises:
+            StatusUnavailable: the connection is lost.
+        """
+        name = "maxmemory-policy"
+        try:
+            policy = await self.ask("CONFIG", "GET", name, read=lambda said: said[name.encode()])
+            return str(policy.decode())
+        except (Refused, Nonsense, AttributeError):
+            return None
 
     def _listen(self) -> None:
         parser: Any = self._connection._parser  # noqa: SLF001
@@ -113,9 +154,12 @@ class PushConnection:
                 reply = await self._connection.read_response(
                     disconnect_on_error=False, push_request=True
                 )
+            except NOT_THE_PRIMARY:
+                # What this server says from now on is not what is written elsewhere.
+                raise
             except ResponseError as error:
                 # An error reply says nothing about any subject; it is never "not found".
-                _fail(self._sent.popleft(), f"Redis refused: {_words(error)}")
+                _fail(self._sent.popleft(), Refused(f"Redis refused: {_words(error)}"))
                 continue
             if isinstance(reply, tuple) and reply and reply[0] == "push":
                 await self._hear(reply[1])
@@ -139,7 +183,7 @@ class PushConnection:
         try:
             value = question.read(reply)
         except (ValueError, TypeError, AttributeError, LookupError):
-            _fail(question, "Redis answered with something else than asked for")
+            _fail(question, Nonsense("Redis answered with something else than asked for"))
             return
         # Whoever asked may have gone; the reply has been read in its place all the same, so no
         # other caller can get it (redis-py CVE-2023-28858).
@@ -149,15 +193,15 @@ class PushConnection:
     async def _close(self) -> None:
         self._is_closed = True
         for question in (*self._sent, *self._to_send):
-            _fail(question, "the connection to Redis is lost")
+            _fail(question, StatusUnavailable("the connection to Redis is lost"))
         self._sent.clear()
         self._to_send.clear()
         await self._connection.disconnect(nowait=True)
 
 
-def _fail(question: _Question, why: str) -> None:
+def _fail(question: _Question, why: StatusUnavailable) -> None:
     if not question.answer.done():
-        question.answer.set_exception(StatusUnavailable(why))
+        question.answer.set_exception(why)
         # Marked as retrieved: a caller that has gone leaves nobody to read it.
         question.answer.exception()
 
@@ -168,20 +212,17 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:200]
 
 
-def connection_for(url: str, options: Mapping[str, Any]) -> AbstractConnection:
-    """Return an unconnected RESP3 connection for ``redis://``, ``rediss://`` or ``unix://``.
+def connection_for(
+    url: str,
+    options: Mapping[str, Any],
+    prefix: str = DEFAULT_PREFIX,
+    witness_patience: float = 0.125,
+) -> AbstractConnection:
+    """Return an unconnected RESP3 connection to the primary of ``accounts.url``.
 
     No retries and no socket timeouts of redis-py: with its defaults a silent server is noticed
     after a minute. The lease and the deadlines of the view stand in for them.
     """
-    pool = ConnectionPool.from_url(
-        url,
-        **options,
-        protocol=3,
-        socket_timeout=None,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-        maint_notifications_config=None,
-    )
+    pool = pool_for(url, options, prefix, witness_patience, socket_timeout=None)
     connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs)
     return connection

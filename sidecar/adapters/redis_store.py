@@ -7,11 +7,11 @@ from math import ceil
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError, WatchError
 
 from sidecar.adapters.account_keys import AccountKeys
+from sidecar.adapters.redis_primary import pool_for
+from sidecar.adapters.store_revision import Mark
 from sidecar.core.subject import (
     Account,
     SubjectKey,
@@ -63,15 +63,42 @@ class RedisAccountStore:
                     return False
                 transaction.multi()
                 transaction.hset(name, mapping=write_account(account))
-                await transaction.execute()
+                await self._write(transaction)
             except WatchError as refused:
                 _check_changed(refused)
                 return False
             return True
 
     async def delete(self, key: SubjectKey) -> bool:
+        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+            transaction: Any = pipeline
+            transaction.delete(self._keys.account(key))
+            (deleted,) = await self._write(transaction)
+            return bool(deleted)
+
+    async def confirm(self, epoch: str) -> None:
+        """Declare what is stored to be the truth, whatever was seen before (``store_revision``)."""
+        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+            transaction: Any = pipeline
+            transaction.set(self._keys.epoch, epoch)
+            await self._write(transaction)
+
+    async def mark(self) -> Mark:
+        """Return the revision and the epoch of what is stored."""
         async with _mapped():
-            return bool(await self._client.delete(self._keys.account(key)))
+            client: Any = self._client
+            revision, epoch = await client.mget(self._keys.revision, self._keys.epoch)
+            return Mark(None if revision is None else int(revision), epoch or "")
+
+    async def _write(self, transaction: Any) -> Sequence[Any]:
+        """Execute the MULTI and return its replies. No write may go another way.
+
+        It raises the revision with the change, so that a store without the change is known for
+        one that was rolled back.
+        """
+        transaction.incr(self._keys.revision)
+        *replies, _ = await transaction.execute()
+        return tuple(replies)
 
     async def revoke_token(self, realm: str, token_id: str, until: float) -> None:
         name, moment = self._keys.revoked(realm, token_id), ceil(until)
@@ -81,7 +108,7 @@ class RedisAccountStore:
             # and leaves alone a key that was written by hand without an end.
             transaction.set(name, "1", nx=True, exat=moment)
             transaction.expireat(name, moment, gt=True)
-            await transaction.execute()
+            await self._write(transaction)
 
     async def set_realm_not_before(self, realm: str, moment: float) -> float:
         name = self._keys.realm(realm)
@@ -95,7 +122,7 @@ class RedisAccountStore:
                         return current
                     transaction.multi()
                     transaction.hset(name, "not_before", repr(moment))
-                    await transaction.execute()
+                    await self._write(transaction)
                 except WatchError as refused:
                     _check_changed(refused)
                     continue
@@ -134,17 +161,17 @@ async def open_redis_store(
     url: str, options: Mapping[str, Any], keys: AccountKeys, timeout_seconds: float
 ) -> AsyncIterator[RedisAccountStore]:
     """Open a store that gives up on a silent server after ``timeout_seconds``."""
-    client = Redis.from_url(
+    pool = pool_for(
         url,
-        **options,
-        protocol=3,
+        options,
+        keys.prefix,
+        timeout_seconds,
         decode_responses=True,
         encoding_errors="replace",
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
-        retry=Retry(NoBackoff(), 0),
-        maint_notifications_config=None,
     )
+    client = Redis.from_pool(pool)
     try:
         yield RedisAccountStore(client, keys)
     finally:

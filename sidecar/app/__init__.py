@@ -1,8 +1,16 @@
 """The composition root: the only place that knows every part."""
 
-from sidecar.app.asking import open_authorizer, open_store
+from sidecar.app.asking import confirm_store, open_authorizer, open_store
 from sidecar.app.checking import problems_of
 from sidecar.app.process import run
 from sidecar.app.serving import Serving, serving
 
-__all__ = ["Serving", "open_authorizer", "open_store", "problems_of", "run", "serving"]
+__all__ = [
+    "Serving",
+    "confirm_store",
+    "open_authorizer",
+    "open_store",
+    "problems_of",
+    "run",
+    "serving",
+]

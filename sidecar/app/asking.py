@@ -1,12 +1,14 @@
 """Parts for the command line: the account store, and a decision without a front."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.clock import SystemClock
-from sidecar.adapters.redis_store import open_redis_store
+from sidecar.adapters.redis_store import RedisAccountStore, open_redis_store
+from sidecar.adapters.store_revision import Mark, make_epoch
 from sidecar.app.parts import MEMORY, make_accounts, make_authorizer, open_keys, redis_options
 from sidecar.app.serving import running
 from sidecar.authorize import Authorizer
@@ -29,6 +31,25 @@ async def open_store(settings: Settings) -> AsyncIterator[AccountStore]:
     Raises:
         NotReachable: ``memory://``.
     """
+    async with _open_redis(settings) as store:
+        yield store
+
+
+async def confirm_store(settings: Settings) -> Mark:
+    """Make what the account store holds the truth from now on; return where it stood before.
+
+    Raises:
+        NotReachable: ``memory://``.
+        StatusUnavailable: the store did not answer.
+    """
+    async with _open_redis(settings) as store:
+        before = await store.mark()
+        await store.confirm(make_epoch(SystemClock().now(), secrets.token_hex(8)))
+        return before
+
+
+@asynccontextmanager
+async def _open_redis(settings: Settings) -> AsyncIterator[RedisAccountStore]:
     accounts = settings.accounts
     if accounts.url.startswith(MEMORY):
         raise NotReachable(

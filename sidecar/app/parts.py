@@ -46,10 +46,12 @@ def make_accounts(settings: Settings, clock: Clock, observer: Observer) -> Accou
         timeout=accounts.timeout,
         max_subjects=accounts.max_subjects,
         strict=accounts.consistency == "strict",
+        accept_rolled_back=accounts.rolled_back == "accept",
     )
     options = redis_options(settings)
+    patience = accounts.max_staleness / 4
     view = RedisAccountView(
-        lambda: connection_for(accounts.url, options),
+        lambda: connection_for(accounts.url, options, accounts.prefix, patience),
         AccountKeys(accounts.prefix),
         policy,
         clock,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sidecar import __version__, app
-from sidecar.cli import accounts, explain, revocations, watch
+from sidecar.cli import accounts, explain, revocations, store, watch
 from sidecar.cli.common import Config, check, load_settings, stop
 from sidecar.observability import process_log
 from sidecar.settings import schema as settings_schema
@@ -23,6 +23,7 @@ accounts.cli.command("revoke-tokens")(revocations.revoke_subject_tokens)
 cli.add_typer(accounts.cli, name="account")
 cli.add_typer(revocations.token_cli, name="token")
 cli.add_typer(revocations.realm_cli, name="realm")
+cli.add_typer(store.cli, name="store")
 cli.command("explain")(explain.explain)
 cli.command("watch")(watch.watch)
 

@@ -1,10 +1,8 @@
 """The sections of the settings, but issuers and routes. Times are in seconds."""
 
-import re
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
@@ -19,10 +17,9 @@ from sidecar.settings.fields import (
     read_secret,
     split_url,
 )
+from sidecar.settings.store_url import check_store_url, has_hash_tag
 
 Network = IPv4Network | IPv6Network
-
-_DATABASE = re.compile(r"/?|/[0-9]{1,5}")
 
 
 def _read_networks(value: Any) -> Any:
@@ -134,14 +131,20 @@ class Accounts(Section):
     """Where the accounts are, and how fresh what is known of them has to be."""
 
     url: Annotated[str, Field(repr=False)]  # a password may stand in it
-    """redis://host:port/db, rediss:// with TLS, unix:///path, or memory:// for development."""
+    """redis://host:port/db, rediss:// with TLS, unix:///path, or memory:// for development.
+
+    redis+sentinel://host1,host2,host3/SERVICE/0 asks the sentinels for the primary, and
+    redis+cluster://host1,host2,host3 the nodes of a Cluster; rediss+sentinel:// and so on with TLS.
+    """
     username: str | None = None
     """User of the Redis ACL; without it the default user."""
     password: SecretStr | None = None
     """Password; better in a file."""
     password_file: ReadableFile | None = None
     """File with the password."""
-    prefix: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,64}$")] = "sidecar:"
+    prefix: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,64}$", validate_default=True)] = (
+        "sidecar:"
+    )
     """What all keys begin with."""
     max_staleness: Annotated[float, Field(gt=0.01, le=60)] = 0.5
     """No request is granted on an account status older than this many seconds."""
@@ -153,22 +156,23 @@ class Accounts(Section):
     """Subjects whose status is kept in memory."""
     consistency: Literal["pushed", "strict"] = "pushed"
     """strict reads Redis for each decision instead of keeping what Redis pushes."""
+    rolled_back: Literal["deny", "accept"] = "deny"
+    """When the store lost writes: deny everybody until `sidecar store confirm`, or accept it."""
     tls: ClientTls | None = None
     """How a rediss:// server is verified; without it by the system's authorities."""
 
     @field_validator("url")
     @classmethod
     def _is_store(cls, text: str) -> str:
-        url = split_url(text, ("redis", "rediss", "unix", "memory"))
-        if url.scheme in ("redis", "rediss"):
-            if not url.hostname or not _DATABASE.fullmatch(url.path):
-                raise ValueError("expected a host and a number, such as redis://127.0.0.1:6379/0")
-        elif url.scheme == "unix" and (url.hostname or not url.path.strip("/")):
-            raise ValueError("expected three slashes and a path, such as unix:///run/redis.sock")
-        # redis-py takes options from a URL, among them not to verify certificates.
-        if url.fragment or (url.query and not _is_database(url)):
-            raise ValueError("expected no options in the URL; there are settings beside it")
+        check_store_url(text)
         return text
+
+    @field_validator("prefix")
+    @classmethod
+    def _is_in_one_slot(cls, prefix: str, info: ValidationInfo) -> str:
+        if "+cluster://" in info.data.get("url", "") and not has_hash_tag(prefix):
+            raise ValueError("expected a hash tag, such as {sidecar}: - a Cluster else scatters it")
+        return prefix
 
     @field_validator("password_file")
     @classmethod
@@ -191,7 +195,7 @@ class Accounts(Section):
     @field_validator("tls")
     @classmethod
     def _is_spoken(cls, tls: ClientTls | None, info: ValidationInfo) -> ClientTls | None:
-        if tls is not None and not str(info.data.get("url", "rediss:")).startswith("rediss:"):
+        if tls is not None and not str(info.data.get("url", "rediss:")).startswith("rediss"):
             raise ValueError(
                 "has an effect on rediss:// only; change accounts.url, or leave it out"
             )
@@ -206,10 +210,6 @@ class Accounts(Section):
         if self.password_file is not None:
             return read_secret(self.password_file)
         return None if self.password is None else self.password.get_secret_value()
-
-
-def _is_database(url: SplitResult) -> bool:
-    return url.scheme == "unix" and re.fullmatch(r"db=[0-9]{1,5}", url.query) is not None
 
 
 class Keys(Section):

@@ -90,7 +90,7 @@ async def test_a_token_that_was_revoked_by_hand_for_ever_stays_so(redis: RedisSe
 
 # What the revocation endpoint needs beside reading (the README says the same).
 REVOKER = (
-    "revoker", "on", ">hunter2", "-@all", "%W~sidecar:revoked:*",
+    "revoker", "on", ">hunter2", "-@all", "%W~sidecar:revoked:*", "~sidecar:revision", "+incrby",
     "+hello", "+auth", "+select", "+multi", "+exec", "+set", "+expireat",
 )  # fmt: skip
 
@@ -115,7 +115,7 @@ async def test_a_user_that_may_do_no_more_revokes_tokens_and_nothing_else(
 MANAGER = (
     "manager", "on", ">hunter2", "-@all", "~sidecar:*",
     "+hello", "+auth", "+ping", "+select", "+hgetall", "+scan", "+watch", "+unwatch", "+multi",
-    "+exec", "+hset", "+del", "+hget", "+set", "+expireat",
+    "+exec", "+hset", "+del", "+hget", "+mget", "+set", "+expireat", "+incrby",
 )  # fmt: skip
 
 

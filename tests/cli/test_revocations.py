@@ -33,13 +33,13 @@ def asking(url: str) -> Iterator[Any]:
 
 
 def stored(redis_url: str, request: pytest.FixtureRequest) -> dict[str, int]:
-    """Return what this test left in the store, and until when it is kept."""
+    """Return what this test left in the store beside the revision, and until when it is kept."""
     prefix = f"{request.node.name[:50]}:"
     with asking(redis_url) as client:
         return {
             key.removeprefix(prefix): client.expiretime(key)
             for key in client.scan_iter()
-            if key.startswith(prefix)
+            if key.startswith(prefix) and key != f"{prefix}revision"
         }
 
 

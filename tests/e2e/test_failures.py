@@ -251,7 +251,7 @@ async def test_tls_on_every_side(site: Site) -> None:
 # The least that a sidecar's user needs: it reads, and listens (the README says the same).
 READER = (
     "sidecar", "on", ">hunter2", "%R~sidecar:*", "-@all", "+hello", "+auth", "+ping", "+select",
-    "+client|tracking", "+hgetall", "+exists",
+    "+client|tracking", "+hgetall", "+exists", "+mget", "+role",
 )  # fmt: skip
 
 

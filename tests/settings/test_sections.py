@@ -61,6 +61,10 @@ def trusting(*networks: str) -> dict[str, Any]:
         (accounts(max_staleness=0.2), "at most 2/5 of accounts.max_staleness"),
         (accounts(consistency="eventual"), "'pushed' or 'strict'"),
         (accounts(prefix=""), "match pattern"),
+        (accounts(url="redis+sentinel://a"), "SERVICE/0"),
+        (accounts(url="redis+cluster://a"), "expected a hash tag, such as {sidecar}:"),
+        (accounts(url="redis+cluster://a", prefix="a:"), "expected a hash tag"),
+        (accounts(rolled_back="ignore"), "'deny' or 'accept'"),
         (changed(keys={"max_stale": 10}), "at least keys.max_age"),
         (changed(keys={"max_age": 7200}), "at least keys.max_age"),
         (changed(keys={"snapshot_dir": "/nowhere"}), "make it, or leave the setting out"),
@@ -84,6 +88,8 @@ def test_a_value_that_cannot_work_or_is_dangerous_is_refused_with_a_remedy(
         "unix:///run/redis.sock",
         "unix:///run/redis.sock?db=3",
         "memory://",
+        "redis+sentinel://a:26379,b:26379,c:26379/main/0",
+        "rediss+sentinel://:secret@a/main",
     ],
 )
 def test_an_account_store_is_named_by_its_url(desk: Desk, url: str) -> None:

@@ -1,0 +1,106 @@
+"""Whether the account store was rolled back: a restored dump, a stale replica promoted.
+
+``<prefix>revision`` is raised in the transaction of every write of ours, so it only grows; each
+sidecar remembers the highest it has seen. A store that shows less has lost writes, and among them
+may be the one that shut somebody out. Who knows better is the operator: ``sidecar store confirm``
+writes a new ``<prefix>epoch``, and from then on its revision is the one to grow.
+
+An epoch begins with the moment it was made, and only a later one confirms: a dump from before the
+last confirmation has another epoch too. A store that never had a revision is written to by others
+alone (``redis-cli``); nothing can be said of it, and nothing is.
+
+What a sidecar has seen is kept in its memory: one that starts on a store already rolled back takes
+it as it is.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where the store stands: how often it was written to, and the epoch of its confirmation."""
+
+    revision: int | None = None
+    epoch: str = ""
+
+    @property
+    def confirmed_at(self) -> int:
+        """Milliseconds since 1970; 0 for a store that was never confirmed."""
+        moment, _, _ = self.epoch.partition("-")
+        return int(moment) if moment.isascii() and moment.isdigit() else 0
+
+
+def make_epoch(now: float, nonce: str) -> str:
+    """Return the epoch of a confirmation at ``now`` (epoch seconds)."""
+    return f"{int(now * 1000)}-{nonce}"
+
+
+def read_mark(reply: Any) -> Mark:
+    """Read the reply to ``MGET <prefix>revision <prefix>epoch``.
+
+    Raises:
+        TypeError, ValueError: it is none, or the revision is no number. Then nobody knows.
+    """
+    revision, epoch = reply
+    return Mark(
+        None if revision is None else int(revision),
+        "" if epoch is None else epoch.decode(errors="replace"),
+    )
+
+
+class RevisionGuard:
+    """Remembers the highest revision of the epoch, and compares what the store shows with it.
+
+    Once rolled back it stays so, whatever is written: only a confirmation tells that the data
+    that went missing has been seen to.
+    """
+
+    def __init__(self, *, accept: bool) -> None:
+        self._accept = accept
+        self._seen: Mark | None = None
+        self.is_rolled_back = False
+
+    @property
+    def seen(self) -> Mark:
+        """The highest mark so far."""
+        return self._seen or Mark()
+
+    @property
+    def may_be_missed(self) -> bool:
+        """Whether a revision was seen, so that its absence would say something."""
+        return self.seen.revision is not None
+
+    def judge(self, mark: Mark) -> bool:
+        """Take note of where the store stands; return whether that is a roll-back just noticed."""
+        was_rolled_back = self.is_rolled_back
+        if self._seen is None or mark.confirmed_at > self._seen.confirmed_at:
+            self.is_rolled_back = False
+        elif mark.epoch != self._seen.epoch or _count(mark) < _count(self._seen):
+            self.is_rolled_back = True
+        noticed = self.is_rolled_back and not was_rolled_back
+        if noticed:
+            self._tell(mark)
+        self.is_rolled_back = self.is_rolled_back and not self._accept
+        if not self.is_rolled_back:
+            self._seen = mark
+        return noticed
+
+    def _tell(self, mark: Mark) -> None:
+        lost = f"the account store was rolled back: revision {mark.revision} after "
+        if self._accept:
+            log.warning("%s%s; accounts.rolled_back says to accept that", lost, self.seen.revision)
+        else:
+            log.error(
+                "%s%s. Who was shut out since then may be in again there, so every request is "
+                "refused. See to the accounts, then run `sidecar store confirm`",
+                lost,
+                self.seen.revision,
+            )
+
+
+def _count(mark: Mark) -> int:
+    return -1 if mark.revision is None else mark.revision
