@@ -188,15 +188,15 @@ class StreamGuard:
         """Guard until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._recheck_changes(tasks))
-            tasks.create_task(_every(self._lease_seconds, self.check_lease))
-            tasks.create_task(_every(self._expiry_seconds, self.check_expiry))
+            tasks.create_task(_every(self._lease_seconds, self.cut_unproven))
+            tasks.create_task(_every(self._expiry_seconds, self.cut_expired))
 
-    async def check_lease(self) -> None:
+    async def cut_unproven(self) -> None:
         """Cut every stream that carries a subject when the view's lease has lapsed."""
         if not self._accounts.is_live():
             await self._cut(self._streams.of(Change()), CutReason.STATUS_UNAVAILABLE)
 
-    async def check_expiry(self) -> None:
+    async def cut_expired(self) -> None:
         """Cut every stream whose token has expired, but for those that may finish."""
         now = self._clock.now()
         for batch in _batches(self._streams.of(Change()), _LOOKED_AT_PER_TURN):

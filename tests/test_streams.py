@@ -422,7 +422,7 @@ async def test_a_lapsed_lease_cuts_all_but_open_routes(guarded: Book) -> None:
 
 async def test_a_live_lease_cuts_nothing(book: Book) -> None:
     book.open("alice", grant(ALICE))
-    await book.guard.check_lease()
+    await book.guard.cut_unproven()
 
     assert book.was_cut() == set()
 
@@ -443,7 +443,7 @@ async def test_a_stream_ends_when_its_token_does_leeway_included(
     """The same second in which a new request with the token would be refused."""
     book.open("alice", grant(ALICE, expires_at=NOW + 60, issuer=issuer))
     book.clock.advance(60 + after)
-    await book.guard.check_expiry()
+    await book.guard.cut_expired()
 
     assert book.was_cut() == ({"alice"} if cut else set())
     assert book.observer.cuts == ([(CutReason.EXPIRED, 1)] if cut else [])
@@ -455,7 +455,7 @@ async def test_what_has_an_end_may_finish_when_its_token_expires(book: Book) -> 
     book.open("events", grant(ALICE)).is_endless = True
     book.open("websocket", grant(ALICE), StreamKind.WEBSOCKET)
     book.clock.advance(301)
-    await guard.check_expiry()
+    await guard.cut_expired()
     assert book.was_cut() == {"events", "websocket"}
 
     book.write(ALICE, status=AccountStatus.INACTIVE)

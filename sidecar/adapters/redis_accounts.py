@@ -33,6 +33,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.known_standings import KnownStandings
+from sidecar.adapters.outage_log import OutageLog
 from sidecar.adapters.redis_push import PushConnection
 from sidecar.adapters.store_revision import RevisionGuard, read_mark
 from sidecar.core.subject import Standing, SubjectKey
@@ -80,6 +81,7 @@ class RedisAccountView:
         self._sleep = sleep
         self._connection: PushConnection | None = None
         self._listeners: list[Callable[[Change], None]] = []
+        self._outage = OutageLog()
         self._known = KnownStandings(policy.max_subjects)
         self._revision = RevisionGuard(accept=policy.accept_rolled_back)
         self._asking: dict[str, asyncio.Future[Any]] = {}
@@ -145,7 +147,7 @@ class RedisAccountView:
         try:
             await self._hold_connection()
         except StatusUnavailable as lost:
-            log.warning("the account store is not available: %s", lost)
+            self._outage.failed(str(lost), self._clock.steady())
             self._observer.view_changed(ViewEvent.LOST)
         except Exception:
             log.exception("the account view failed; it starts again, empty")
@@ -238,6 +240,7 @@ class RedisAccountView:
         was_live = self.is_live()
         self._live_until = max(self._live_until, until)
         if not was_live and self.is_live():
+            self._outage.over(self._clock.steady())
             self._observer.view_changed(ViewEvent.LIVE)
 
     def _ask(

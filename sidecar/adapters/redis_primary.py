@@ -82,7 +82,7 @@ class Witnesses:
     async def _hear(self, client: Redis) -> Named | None:
         try:
             return await self._ask(client)
-        except (RedisError, OSError, ValueError, LookupError):
+        except (RedisError, OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
 
 

@@ -94,12 +94,12 @@ async def test_a_dead_primary_of_the_slot_is_followed_by_its_replica(
         await store.put(BOB, active(BOB), expected=None)
         await traffic.grants_alice()
         await store.put(BOB, inactive(BOB), expected=active(BOB))
-        await first.command("WAIT", 1, 2000)
+        assert await first.command("WAIT", 1, 5000) == 1
         await traffic.grants_alice()
 
         began = SystemClock().steady()
         await first.kill()
-        await until(lambda: not traffic.view.is_live())
+        await traffic.moves()
         await traffic.grants_alice()
         took = SystemClock().steady() - began
 

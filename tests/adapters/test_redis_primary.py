@@ -8,7 +8,15 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as NotConnected
 from typing_extensions import override
 
-from sidecar.adapters.redis_primary import Named, Witnesses, ask_node, ask_sentinel
+from sidecar.adapters.redis_primary import (
+    FollowingConnection,
+    FollowingTlsConnection,
+    Named,
+    Witnesses,
+    ask_node,
+    ask_sentinel,
+    pool_for,
+)
 
 A, B = ("10.0.0.1", 6379), ("10.0.0.2", 6379)
 
@@ -131,3 +139,45 @@ async def test_all_are_asked_at_once() -> None:
 
     async with asyncio.timeout(5):
         assert await Witnesses([Voice(None) for _ in range(3)], ask).find() == A
+
+
+ACCOUNTS_USER = {"username": "sidecar", "password": "hunter2"}
+
+
+def logins(url: str) -> tuple[Any, list[Any]]:
+    """Return who we are to the servers, and to the witnesses."""
+    pool = pool_for(url, ACCOUNTS_USER, "{a}:", 0.1)
+    options = pool.connection_kwargs
+    clients = options["witnesses"]._clients
+    said = [each.connection_pool.connection_kwargs for each in clients]
+    return (options["username"], options["password"]), [
+        (each["host"], each["port"], each.get("username"), each.get("password")) for each in said
+    ]
+
+
+def test_sentinels_have_users_of_their_own() -> None:
+    servers, sentinels = logins("redis+sentinel://eve:secret@a,b:1/main/0")
+    assert servers == ("sidecar", "hunter2")
+    assert sentinels == [("a", 26379, "eve", "secret"), ("b", 1, "eve", "secret")]
+    assert logins("redis+sentinel://a/main/0")[1] == [("a", 26379, None, None)]
+
+
+def test_the_nodes_of_a_cluster_are_asked_by_the_user_of_the_accounts() -> None:
+    assert logins("redis+cluster://a")[1] == [("a", 6379, "sidecar", "hunter2")]
+    pool = pool_for("redis+cluster://eve:secret@a", {}, "{a}:", 0.1)
+    assert (pool.connection_kwargs["username"], pool.connection_kwargs["password"]) == (
+        "eve",
+        "secret",
+    )
+
+
+def test_tls_is_for_servers_and_witnesses(tmp_path: Any) -> None:
+    certificate = {"ssl_ca_certs": str(tmp_path / "ca.pem")}
+    pool = pool_for("rediss+sentinel://a/main/3", certificate, "a:", 0.1)
+
+    assert pool.connection_class is FollowingTlsConnection
+    assert pool.connection_kwargs["ssl_ca_certs"] == certificate["ssl_ca_certs"]
+    assert pool.connection_kwargs["db"] == 3
+    (client,) = pool.connection_kwargs["witnesses"]._clients
+    assert client.connection_pool.connection_kwargs["ssl_ca_certs"] == certificate["ssl_ca_certs"]
+    assert pool_for("redis+cluster://a", {}, "{a}:", 0.1).connection_class is FollowingConnection

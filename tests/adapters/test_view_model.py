@@ -12,6 +12,7 @@ The last test takes the view's protections away, one each, and demands that the 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -349,3 +350,27 @@ def test_without_any_one_protection_it_is_not_so(
 
     with pytest.raises(Broken):
         live_through([*history, *LATER], make_view=mutant)
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_view_that_is_ended_while_its_connection_fails_ends(turns: int) -> None:
+    """A task group that ends with an error just then swallows the cancellation (Python 3.11)."""
+    loop = VirtualLoop()
+    redis = SimulatedRedis(loop.world)
+
+    async def end() -> None:
+        connect: Any = partial(SimulatedConnection, redis)
+        observer = RecordingObserver()
+        view = RedisAccountView(connect, KEYS, ViewPolicy(), Steady(loop), observer)
+        async with asyncio.timeout(5.0), asyncio.TaskGroup() as tasks:
+            run = tasks.create_task(view.run())
+            await asyncio.sleep(1.0)
+            redis.kill()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            run.cancel()
+
+    try:
+        loop.run_until_complete(end())
+    finally:
+        loop.close()

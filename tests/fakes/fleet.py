@@ -55,7 +55,10 @@ class Watched:
         return f"redis+sentinel://{places}/{SERVICE}/0"
 
     async def is_settled(self) -> bool:
-        """Say whether all know of each other, so that a fail-over can be agreed on."""
+        """Say whether all know of each other and have the data: a fail-over can be agreed on."""
+        replication: Any = await self.replica.command("INFO", "replication")
+        if "up" not in str(replication["master_link_status"]):
+            return False
         for sentinel in self.sentinels:
             fields = await sentinel.fields()
             if int(fields["num-other-sentinels"]) != len(self.sentinels) - 1:
