@@ -159,3 +159,13 @@ async def test_who_may_not_ask_how_keys_are_dropped_says_nothing(
         await until(view.is_live)
 
     assert caplog.records == []
+
+
+async def test_the_url_of_one_server_is_trusted_where_its_role_may_not_be_asked_for() -> None:
+    async with (
+        scripted_redis({b"ROLE": b"-NOPERM no\r\n"}) as redis,
+        running_view(redis.url) as view,
+    ):
+        await until(view.is_live)
+
+        assert (await view.read(ALICE, None)).account is not None

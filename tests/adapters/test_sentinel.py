@@ -116,7 +116,7 @@ async def test_a_dead_primary_is_followed_by_its_successor(
         assert traffic.granted == {"alice"}
 
 
-def named(server: RedisServer, epoch: int) -> bytes:
+def named(server: RedisServer | ScriptedRedis, epoch: int) -> bytes:
     fields = {
         "ip": "127.0.0.1", "port": str(server.port), "flags": "master", "config-epoch": str(epoch),
     }  # fmt: skip
@@ -127,7 +127,7 @@ def named(server: RedisServer, epoch: int) -> bytes:
 
 
 @asynccontextmanager
-async def three_voices(server: RedisServer) -> AsyncIterator[list[ScriptedRedis]]:
+async def three_voices(server: RedisServer | ScriptedRedis) -> AsyncIterator[list[ScriptedRedis]]:
     answer = {b"SENTINEL": named(server, 1)}
     async with (
         scripted_redis(answer) as one,
@@ -223,3 +223,19 @@ async def test_a_store_leaves_a_server_that_is_no_primary_any_more(redis: RedisS
 
         assert await store.put(BOB, active(BOB), expected=None)
         assert await successor.command("EXISTS", "sidecar:account:default:bob")
+
+
+async def test_who_is_named_and_does_not_say_what_it_is_is_not_believed() -> None:
+    async with (
+        scripted_redis({}) as server,
+        three_voices(server) as voices,
+        following_view(url_of(voices)) as traffic,
+    ):
+        await traffic.grants_alice()
+
+        server.answers[b"ROLE"] = b"-NOPERM User sidecar has no permissions\r\n"
+        await until(lambda: not traffic.view.is_live())
+        assert traffic.view.look_up(ALICE, None) is None
+
+        server.answers.clear()
+        await traffic.grants_alice()

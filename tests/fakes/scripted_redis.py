@@ -26,6 +26,10 @@ class ScriptedRedis:
     answers: dict[bytes, bytes]
     connections: int = 0
 
+    @property
+    def port(self) -> int:
+        return int(self.url.removesuffix("/0").rpartition(":")[2])
+
 
 @asynccontextmanager
 async def scripted_redis(answers: Mapping[bytes, bytes]) -> AsyncIterator[ScriptedRedis]:
