@@ -152,9 +152,9 @@ class Exchange:
     async def _ask(
         self, fields: list[tuple[str, str]], body: AsyncIterator[bytes] | None
     ) -> Answer:
-        query = self._request.raw_path.partition("?")
-        target = self._asked.path + query[1] + query[2]
-        return await self._parts.upstream.ask(self._request.method, target, fields, body)
+        # The raw target, which `read_target` has judged and only split.
+        request = self._request
+        return await self._parts.upstream.ask(request.method, request.raw_path, fields, body)
 
     def _fields(self) -> list[tuple[str, str]]:
         return self._parts.head_rules.write(
@@ -168,7 +168,8 @@ class Exchange:
     def _body(self) -> AsyncIterator[bytes] | None:
         if self._request.can_read_body:
             return self._upload()
-        if self._head.content_length not in ([], [b"0"]) and not self._request.content.is_eof():
+        if self._head.content_length and int(self._head.content_length[0]):
+            # However the parser came to see no body: upstream would take what comes next for it.
             raise Denied(DenyReason.MALFORMED_REQUEST, "a length without a body")
         return None
 
