@@ -5,7 +5,7 @@ during the fault, and has an event stream open until then.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,12 +28,12 @@ CUT_SLACK_SECONDS = 1.0
 _CALM_SECONDS = 0.25
 
 
-def key(subject: str) -> str:
-    return f"sidecar:account:default:{subject}"
+def key(subject: str, prefix: str = "sidecar:") -> str:
+    return f"{prefix}account:default:{subject}"
 
 
 @dataclass
-class Arena:
+class Scene:
     """Everything in place. A fault sets ``gone_at``, and more where it applies.
 
     ``gone_at`` is when LEAVING had no active account any more, ``back_at`` when Redis was whole
@@ -41,8 +41,8 @@ class Arena:
     """
 
     redis: RedisServer
-    proxy: TcpProxy
     load: Load
+    prefix: str = "sidecar:"
     stream: OpenStream = field(default_factory=OpenStream)
     began_at: float = 0.0
     gone_at: float = 0.0
@@ -54,11 +54,11 @@ class Arena:
         return asyncio.get_running_loop().time()
 
     async def enable(self, subject: str) -> None:
-        await self.redis.command("HSET", key(subject), "status", "active")
+        await self.redis.command("HSET", key(subject, self.prefix), "status", "active")
 
     async def disable(self) -> None:
         """Disable LEAVING, and note the time of the write's answer."""
-        await self.redis.command("HSET", key(LEAVING), "status", "inactive")
+        await self.redis.command("HSET", key(LEAVING, self.prefix), "status", "inactive")
         self.gone_at = self.now
 
     async def blind_for(self, seconds: float) -> None:
@@ -141,6 +141,13 @@ class Arena:
         )
 
 
+@dataclass
+class Arena(Scene):
+    """A scene with one server behind a proxy that does what networks do."""
+
+    proxy: TcpProxy = field(kw_only=True)
+
+
 def _is_right(answer: Answer, gone_at: float, *, forgets: bool) -> bool:
     if answer.status == GRANTED:
         return True
@@ -164,11 +171,22 @@ async def _upstream(conversation: Conversation) -> None:
 @asynccontextmanager
 async def arena(directory: Path, arguments: Sequence[str]) -> AsyncIterator[Arena]:
     """Run it all, under load, until the block ends."""
+    async with (
+        RedisServer(directory=directory, arguments=arguments) as redis,
+        TcpProxy(redis.port) as proxy,
+        under_load(directory, {"url": f"redis://127.0.0.1:{proxy.port}/0"}) as load,
+    ):
+        yield Arena(redis, load, proxy=proxy)
+
+
+@asynccontextmanager
+async def under_load(
+    directory: Path, accounts: Mapping[str, object], per_second: float = 200.0
+) -> AsyncIterator[Load]:
+    """Run a sidecar with these accounts, and ask it all the time until the block ends."""
     clients = [Client("chaos", "a secret", "chaos", ("read",))]
     async with (
         IdentityProvider(clients, audiences=(AUDIENCE,)) as provider,
-        RedisServer(directory=directory, arguments=arguments) as redis,
-        TcpProxy(redis.port) as proxy,
         scripted_upstream(_upstream) as upstream,
     ):
         settings = {
@@ -179,10 +197,7 @@ async def arena(directory: Path, arguments: Sequence[str]) -> AsyncIterator[Aren
             "issuers": [
                 {"issuer": provider.issuer, "audiences": [AUDIENCE], "insecure_http": True}
             ],
-            "accounts": {
-                "url": f"redis://127.0.0.1:{proxy.port}/0",
-                "max_staleness": MAX_STALENESS,
-            },
+            "accounts": {**accounts, "max_staleness": MAX_STALENESS},
             "log": {"decisions": "none"},
         }
         tokens = {
@@ -190,11 +205,11 @@ async def arena(directory: Path, arguments: Sequence[str]) -> AsyncIterator[Aren
             for subject in (STAYING, LEAVING)
         }
         async with running_sidecar(settings, directory) as sidecar:
-            load = Load(_address(sidecar), tokens)
+            load = Load(_address(sidecar), tokens, per_second)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(load.run())
                 try:
-                    yield Arena(redis, proxy, load)
+                    yield load
                 finally:
                     load.is_stopped = True
 
