@@ -121,7 +121,10 @@ async def one_pass(site: Site, sidecar: Sidecar, subjects: list[str], streams: i
     busy = [took for at, took in asked if began <= at + took and at <= ends[-1]]
     print(f"{streams} event streams of {len(subjects)} account(s), disabled in one go")
     print(f"  opens refused with 503 and tried again: {refused}")
-    print(f"  cuts                    {percentiles([end - began for end in ends])}")
+    cuts = [end - began for end in ends if end >= began]
+    # A lapsed lease cuts what is open: that is no figure of a revocation.
+    print(f"  streams that had ended before: {len(ends) - len(cuts)}")
+    print(f"  cuts                    {percentiles(cuts)}")
     print(f"  others' requests before {percentiles(calm)}")
     print(f"  others' requests during {percentiles(busy)}", flush=True)
 
