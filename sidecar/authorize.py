@@ -132,6 +132,8 @@ class Authorizer:
         return _deny(decision.reason, f"waited in vain: {decision.detail}", evidence)
 
     async def _fetch(self, wanted: "_Wanted", asked: "_Asked") -> None:
+        # A standing counts in the walk that follows its read: it would age through any other wait.
+        asked.standing = None
         if wanted.account is not None:
             asked.standing = await self._accounts.read(*wanted.account)
         if wanted.keys is not None:
@@ -271,7 +273,7 @@ class _Wanted(Exception):
 class _Asked:
     """What one decision has waited for, and the verdicts by key generation.
 
-    Keys are asked for once only.
+    Keys are asked for once only. ``standing`` is what the latest wait was for, or None.
     """
 
     keys: bool = False

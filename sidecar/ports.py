@@ -206,11 +206,14 @@ class AccountStore(Protocol):
         ...
 
     async def put(self, key: SubjectKey, account: Account, *, expected: Account | None) -> bool:
-        """Write the account if the stored one is still ``expected``; say whether it was."""
+        """Write the account if the stored one is still ``expected``; say whether it was.
+
+        Where an account of the subject was deleted, its ``not_before`` is kept if it is later.
+        """
         ...
 
     async def delete(self, key: SubjectKey) -> bool:
-        """Remove the account; say whether there was one."""
+        """Remove the account, all but its ``not_before``; say whether there was one."""
         ...
 
     async def revoke_token(self, realm: str, token_id: str, until: float) -> None:

@@ -130,6 +130,7 @@ class ServiceAccounts:
         """Remove the account; its subject is unknown from then on, and refused.
 
         Except where a route forwards the unregistered: to shut a subject out there, disable it.
+        Tokens revoked by ``not_before`` stay revoked if the account is made anew.
 
         Raises:
             AccountNotFound: there is none.

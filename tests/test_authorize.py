@@ -610,6 +610,41 @@ async def test_strictly_every_decision_reads_the_store() -> None:
     assert len(world.accounts.reads) == 4
 
 
+async def test_strictly_a_standing_does_not_age_through_a_wait_for_keys() -> None:
+    """Keys go out of force during the read; while they are fetched, the account is disabled."""
+    world = World(strict=True)
+
+    def age(_: SubjectKey) -> None:
+        world.accounts.on_read = None
+        world.keys.forget(ISSUER)
+
+    def disable_meanwhile(issuer: str) -> None:
+        world.clock.advance(10.0)
+        world.disable("robot")
+        world.keys.publish(issuer, key_set([rsa_key()]))
+
+    world.accounts.on_read = age
+    world.keys.on_refresh = disable_meanwhile
+    decision = await world.wait_for("GET", "/reports", token=world.sign())
+
+    assert reason(decision) is R.SUBJECT_INACTIVE
+    assert len(world.accounts.reads) == 2
+
+
+async def test_the_view_is_asked_anew_after_a_wait_for_keys(world: World) -> None:
+    world.keys.forget(ISSUER)
+
+    def disable_meanwhile(issuer: str) -> None:
+        world.clock.advance(10.0)
+        world.disable("robot")
+        world.keys.publish(issuer, key_set([rsa_key()]))
+
+    world.keys.on_refresh = disable_meanwhile
+    decision = await world.wait_for("GET", "/reports", token=world.sign())
+
+    assert reason(decision) is R.SUBJECT_INACTIVE
+
+
 async def test_strictly_an_open_route_reads_nothing() -> None:
     world = World(strict=True)
     granted(world.ask("GET", "/health"))

@@ -1,6 +1,7 @@
 """Accounts in this process alone: for development, and for a sidecar that lets nobody in yet."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from sidecar.core.subject import Account, Standing, SubjectKey
 from sidecar.ports import Change
@@ -14,6 +15,7 @@ class MemoryAccounts:
 
     def __init__(self) -> None:
         self._accounts: dict[SubjectKey, Account] = {}
+        self._deleted: dict[SubjectKey, float] = {}
         self._realms: dict[str, float] = {}
         self._revoked: set[tuple[str, str]] = set()
         self._listeners: list[Callable[[Change], None]] = []
@@ -39,15 +41,19 @@ class MemoryAccounts:
     async def put(self, key: SubjectKey, account: Account, *, expected: Account | None) -> bool:
         if self._accounts.get(key) != expected:
             return False
-        self._accounts[key] = account
+        not_before = max(account.not_before, self._deleted.pop(key, 0.0))
+        self._accounts[key] = replace(account, not_before=not_before)
         self._tell(Change(key.realm, key.subject))
         return True
 
     async def delete(self, key: SubjectKey) -> bool:
-        found = self._accounts.pop(key, None) is not None
-        if found:
-            self._tell(Change(key.realm, key.subject))
-        return found
+        found = self._accounts.pop(key, None)
+        if found is None:
+            return False
+        if found.not_before:
+            self._deleted[key] = found.not_before
+        self._tell(Change(key.realm, key.subject))
+        return True
 
     async def revoke_token(self, realm: str, token_id: str, until: float) -> None:
         del until

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -18,6 +19,7 @@ from sidecar.core.subject import (
     read_account,
     read_not_before,
     write_account,
+    write_tombstone,
 )
 from sidecar.ports import StatusUnavailable
 
@@ -59,8 +61,13 @@ class RedisAccountStore:
             transaction: Any = pipeline
             try:
                 await transaction.watch(name)
-                if await self._read(transaction, key) != expected:
+                fields = await transaction.hgetall(name)
+                stored = read_account(key.subject, fields)
+                if stored != expected:
                     return False
+                if stored is None:
+                    deleted = read_not_before(fields.get("not_before"))
+                    account = replace(account, not_before=max(account.not_before, deleted))
                 transaction.multi()
                 transaction.hset(name, mapping=write_account(account))
                 await self._write(transaction)
@@ -70,11 +77,24 @@ class RedisAccountStore:
             return True
 
     async def delete(self, key: SubjectKey) -> bool:
+        name = self._keys.account(key)
         async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
-            transaction.delete(self._keys.account(key))
-            (deleted,) = await self._write(transaction)
-            return bool(deleted)
+            while True:  # a writer that was faster has changed it: this ends
+                try:
+                    await transaction.watch(name)
+                    found = await self._read(transaction, key)
+                    if found is None:
+                        return False
+                    transaction.multi()
+                    transaction.delete(name)
+                    if found.not_before:
+                        transaction.hset(name, mapping=write_tombstone(found.not_before))
+                    await self._write(transaction)
+                except WatchError as refused:
+                    _check_changed(refused)
+                    continue
+                return True
 
     async def confirm(self, epoch: str) -> None:
         """Declare what is stored to be the truth, whatever was seen before (``store_revision``)."""

@@ -7,6 +7,7 @@ from enum import StrEnum, unique
 from typing import NamedTuple
 
 MAX_SUBJECT_LENGTH = 255
+_DELETED = "deleted"
 
 
 class SubjectKey(NamedTuple):
@@ -102,11 +103,12 @@ def read_groups(text: str) -> tuple[str, ...]:
 
 
 def read_account(subject: str, fields: Mapping[str, str]) -> Account | None:
-    r"""Read an account from its stored fields; None when there are no fields (unknown subject).
+    r"""Read an account from its stored fields; None for an unknown subject.
 
+    Unknown is one without fields, and one of which a deletion left only its ``not_before``.
     Only the exact text ``active`` is active: ``ACTIVE``, ``active\n`` or a missing status is not.
     """
-    if not fields:
+    if not fields or fields.get("status") == _DELETED:
         return None
     return Account(
         id=fields.get("id", ""),
@@ -135,6 +137,14 @@ def read_not_before(text: str | None) -> float:
     # NaN compares false with everything, so `iat < nan` would let every token pass; and what is
     # below 0 was not meant to revoke nothing.
     return moment if moment >= 0 else float("inf")
+
+
+def write_tombstone(not_before: float) -> dict[str, str]:
+    """Return the fields that a deleted account leaves: who reads them takes nobody in.
+
+    Without them an account made anew would let in the tokens that were revoked of the old one.
+    """
+    return {"status": _DELETED, "not_before": repr(not_before)}
 
 
 def write_account(account: Account) -> dict[str, str]:

@@ -54,3 +54,14 @@ async def test_revocations_are_at_hand_and_heard() -> None:
     assert accounts.look_up(ALICE, "k") == await accounts.read(ALICE, None)
     assert accounts.look_up(ALICE, None) == Standing(ACCOUNT, 100.0)
     assert heard == [Change("corp", token_id="j"), Change("corp"), Change("corp")]
+
+
+async def test_a_deleted_account_is_unknown_and_its_revoked_tokens_stay_revoked() -> None:
+    accounts = MemoryAccounts()
+    await accounts.put(ALICE, replace(ACCOUNT, not_before=100.0), expected=None)
+    await accounts.delete(ALICE)
+    assert accounts.look_up(ALICE, None) == Standing(None)
+
+    assert await accounts.put(ALICE, ACCOUNT, expected=None)
+
+    assert await accounts.get(ALICE) == replace(ACCOUNT, not_before=100.0)

@@ -228,3 +228,27 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         if b"QUEUED" in data:
             return
         writer.write(data)
+
+
+async def test_a_deleted_account_is_unknown_and_its_revoked_tokens_stay_revoked(
+    redis: RedisServer,
+) -> None:
+    async with open_redis_store(redis.url, {}, KEYS, 5.0) as store:
+        assert await store.put(ALICE, replace(ACCOUNT, not_before=100.0), expected=None)
+        assert await store.delete(ALICE)
+
+        assert not await store.delete(ALICE)
+        assert await store.get(ALICE) is None
+        assert await store.list("corp") == []
+        assert await store.put(ALICE, ACCOUNT, expected=None)
+        assert await store.get(ALICE) == replace(ACCOUNT, not_before=100.0)
+
+
+async def test_an_account_of_which_no_token_was_revoked_is_deleted_without_a_trace(
+    redis: RedisServer,
+) -> None:
+    async with open_redis_store(redis.url, {}, KEYS, 5.0) as store:
+        await store.put(ALICE, ACCOUNT, expected=None)
+        assert await store.delete(ALICE)
+
+    assert await redis.command("EXISTS", "sidecar:account:corp:alice") == 0

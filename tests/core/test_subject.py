@@ -17,6 +17,7 @@ from sidecar.core.subject import (
     read_groups,
     read_not_before,
     write_account,
+    write_tombstone,
 )
 
 HOSTILE = settings(max_examples=200, derandomize=True, deadline=None)
@@ -212,3 +213,10 @@ def test_groups_are_stored_as_json() -> None:
 
 def test_a_key_is_realm_and_subject() -> None:
     assert SubjectKey("a", "b:c") != SubjectKey("a:b", "c")
+
+
+def test_what_a_deletion_leaves_is_an_unknown_subject_with_its_not_before() -> None:
+    left = write_tombstone(12.5)
+
+    assert read_account("alice", left) is None
+    assert read_not_before(left["not_before"]) == 12.5

@@ -1,6 +1,7 @@
 """An account store over a dictionary."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from sidecar.core.subject import Account, SubjectKey
 
@@ -10,6 +11,7 @@ class FakeAccountStore:
 
     def __init__(self) -> None:
         self.accounts: dict[SubjectKey, Account] = {}
+        self.deleted: dict[SubjectKey, float] = {}
         self.realm_not_before: dict[str, float] = {}
         self.revoked_tokens: dict[tuple[str, str], float] = {}
         self.writes = 0
@@ -30,13 +32,17 @@ class FakeAccountStore:
             self.before_put()
         if self.accounts.get(key) != expected:
             return False
-        self.accounts[key] = account
+        not_before = max(account.not_before, self.deleted.pop(key, 0.0))
+        self.accounts[key] = replace(account, not_before=not_before)
         self.writes += 1
         return True
 
     async def delete(self, key: SubjectKey) -> bool:
         self._fail()
-        return self.accounts.pop(key, None) is not None
+        found = self.accounts.pop(key, None)
+        if found is not None:
+            self.deleted[key] = found.not_before
+        return found is not None
 
     async def revoke_token(self, realm: str, token_id: str, until: float) -> None:
         self._fail()
