@@ -20,7 +20,11 @@ async def main(upstream: str) -> None:
         async def forward(request: web.BaseRequest) -> web.StreamResponse:
             url = yarl.URL(upstream + request.raw_path, encoded=True)
             async with session.request(
-                request.method, url, headers=request.headers, allow_redirects=False
+                request.method,
+                url,
+                headers=request.headers,
+                data=request.content if request.can_read_body else None,
+                allow_redirects=False,
             ) as answer:
                 response = web.StreamResponse(status=answer.status, headers=answer.headers)
                 await response.prepare(request)

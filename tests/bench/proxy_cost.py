@@ -1,127 +1,205 @@
-"""What a request costs: the sidecar beside a bare aiohttp proxy, on one worker each, in one run.
+"""What a request costs: the sidecar beside its peers, one worker each, in one run.
 
-Both stand before the same upstream and are loaded in turn by wrk, several rounds each, so that a
-noisy machine strikes both. CPU time is read from /proc, so only Linux will do. The client's token
-is verified once, then remembered, as in production.
+All stand before the same upstream with the same tokens. RS256 in the common tables, since Apache's
+module reads no other key from a file; the algorithms are compared in tables of their own.
 """
 
+import argparse
 import asyncio
-import os
-import re
-import shutil
-import statistics
-import sys
+import resource
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.demo.identity_provider import IdentityProvider
-from sidecar.demo.redis_server import RedisServer
-from sidecar.demo.token_request import Client
-from tests.e2e.processes import running_sidecar
+import aiohttp
 
-ROUNDS = 5
-SECONDS = 4
-CONNECTIONS = 32
-_TICKS = os.sysconf("SC_CLK_TCK")
+from tests.bench import load as wrk
+from tests.bench.event_streams import measure_event_streams
+from tests.bench.first_sight import measure_first_sight
+from tests.bench.load import Case, Expected, load_in_turn
+from tests.bench.peers import apache, bare, envoy, haproxy, nginx, ours
+from tests.bench.peers.peer import REMEMBERED_TOKENS, SUBJECT, Peer, Runner, Scene, make_scene
+from tests.bench.processes import Missing
+from tests.bench.report import RESULTS, Report
+from tests.bench.site import bench_site
+from tests.bench.tokens import distinct, expired, garbage, with_bad_signature, write_tokens
 
+MAIN = "100 B, 32 connections, one token"
+_MAIN_ROUNDS, _MAIN_SECONDS = 4, 3
+_ROUNDS, _SECONDS = 3, 2
+_DISTINCT = 10_000
+# So that each of the tokens was seen before the first round.
+_DISTINCT_WARM_SECONDS = 5
 
-@asynccontextmanager
-async def program(*arguments: str) -> AsyncIterator[tuple[str, int]]:
-    """Run a Python program of this directory; yield its URL and process id."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    try:
-        line = (await process.stdout.readline()).decode()
-        yield line.split()[-1], process.pid
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-async def load(url: str, pid: int, token: str) -> tuple[float, float]:
-    """Return requests per second and CPU microseconds per request."""
-    before = cpu_seconds(pid)
-    process = await asyncio.create_subprocess_exec(
-        *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s"),
-        *("-H", f"Authorization: Bearer {token}", url + "/api/userinfo"),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out = (await process.communicate())[0].decode()
-    spent = cpu_seconds(pid) - before
-    requests = re.search(r"(\d+) requests in", out)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", out)
-    if requests is None or rate is None or "Non-2xx" in out:
-        raise SystemExit(f"wrk saw something else than 200s:\n{out}")
-    return float(rate[1]), spent / int(requests[1]) * 1e6
+_COMMON: tuple[Runner, ...] = (
+    ours.running_ours,
+    envoy.running_envoy,
+    envoy.running_envoy_without_cache,
+    haproxy.running_haproxy,
+    apache.running_apache,
+    nginx.running_nginx,
+    bare.running_bare,
+)
+_WITH_STREAMS: tuple[Runner, ...] = (
+    ours.running_ours,
+    envoy.running_envoy,
+    haproxy.running_haproxy,
+    nginx.running_nginx,
+    bare.running_bare,
+)
+_WITH_BODIES = (ours.NAME, envoy.CACHED, nginx.NAME, nginx.TUNED)
 
 
-async def main() -> None:
-    if shutil.which("wrk") is None:
-        raise SystemExit("wrk is needed (Debian: apt-get install wrk)")
-    here = Path(__file__).parent
-    async with (
-        IdentityProvider([Client("bench", "secret", "bench", ())], lifetime=3600) as provider,
-        RedisServer() as redis,
+@dataclass(frozen=True, slots=True)
+class Bench:
+    scene: Scene
+    peers: Sequence[Peer]
+    report: Report
+
+    @property
+    def checking(self) -> Sequence[Peer]:
+        return [peer for peer in self.peers if peer.checks]
+
+    async def compare(
+        self, case: Case, peers: Sequence[Peer] | None = None, warm_seconds: int = 0
+    ) -> None:
+        chosen = self.peers if peers is None else peers
+        samples = await load_in_turn(chosen, case, _ROUNDS, _SECONDS, warm_seconds)
+        self.report.compare(case.title, samples)
+
+    def tokens(self, name: str, *tokens: str) -> Path:
+        return write_tokens(self.scene.directory / name, tokens)
+
+
+async def start(
+    stack: AsyncExitStack, scene: Scene, runners: Sequence[Runner], report: Report
+) -> list[Peer]:
+    peers = []
+    for runner in runners:
+        try:
+            peers.append(await stack.enter_async_context(runner(scene)))
+        except Missing as missing:
+            report.skip(str(missing))
+    return peers
+
+
+async def check_that_they_check(bench: Bench) -> None:
+    """Raises SystemExit where a peer grants what it is said to refuse, or refuses what is good."""
+    site = bench.scene.site
+    good = site.token(SUBJECT)
+    bad = {
+        "a bad signature": with_bad_signature(good),
+        "an expired token": expired(site),
+        "no token": garbage(),
+    }
+    async with aiohttp.ClientSession() as http:
+
+        async def status(peer: Peer, token: str) -> int:
+            headers = {"Authorization": f"Bearer {token}"}
+            async with http.get(f"{peer.url}/api/100", headers=headers) as response:
+                return response.status
+
+        for peer in bench.peers:
+            if await status(peer, good) != 200:
+                raise SystemExit(f"{peer.name} refuses a good token")
+            for what, token in bad.items():
+                if peer.checks and await status(peer, token) != 401:
+                    raise SystemExit(f"{peer.name} is fine with {what}: it checks nothing")
+
+
+async def measure_connections(bench: Bench) -> None:
+    one = bench.tokens("one", bench.scene.site.token(SUBJECT))
+    for number in (1, 256):
+        await bench.compare(Case(f"100 B, connections: {number}", one, connections=number))
+
+
+async def measure_bodies(bench: Bench) -> None:
+    one = bench.tokens("one", bench.scene.site.token(SUBJECT))
+    peers = [peer for peer in bench.peers if peer.name in _WITH_BODIES]
+    for name, path in (("10 kB", "/api/10k"), ("1 MB", "/api/1m")):
+        await bench.compare(Case(f"{name} down", one, path=path), peers)
+    for name, octets in (("100 B", 100), ("10 kB", 10_000), ("1 MB", 1_000_000)):
+        case = Case(f"{name} up", one, path="/api/upload", body_bytes=octets)
+        await bench.compare(case, peers)
+
+
+async def measure_many_tokens(bench: Bench) -> None:
+    file = bench.tokens("many", *distinct(bench.scene.site, _DISTINCT))
+    case = Case(f"100 B, {_DISTINCT} tokens in turn", file)
+    await bench.compare(case, bench.checking, _DISTINCT_WARM_SECONDS)
+
+
+async def measure_denied(bench: Bench) -> None:
+    site = bench.scene.site
+    for what, token in (
+        ("bad signature", with_bad_signature(site.token(SUBJECT))),
+        ("garbage", garbage()),
+        ("expired", expired(site)),
     ):
-        await redis.command("HSET", "sidecar:account:default:bench", "status", "active")
-        token = provider.issue("bench", lifetime=3600)
-        with tempfile.TemporaryDirectory() as directory:
-            async with (
-                program(str(here / "upstream.py")) as (upstream, _),
-                program(str(here / "bare_proxy.py"), upstream) as (bare, bare_pid),
-                running_sidecar(
-                    {
-                        "listen": {"host": "127.0.0.1", "port": 0},
-                        "admin": {"host": "127.0.0.1", "port": 0},
-                        "upstream": {"url": upstream},
-                        "preset": "hoop",
-                        "issuers": [
-                            {
-                                "issuer": provider.issuer,
-                                "audiences": ["hoop-gateway"],
-                                "insecure_http": True,
-                            }
-                        ],
-                        "accounts": {"url": redis.url},
-                        "log": {"decisions": "denied"},
-                    },
-                    Path(directory),
-                ) as sidecar,
-            ):
-                await measure(
-                    {
-                        "bare aiohttp proxy": (bare, bare_pid),
-                        "sidecar": (sidecar.url, sidecar.process.pid),
-                    },
-                    token,
-                )
+        file = bench.tokens("bad", token)
+        case = Case(f"Denied: {what}", file, expected=Expected.REFUSED)
+        await bench.compare(case, bench.checking)
+        cost = bench.report.ratio(case.title, ours.NAME, ours.NAME, MAIN)
+        bench.report.bar(f"denied ({what}) / granted", cost, 1.0)
 
 
-async def measure(proxies: dict[str, tuple[str, int]], token: str) -> None:
-    results: dict[str, list[tuple[float, float]]] = {name: [] for name in proxies}
-    for _ in range(ROUNDS):
-        for name, (url, pid) in proxies.items():
-            results[name].append(await load(url, pid, token))
-    medians = {}
-    for name, rounds in results.items():
-        rate = statistics.median(each[0] for each in rounds)
-        cost = statistics.median(each[1] for each in rounds)
-        medians[name] = (rate, cost)
-        print(f"{name:20} {rate:8.0f} requests/s  {cost:6.1f} us CPU/request")
-    bare, ours = medians["bare aiohttp proxy"], medians["sidecar"]
-    print(
-        f"sidecar / bare: {ours[0] / bare[0]:.2f} of the rate, {ours[1] / bare[1]:.2f} of the CPU"
-    )
+async def measure_main(bench: Bench) -> None:
+    case = Case(MAIN, bench.tokens("one", bench.scene.site.token(SUBJECT)))
+    samples = await load_in_turn(bench.peers, case, _MAIN_ROUNDS, _MAIN_SECONDS)
+    report = bench.report
+    report.compare(MAIN, samples)
+    report.bar("granted / Envoy with cache", report.ratio(MAIN, ours.NAME, envoy.CACHED), 1.0)
+    report.bar("granted / bare aiohttp proxy", report.ratio(MAIN, ours.NAME, bare.NAME), 0.35)
+
+
+async def measure_variations(bench: Bench) -> None:
+    await measure_connections(bench)
+    await measure_many_tokens(bench)
+    await measure_denied(bench)
+
+
+def hold_bodies_to_their_bar(report: Report) -> None:
+    for title in ("1 MB down", "1 MB up"):
+        for peer in (nginx.NAME, nginx.TUNED):
+            report.bar(f"{title} / {peer}", report.ratio(title, ours.NAME, peer), 1.5)
+
+
+async def main(*, quick: bool) -> None:
+    # Two sockets a stream in each peer, which inherits the limit.
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    report = Report()
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        site = await stack.enter_async_context(bench_site("RS256"))
+        await site.set_status(SUBJECT, "active")
+        try:
+            wrk.program()
+            upstream = await stack.enter_async_context(nginx.running_upstream(directory))
+        except Missing as missing:
+            raise SystemExit(f"{missing}; the load and the upstream need it") from None
+        scene = await make_scene(site, upstream, directory, REMEMBERED_TOKENS)
+        async with AsyncExitStack() as common:
+            bench = Bench(scene, await start(common, scene, _COMMON, report), report)
+            await check_that_they_check(bench)
+            await measure_main(bench)
+            if not quick:
+                await measure_variations(bench)
+                tuned = await start(common, scene, (nginx.running_tuned_nginx,), report)
+                await measure_bodies(Bench(scene, [*bench.peers, *tuned], report))
+                hold_bodies_to_their_bar(report)
+        if not quick:
+            await measure_first_sight("ES256", upstream, report)
+            await measure_first_sight("RS256", upstream, report)
+            await measure_event_streams(scene, _WITH_STREAMS, report)
+        text = await report.end()
+    if not quick:
+        RESULTS.write_text(text)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="the first table only; 2 minutes")
+    asyncio.run(main(quick=parser.parse_args().quick))

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from sidecar.demo.identity_provider import IdentityProvider
 from sidecar.demo.redis_server import RedisServer
+from sidecar.demo.signing_keys import Algorithm
 from sidecar.demo.token_request import Client
 
 _SECONDS = 3600
@@ -41,6 +42,7 @@ class Site:
     provider: IdentityProvider
     redis: RedisServer
     writer: Redis
+    algorithm: Algorithm = "ES256"
 
     def settings(self, upstream: str, **more: Any) -> dict[str, Any]:
         return {
@@ -52,7 +54,7 @@ class Site:
                 {
                     "issuer": self.provider.issuer,
                     "audiences": ["hoop-gateway"],
-                    "algorithms": ["ES256"],
+                    "algorithms": [self.algorithm],
                     "insecure_http": True,
                 }
             ],
@@ -80,14 +82,14 @@ class Site:
 
 
 @asynccontextmanager
-async def bench_site() -> AsyncIterator[Site]:
+async def bench_site(algorithm: Algorithm = "ES256") -> AsyncIterator[Site]:
     clients = [Client("bench", "secret", "bench", ())]
     async with (
-        IdentityProvider(clients, algorithm="ES256", lifetime=_SECONDS) as provider,
+        IdentityProvider(clients, algorithm=algorithm, lifetime=_SECONDS) as provider,
         RedisServer() as redis,
         Redis.from_url(redis.url) as writer,
     ):
-        yield Site(provider, redis, writer)
+        yield Site(provider, redis, writer, algorithm)
 
 
 class _Fixed(asyncio.Protocol):
