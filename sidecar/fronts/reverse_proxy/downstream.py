@@ -73,7 +73,7 @@ class Downstream(web.StreamResponse):
         """End the connection after this response; call it before ``begin``."""
         self._stays = False
 
-    def begin(self, status: int, reason: str, fields: list[Field], first: bytes = b"") -> None:
+    def begin(self, status: int, reason: bytes, fields: list[Field], first: bytes = b"") -> None:
         """Send the head and the body's first octets in one write.
 
         A body without ``Content-Length`` in ``fields`` is sent in chunks, or up to the end of the
@@ -87,7 +87,7 @@ class Downstream(web.StreamResponse):
         self.sent_status = status
         self._write(head, *self._framed(first))
 
-    def switch(self, reason: str, fields: list[Field]) -> None:
+    def switch(self, reason: bytes, fields: list[Field]) -> None:
         """Send the head of a 101; what follows belongs to the other protocol.
 
         Raises:

@@ -19,6 +19,7 @@ from sidecar.fronts.reverse_proxy.downstream import Downstream, LongBody, ShortB
 from sidecar.fronts.reverse_proxy.refusal import refusal_of, upstream_refusal
 from sidecar.fronts.reverse_proxy.request_head import RequestHead
 from sidecar.fronts.reverse_proxy.response_head import (
+    Field,
     SplitResponse,
     end_to_end,
     has_body,
@@ -102,11 +103,8 @@ class Exchange:
         except BaseException:
             answer.close()
             raise
-        if self._request.content.is_eof():
-            answer.release()
-        else:
-            # RFC 9112, 9.6: upstream answered early; the rest of the body has no reader.
-            answer.close()
+        # RFC 9112, 9.6: where upstream answered early, the rest of the body has no reader.
+        answer.close()
 
     async def _relay(self, answer: Answer) -> None:
         if answer.status < 200:
@@ -132,8 +130,8 @@ class Exchange:
         if self._head.announces_body:
             raise Denied(DenyReason.MALFORMED_REQUEST, "a handshake with a body")
         self._response.close_after()
-        fields = [*self._fields(), ("Connection", "Upgrade"), ("Upgrade", "websocket")]
-        answer = await self._ask(fields, None)
+        fields = [*self._fields(), (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+        answer = await self._ask(fields, None, upgrade=True)
         try:
             if answer.status != 101:
                 await self._relay(answer)  # upstream's refusal, in its own words
@@ -150,13 +148,15 @@ class Exchange:
         await self._tunnel.run()
 
     async def _ask(
-        self, fields: list[tuple[str, str]], body: AsyncIterator[bytes] | None
+        self, fields: list[Field], body: AsyncIterator[bytes] | None, *, upgrade: bool = False
     ) -> Answer:
         # The raw target, which `read_target` has judged and only split.
         request = self._request
-        return await self._parts.upstream.ask(request.method, request.raw_path, fields, body)
+        return await self._parts.upstream.ask(
+            request.method, request.raw_path, fields, body, upgrade=upgrade
+        )
 
-    def _fields(self) -> list[tuple[str, str]]:
+    def _fields(self) -> list[Field]:
         return self._parts.head_rules.write(
             self._head,
             self._grant.principal,

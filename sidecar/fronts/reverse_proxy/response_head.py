@@ -48,7 +48,7 @@ def has_body(method: str, status: int) -> bool:
     return method != "HEAD" and status >= 200 and status not in (204, 304)
 
 
-def write_head(status: int, reason: str, fields: Sequence[Field]) -> bytes:
+def write_head(status: int, reason: bytes, fields: Sequence[Field]) -> bytes:
     """Return the head's octets, the empty line included.
 
     The version is ours, whatever the client's (RFC 9110, 2.5).
@@ -56,20 +56,19 @@ def write_head(status: int, reason: str, fields: Sequence[Field]) -> bytes:
     Raises:
         SplitResponse: a name is no token, or a value or the reason has control characters.
     """
-    phrase = reason.encode("utf-8", "surrogateescape")
-    if _CONTROL.search(b"".join([phrase, *(value for _, value in fields)])) or not all(
+    if _CONTROL.search(b"".join([reason, *(value for _, value in fields)])) or not all(
         _TOKEN.fullmatch(name) for name, _ in fields
     ):
         raise SplitResponse
-    lines = [b"HTTP/1.1 %d %b" % (status, phrase)]
+    lines = [b"HTTP/1.1 %d %b" % (status, reason)]
     lines.extend(b"%b: %b" % field for field in fields)
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
 
 
-def phrase_of(status: int) -> str:
+def phrase_of(status: int) -> bytes:
     """Return the reason phrase that RFC 9110 gives, or none."""
     try:
-        return HTTPStatus(status).phrase
+        return HTTPStatus(status).phrase.encode("ascii")
     except ValueError:
-        return ""
+        return b""
