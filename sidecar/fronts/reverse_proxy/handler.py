@@ -9,16 +9,22 @@ import secrets
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from sidecar.authorize import Authorizer
-from sidecar.core.decision import Decision, Denied, Deny, Grant
+from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest, check_method, read_target
+from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
 from sidecar.fronts.reverse_proxy.downstream import Downstream
 from sidecar.fronts.reverse_proxy.exchange import Exchange
+from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.refusal import refusal_of
+from sidecar.fronts.reverse_proxy.relay import Relay
 from sidecar.fronts.reverse_proxy.request_head import HeadRules, RequestHead, check_head
 from sidecar.fronts.reverse_proxy.upstream import Upstream
+from sidecar.fronts.reverse_proxy.upstream.request_head import write_request_head
 from sidecar.ports import Clock, Observer
 from sidecar.streams import Streams
 
@@ -50,6 +56,103 @@ class Handler:
         self.is_leaving = False  # then every response is its connection's last
         self.busy: set[RequestHandler] = set()
 
+    @property
+    def idle_seconds(self) -> float:
+        """How long a client may leave unread what was sent to it."""
+        return self._parts.idle_seconds
+
+    def take(
+        self, client: ClientConnection, message: RawRequestMessage, payload: StreamReader
+    ) -> bool:
+        """Answer a request at once, or begin to relay it; return False when it has to wait.
+
+        Nothing has happened then, and ``handle`` is to answer it.
+        """
+        parts = self._parts
+        if message.upgrade or message.chunked or not payload.is_eof() or payload.exception():
+            return False
+        head = parts.head_rules.read(message.raw_headers)
+        if head.upgrade or head.expect or message.method == "CONNECT":
+            return False
+        began = parts.clock.steady()
+        version = message.version
+        asked, problem = _read_access_request(
+            message.method, message.path, version, head,
+            parts.head_rules.trusted.client(client.peer, head.forwarded_for),
+        )  # fmt: skip
+        decision: Decision | None = problem
+        if decision is None:
+            decision = parts.authorizer.authorize_now(asked)
+            if decision is None:
+                return False
+        else:
+            parts.observer.decided(asked, decision, 0.0)
+        stays = not (message.should_close or self.is_leaving)
+        framing = Framing(message.method, version, stays=stays)
+        match decision:
+            case Deny() as deny:
+                # As where the body was not read: how long it is may be what is wrong with it.
+                framing.stays = stays and not head.announces_body
+                self._refuse_now(client, framing, deny, asked, began)
+            case Grant() as grant:
+                self._relay(client, framing, grant, asked, head, message, payload, began)
+        return True
+
+    def give_up(self, client: ClientConnection, message: RawRequestMessage) -> None:
+        """Answer a request that one of our own faults ended; the connection ends with it."""
+        deny = Deny(DenyReason.INTERNAL_ERROR, "see the log")
+        if client.relay is not None:
+            client.relay.refuse(deny)
+            return
+        asked = AccessRequest(message.method, "", "", "", (), client.peer, secrets.token_hex(8))
+        began = self._parts.clock.steady()
+        framing = Framing(message.method, message.version, stays=False)
+        self._refuse_now(client, framing, deny, asked, began)
+
+    def _relay(
+        self,
+        client: ClientConnection,
+        framing: Framing,
+        grant: Grant,
+        asked: AccessRequest,
+        head: RequestHead,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        began: float,
+    ) -> None:
+        parts = self._parts
+        body = b"" if payload is EMPTY_PAYLOAD else payload.read_nowait(-1)
+        try:
+            if head.content_length and int(head.content_length[0]) != len(body):
+                # However the parser came to see it so: upstream would take what comes next for it.
+                raise Denied(DenyReason.MALFORMED_REQUEST, "a body that is not of its length")
+            fields = parts.head_rules.write(
+                head, grant.principal,
+                peer=client.peer, scheme=client.scheme, request_id=asked.request_id,
+            )  # fmt: skip
+        except Denied as denied:
+            framing.stays = False
+            self._refuse_now(client, framing, Deny(denied.reason, denied.detail), asked, began)
+            return
+        client.relay = relay = Relay(parts, client, asked, framing, began)
+        self.busy.add(client)
+        # The raw target, which `read_target` has judged and only split.
+        octets = write_request_head(message.method, message.path, fields)
+        relay.start(grant, octets + body if body else octets)
+
+    def _refuse_now(
+        self,
+        client: ClientConnection,
+        framing: Framing,
+        deny: Deny,
+        asked: AccessRequest,
+        began: float,
+    ) -> None:
+        refusal = refusal_of(deny, realm=self._parts.realm, request_id=asked.request_id)
+        client.send(framing.whole(refusal.status, refusal.fields, refusal.body))
+        self._parts.observer.answered(asked, refusal.status, self._parts.clock.steady() - began)
+        client.done(framing.stays)
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Whatever fails, nothing ungranted is forwarded."""
         began = self._parts.clock.steady()
@@ -59,8 +162,9 @@ class Handler:
         head = self._parts.head_rules.read(request.raw_headers)
         peer = _peer_of(request)
         asked, problem = _read_access_request(
-            request, head, self._parts.head_rules.trusted.client(peer, head.forwarded_for)
-        )
+            request.method, request.raw_path, request.version, head,
+            self._parts.head_rules.trusted.client(peer, head.forwarded_for),
+        )  # fmt: skip
         self.busy.add(request.protocol)
         try:
             await self._answer(request, response, head, asked, problem, peer)
@@ -127,13 +231,12 @@ class Handler:
 
 
 def _read_access_request(
-    request: web.BaseRequest, head: RequestHead, client: str
+    method: str, target: str, version: tuple[int, int], head: RequestHead, client: str
 ) -> tuple[AccessRequest, Deny | None]:
     problem: Deny | None = None
-    method, target = request.method, request.raw_path
     try:
         path, query = _read_target(method, target)
-        check_head(head, request.version)
+        check_head(head, version)
     except Denied as denied:
         problem = Deny(denied.reason, denied.detail)
         path, query = target.partition("?")[0][:_LONGEST_LOGGED], ""

@@ -360,7 +360,7 @@ async def test_a_defect_while_forwarding_is_a_500_and_ends_the_connection(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Broken:
-        async def ask(self, *_: object) -> None:
+        def carry(self, *_: object) -> None:
             raise RuntimeError("a bug")
 
     async with scripted_upstream() as upstream, running_front(upstream.url) as front:
@@ -370,6 +370,7 @@ async def test_a_defect_while_forwarding_is_a_500_and_ends_the_connection(
     assert status_of(response) == 500
     assert b"a bug" not in response
     assert "could not be carried out" in caplog.text
+    assert not any(front.world.observer.in_flight_now.values())
 
 
 async def test_a_length_that_no_reader_can_hold_smuggles_nothing() -> None:
