@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sidecar.core.access import check_requirement, find_route, judge_standing, principal_of
-from sidecar.core.bearer import BearerToken, read_bearer
+from sidecar.core.bearer import read_bearer
 from sidecar.core.claims import Claims, check_claims, read_claims
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.issuer import Issuer
@@ -32,6 +32,7 @@ from sidecar.core.token import (
     read_token,
     verify_signature,
 )
+from sidecar.core.token_memory import TokenMemory
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.ports import AccountView, Clock, KeySource, Observer, StatusUnavailable
 
@@ -40,6 +41,10 @@ log = logging.getLogger(__name__)
 # A decision may want keys, then keys anew for an unknown kid, then the account, and the account
 # once more when it changed while the answer was on its way. More than that is a storm: deny.
 _MAX_TRIES = 8
+
+# Clients choose paths, so the memory of their routes is bounded twice.
+_MAX_REMEMBERED_ROUTES = 4096
+_LONGEST_REMEMBERED_PATH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class Authorizer:
         self._clock = clock
         self._remembered = remembered
         self._observer = observer
+        self._found: dict[tuple[str, str], Route] = {}
 
     def authorize_now(self, request: AccessRequest) -> Decision | None:
         """Answer at once, or None when something must be waited for: then use ``authorize``.
@@ -154,20 +160,23 @@ class Authorizer:
             return _deny(DenyReason.INTERNAL_ERROR, "see the log", evidence)
 
     def _walk(self, request: AccessRequest, asked: "_Asked", evidence: Evidence) -> Grant:
-        route = find_route(request, self._rules.routes, self._rules.tolerated)
+        route = self._route(request)
         evidence.route = route
         if not route.requirement.bearer:
             return Grant(route)
-        if names_access_token(request.query):
+        if request.query and names_access_token(request.query):
             # RFC 6750, 2: a client uses one way to send a token; and a query gets logged.
             raise Denied(DenyReason.MALFORMED_CREDENTIALS, "access_token in the query")
-        bearer = read_bearer(request.authorization, self._rules.max_token_bytes)
-        issuer, claims = self._verified(bearer, asked, evidence)
+        memory = request.memory or TokenMemory()
+        issuer, claims = self._verified(request, memory, asked, evidence)
         evidence.issuer, evidence.claims = issuer, claims
         check_claims(claims, issuer, self._clock.now())
-        standing = self._standing(claims.key(issuer), claims.token_id, asked)
+        standing = self._standing(memory.key or claims.key(issuer), claims.token_id, asked)
         evidence.standing = standing
-        principal = principal_of(claims, issuer, standing)
+        principal = memory.principal
+        if principal is None or memory.account is not standing.account:
+            principal = principal_of(claims, issuer, standing)
+            memory.account, memory.principal = standing.account, principal
         judge_standing(
             standing,
             token_issued_at=claims.issued_at,
@@ -176,10 +185,27 @@ class Authorizer:
         check_requirement(route.requirement, principal)
         return Grant(route, principal)
 
+    def _route(self, request: AccessRequest) -> Route:
+        name = (request.method, request.path)
+        route = self._found.get(name)
+        if route is None:
+            # What is found depends on these two alone, so it can be remembered.
+            route = find_route(request, self._rules.routes, self._rules.tolerated)
+            if len(request.path) <= _LONGEST_REMEMBERED_PATH:
+                if len(self._found) >= _MAX_REMEMBERED_ROUTES:
+                    self._found.clear()
+                self._found[name] = route
+        return route
+
     def _verified(
-        self, bearer: BearerToken, asked: "_Asked", evidence: Evidence
+        self, request: AccessRequest, memory: TokenMemory, asked: "_Asked", evidence: Evidence
     ) -> tuple[Issuer, Claims]:
-        remembered = self._remembered.recall(bearer)
+        bearer = memory.bearer
+        if bearer is None:
+            bearer = memory.bearer = read_bearer(
+                request.authorization, self._rules.max_token_bytes
+            )
+        remembered = memory.remembered or self._remembered.recall(bearer)
         if remembered is not None:
             issuer, claims, generation = remembered
             keys = self._keys.keys(issuer.name)
@@ -189,7 +215,10 @@ class Authorizer:
                 and keys.generation == generation
                 and self._rules.issuers.get(issuer.name) is issuer
             ):
+                if memory.remembered is None:
+                    memory.remember(remembered)
                 return issuer, claims
+            memory.remembered = None
         token = read_token(bearer)
         evidence.token = token
         found = self._rules.issuers.get(token.issuer)
@@ -200,6 +229,7 @@ class Authorizer:
         verified = self._verify(token, found, asked)
         claims = read_claims(verified)
         self._remembered.remember(bearer, found, claims, verified.generation)
+        memory.remember((found, claims, verified.generation))
         return found, claims
 
     def _verify(self, token: UnverifiedToken, issuer: Issuer, asked: "_Asked") -> VerifiedToken:
