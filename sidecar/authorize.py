@@ -202,9 +202,7 @@ class Authorizer:
     ) -> tuple[Issuer, Claims]:
         bearer = memory.bearer
         if bearer is None:
-            bearer = memory.bearer = read_bearer(
-                request.authorization, self._rules.max_token_bytes
-            )
+            bearer = memory.bearer = read_bearer(request.authorization, self._rules.max_token_bytes)
         remembered = memory.remembered or self._remembered.recall(bearer)
         if remembered is not None:
             issuer, claims, generation = remembered

@@ -88,7 +88,7 @@ def read_target(target: str, method: str) -> tuple[str, str]:
     path, _, query = target.partition("?")
     if not path.startswith("/"):
         raise Denied(DenyReason.MALFORMED_REQUEST, "the target is not in origin-form")
-    if not _QUERY.fullmatch(query):
+    if query and not _QUERY.fullmatch(query):
         raise Denied(DenyReason.MALFORMED_REQUEST, "the query has octets outside RFC 3986")
     return path, query
 

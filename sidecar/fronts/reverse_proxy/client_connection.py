@@ -27,6 +27,7 @@ from sidecar.core.decision import Deny, DenyReason
 
 if TYPE_CHECKING:
     from sidecar.fronts.reverse_proxy.handler import Handler
+    from sidecar.fronts.reverse_proxy.prepared_head import PreparedHead
     from sidecar.fronts.reverse_proxy.relay import Relay
 
 log = logging.getLogger(__name__)
@@ -38,13 +39,15 @@ class ClientConnection(RequestHandler):
     """aiohttp's connection, whose own error pages are replaced by our refusals."""
 
     __slots__ = (
-        "_closes_when_sent", "_drains", "_going", "_handler", "_stalled", "peer", "relay", "scheme",
+        "_closes_when_sent", "_drains", "_going", "_handler", "_stalled", "peer", "prepared",
+        "relay", "scheme",
     )  # fmt: skip
 
     def __init__(self, handler: "Handler", *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._handler = handler
         self.relay: Relay | None = None
+        self.prepared: PreparedHead | None = None
         self.peer = ""
         self.scheme = "http"
         self._going = False
@@ -211,11 +214,11 @@ class ClientConnection(RequestHandler):
 
     def _take(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         try:
-            if not self._handler.take(self, message, payload):
+            if not self._handler.at_once.take(self, message, payload):
                 return False
         except Exception:
             log.exception("a request could not be carried out")
-            self._handler.give_up(self, message)
+            self._handler.at_once.give_up(self, message)
         self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()

@@ -15,13 +15,9 @@ from sidecar.core.request import AccessRequest
 from sidecar.fronts.reverse_proxy.cutting import deny_reason_of
 from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.refusal import Refusal, refusal_of, upstream_refusal
-from sidecar.fronts.reverse_proxy.response_head import (
-    SplitResponse,
-    end_to_end,
-    is_event_stream,
-)
+from sidecar.fronts.reverse_proxy.response_head import SplitResponse
 from sidecar.fronts.reverse_proxy.upstream import UpstreamFailed
-from sidecar.fronts.reverse_proxy.upstream.answer_reader import AnswerHead
+from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead
 from sidecar.fronts.reverse_proxy.upstream.connection import Carriage
 from sidecar.ports import CutReason, StreamKind, UpstreamError
 from sidecar.streams import Stream
@@ -39,8 +35,8 @@ class Relay:
     """Carries one grant out, between ``start`` and the end of it. A ``Receiver``."""
 
     __slots__ = (
-        "_asked", "_began", "_carriage", "_client", "_framing", "_head", "_is_over", "_parts",
-        "_pieces", "_stalled", "_status", "_stream",
+        "_carriage", "_head", "_is_over", "_parts", "_pieces", "_stalled", "_status", "_stream",
+        "asked", "began", "client", "framing",
     )  # fmt: skip
 
     def __init__(
@@ -52,10 +48,10 @@ class Relay:
         began: float,
     ) -> None:
         self._parts = parts
-        self._client = client
-        self._asked = asked
-        self._framing = framing
-        self._began = began
+        self.client = client
+        self.asked = asked
+        self.framing = framing
+        self.began = began
         self._head: AnswerHead | None = None
         self._pieces: list[bytes] = []
         self._status = 0  # of what was sent
@@ -66,7 +62,7 @@ class Relay:
 
     def start(self, grant: Grant, octets: bytes) -> None:
         """Register the stream and send the request, in the turn in which it was granted."""
-        self._carriage = Carriage(self._asked.method, octets, self)
+        self._carriage = Carriage(self.asked.method, octets, self)
         self._stream = self._parts.streams.registered(grant, StreamKind.HTTP, self.cut)
         self._parts.upstream.carry(self._carriage)
 
@@ -120,7 +116,7 @@ class Relay:
 
     @property
     def _request_id(self) -> str:
-        return self._asked.request_id
+        return self.asked.request_id
 
     def _write(self, *, is_last: bool) -> bool:
         parts = []
@@ -131,7 +127,7 @@ class Relay:
                 self._carriage.abandon()
                 self._fail(UpstreamError.MALFORMED, "control characters in the head")
                 return False
-        framing = self._framing
+        framing = self.framing
         if framing.is_chunked:
             for piece in self._pieces:
                 parts += (b"%x\r\n" % len(piece), piece, b"\r\n")
@@ -140,31 +136,30 @@ class Relay:
         elif framing.has_body:
             parts += self._pieces
         self._pieces.clear()
-        self._client.send(b"".join(parts) if len(parts) > 1 else parts[0] if parts else b"")
+        self.client.send(b"".join(parts) if len(parts) > 1 else parts[0] if parts else b"")
         return True
 
     def _begin(self) -> bytes:
         head = self._head
         assert head is not None  # noqa: S101
-        fields = end_to_end(head.fields)
-        if not head.length and is_event_stream(fields):
+        if head.is_event_stream:
             self._stream.is_endless = True
-        octets = self._framing.begin(head.status, head.reason, fields, head.length)
+        octets = self.framing.begin(head.status, head.reason, head.end_to_end, head.length)
         self._status = head.status
         return octets
 
     def _fail(self, error: UpstreamError, detail: str) -> None:
         log.warning("upstream failed: %s (%s), request %s", error, detail, self._request_id)
-        self._parts.observer.upstream_failed(self._asked, error)
+        self._parts.observer.upstream_failed(self.asked, error)
         if self._status:
             self._break_off()
         else:
             self._answer(upstream_refusal(error, request_id=self._request_id))
 
     def _answer(self, refusal: Refusal) -> None:
-        self._framing.stays = False
+        self.framing.stays = False
         self._status = refusal.status
-        self._client.send(self._framing.whole(refusal.status, refusal.fields, refusal.body))
+        self.client.send(self.framing.whole(refusal.status, refusal.fields, refusal.body))
         self._end()
 
     def _give_up(self) -> None:
@@ -174,8 +169,8 @@ class Relay:
         self._break_off()
 
     def _break_off(self) -> None:
-        self._framing.stays = False
-        self._client.reset()
+        self.framing.stays = False
+        self.client.reset()
         self._end()
 
     def _calm(self) -> None:
@@ -191,6 +186,6 @@ class Relay:
         self._stream.leave()
         parts = self._parts
         parts.observer.answered(
-            self._asked, self._status or _CLIENT_GONE, parts.clock.steady() - self._began
+            self.asked, self._status or _CLIENT_GONE, parts.clock.steady() - self.began
         )
-        self._client.done(self._framing.stays)
+        self.client.done(self.framing.stays)

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
-from sidecar.fronts.reverse_proxy.upstream.answer_reader import AnswerHead
+from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead
 from sidecar.fronts.reverse_proxy.upstream.connection import Carriage
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed
 from sidecar.fronts.reverse_proxy.upstream.pool import Pool

@@ -10,32 +10,10 @@ from typing import Protocol
 
 import httptools
 
-Field = tuple[bytes, bytes]
+from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead, Field, Malformed
 
 # RFC 9110, 15.2: a client has to be ready for several; nobody needs more than these.
 _MAX_INTERIM = 10
-
-
-class Malformed(Exception):
-    """What came is no answer by HTTP/1.1, or one that can be read in two ways."""
-
-
-class AnswerHead:
-    """Status, reason and fields of an answer, as they came, and how its body ends.
-
-    ``length`` is the body's length where it is told; a body without is ``chunked`` or ends with the
-    connection. ``keeps_alive`` says whether upstream lets the connection be used again.
-    """
-
-    __slots__ = ("chunked", "fields", "keeps_alive", "length", "reason", "status")
-
-    def __init__(self, status: int, reason: bytes, fields: list[Field]) -> None:
-        self.status = status
-        self.reason = reason
-        self.fields = fields
-        self.length: int | None = None
-        self.chunked = False
-        self.keeps_alive = False
 
 
 class Listener(Protocol):
@@ -138,9 +116,8 @@ class AnswerReader:
             self._interim += 1
             self._problem = self._judge_interim(status)
             return
-        head = AnswerHead(status, self._reason, self._fields)
-        self._problem = self._problem or _frame(head, self._parser, self._max_head_bytes)
-        if self._problem:
+        head = self._read_head(status)
+        if head is None:
             return
         self.head = head
         assert self._listener is not None  # noqa: S101
@@ -157,6 +134,16 @@ class AnswerReader:
     def on_message_complete(self) -> None:
         if self.head is not None and self.head.status != 101:
             self.is_complete = True
+
+    def _read_head(self, status: int) -> AnswerHead | None:
+        parser = self._parser
+        head = AnswerHead(status, self._reason, self._fields)
+        try:
+            head.sort(parser.get_http_version(), self._max_head_bytes)
+        except Malformed as malformed:
+            self._problem = self._problem or str(malformed)
+        head.keeps_alive = parser.should_keep_alive()
+        return None if self._problem else head
 
     def _judge_interim(self, status: int) -> str:
         if status == 101:
@@ -181,31 +168,3 @@ class AnswerReader:
         else:
             # The kind of the error alone: its text quotes what upstream sent.
             self._problem = self._problem or type(error).__name__
-
-
-def _frame(head: AnswerHead, parser: httptools.HttpResponseParser, max_bytes: int) -> str:
-    """Find out how the body ends; return what is wrong with it, or nothing."""
-    version = parser.get_http_version()
-    if version not in ("1.1", "1.0"):
-        return "neither HTTP/1.0 nor HTTP/1.1"
-    lengths = codings = octets = 0
-    for name, value in head.fields:
-        size = len(name)
-        octets += size + len(value)
-        if size == 14 and name.lower() == b"content-length":
-            lengths += 1
-            if not value.isdigit() or len(value) > 19:
-                return "Content-Length is no length"
-            head.length = int(value)
-        elif size == 17 and name.lower() == b"transfer-encoding":
-            codings += 1
-            if value.strip().lower() != b"chunked":
-                return "a coding other than chunked"
-    if lengths > 1 or codings > 1 or (lengths and codings) or (codings and version == "1.0"):
-        # RFC 9112, 6.3: "ought to be handled as an error".
-        return "the framing is ambiguous"
-    if octets > max_bytes:
-        return "the head is too large"
-    head.chunked = codings == 1
-    head.keeps_alive = parser.should_keep_alive()
-    return ""

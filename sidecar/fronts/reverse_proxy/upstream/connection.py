@@ -7,11 +7,8 @@ from typing import Protocol
 
 from typing_extensions import override
 
-from sidecar.fronts.reverse_proxy.upstream.answer_reader import (
-    AnswerHead,
-    AnswerReader,
-    Malformed,
-)
+from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead, Malformed
+from sidecar.fronts.reverse_proxy.upstream.answer_reader import AnswerReader
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed, UpstreamPolicy
 from sidecar.ports import UpstreamError
 
