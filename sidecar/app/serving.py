@@ -104,7 +104,9 @@ async def serving(settings: Settings, *, with_admin: bool = True) -> AsyncIterat
             await stack.enter_async_context(admin)
             served.admin_url = admin.url
         # Last, so that an address that is taken is told as what it is, and not as a group of one.
-        await stack.enter_async_context(running(keys.run, accounts.run, guard.run, report))
+        await stack.enter_async_context(
+            running(keys.run, accounts.run, accounts.remember, guard.run, report)
+        )
         yield served
 
 
