@@ -26,6 +26,7 @@ from sidecar.observability import metrics, process_log
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
 from sidecar.observability.observers import Observers
 from sidecar.observability.silent import SilentObserver
+from sidecar.observability.workers import all_workers
 from sidecar.ports import Clock
 from sidecar.settings import Settings
 
@@ -74,6 +75,7 @@ async def _supervise(settings: Settings, workers: int) -> None:
                 settings.admin.port,
                 probes=partial(supervisor.readiness.probes, clock),
                 render=partial(metrics.render_all, directory, changes),
+                workers=partial(all_workers, directory),
                 revoke=revoke,
             ) as admin,
         ):

@@ -24,6 +24,7 @@ from sidecar.fronts.reverse_proxy.handler import Handler, Parts
 from sidecar.fronts.reverse_proxy.request_head import HeadRules
 from sidecar.fronts.reverse_proxy.server import ReverseProxy, listening
 from sidecar.fronts.reverse_proxy.upstream import Upstream
+from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
 from sidecar.streams import StreamGuard, Streams
@@ -98,7 +99,8 @@ async def serving(settings: Settings, *, with_admin: bool = True) -> AsyncIterat
                 settings.admin.host,
                 settings.admin.port,
                 probes=served.probes,
-                render=observed.render,
+                render=observed.metrics.render,
+                workers=partial(this_worker, observed.metrics),
                 revoke=revoke,
             )
             await stack.enter_async_context(admin)

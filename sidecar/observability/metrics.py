@@ -129,6 +129,10 @@ class Metrics:
         """Count lines that the decision log had to drop."""
         self._dropped.inc(lines)
 
+    def families(self) -> Iterable[Metric]:
+        """Return what this process has counted."""
+        return self._registry.collect()
+
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the exposition of this process in the format that ``accept`` asks for."""
         return _render(self._registry, accept)
