@@ -85,7 +85,7 @@ async def test_the_highest_of_several_workers_wins(tmp_path: Path) -> None:
 async def test_workers_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     workers = [marks(tmp_path) for _ in range(8)]
     async with running(*(worker.run for worker in workers)):
-        for revision, worker in enumerate(workers):
+        for revision, worker in zip(range(7, -1, -1), workers, strict=True):
             worker.note(Mark(revision))
         await until_async(lambda: is_kept(tmp_path, Mark(7)))
 
