@@ -1,7 +1,7 @@
 """Who watches: the metrics and the decision log, joined into one observer."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,7 +18,6 @@ class Observing:
 
     observer: Observer
     metrics: Metrics
-    render: Callable[[str], tuple[bytes, str]]
 
 
 @contextmanager
@@ -27,4 +26,4 @@ def observing(settings: Settings, clock: Clock) -> Iterator[Observing]:
     metrics = Metrics()
     with LineWriter(sys.stdout, metrics.lines_dropped) as writer:
         decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
-        yield Observing(Observers(metrics, decisions), metrics, metrics.render)
+        yield Observing(Observers(metrics, decisions), metrics)

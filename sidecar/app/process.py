@@ -24,7 +24,9 @@ from sidecar.app.supervisor import (
 )
 from sidecar.observability import metrics, process_log
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
+from sidecar.observability.observers import Observers
 from sidecar.observability.silent import SilentObserver
+from sidecar.observability.workers import all_workers
 from sidecar.ports import Clock
 from sidecar.settings import Settings
 
@@ -63,15 +65,17 @@ async def _supervise(settings: Settings, workers: int) -> None:
     ):
         # The port that was found is the one that every worker listens on.
         settings = settings.model_copy(update={"listen": listen.model_copy(update={"port": port})})
+        changes = metrics.ChangeCounter()
         supervisor = Supervisor(work, settings, workers, clock, metrics.forget_worker)
         async with (
             stop_on_signals() as stop,
-            _revoking_for_workers(settings, clock) as revoke,
+            _revoking_for_workers(settings, clock, changes) as revoke,
             AdminListener(
                 settings.admin.host,
                 settings.admin.port,
                 probes=partial(supervisor.readiness.probes, clock),
-                render=partial(metrics.render_all, directory),
+                render=partial(metrics.render_all, directory, changes),
+                workers=partial(all_workers, directory),
                 revoke=revoke,
             ) as admin,
         ):
@@ -83,13 +87,15 @@ async def _supervise(settings: Settings, workers: int) -> None:
 
 
 @asynccontextmanager
-async def _revoking_for_workers(settings: Settings, clock: Clock) -> AsyncIterator[Revoke | None]:
+async def _revoking_for_workers(
+    settings: Settings, clock: Clock, changes: metrics.ChangeCounter
+) -> AsyncIterator[Revoke | None]:
     """Give the parent what the workers have and it has not: keys, and a log of what changed."""
     if not settings.admin.revocation_clients:
         yield None
         return
     with LineWriter(sys.stdout, dropped=_are_logged) as writer:
-        audit = DecisionLog(writer, Logged.NONE, clock)
+        audit = Observers(changes, DecisionLog(writer, Logged.NONE, clock))
         async with (
             open_keys(settings, clock, SilentObserver()) as keys,
             running(keys.run),

@@ -24,6 +24,7 @@ from sidecar.fronts.reverse_proxy.handler import Handler, Parts
 from sidecar.fronts.reverse_proxy.request_head import HeadRules
 from sidecar.fronts.reverse_proxy.server import ReverseProxy, listening
 from sidecar.fronts.reverse_proxy.upstream import Upstream
+from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
 from sidecar.streams import StreamGuard, Streams
@@ -98,13 +99,16 @@ async def serving(settings: Settings, *, with_admin: bool = True) -> AsyncIterat
                 settings.admin.host,
                 settings.admin.port,
                 probes=served.probes,
-                render=observed.render,
+                render=observed.metrics.render,
+                workers=partial(this_worker, observed.metrics),
                 revoke=revoke,
             )
             await stack.enter_async_context(admin)
             served.admin_url = admin.url
         # Last, so that an address that is taken is told as what it is, and not as a group of one.
-        await stack.enter_async_context(running(keys.run, accounts.run, guard.run, report))
+        await stack.enter_async_context(
+            running(keys.run, accounts.run, accounts.remember, guard.run, report)
+        )
         yield served
 
 

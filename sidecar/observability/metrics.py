@@ -9,7 +9,9 @@ workers, whose values are in mapped files. A scrape takes 1.3 ms of the event lo
 """
 
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 from prometheus_client import (
@@ -22,11 +24,16 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+from typing_extensions import override
 
 from sidecar import __version__
 from sidecar.core.decision import Decision, DenyReason, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.observability.silent import SilentObserver
 from sidecar.ports import (
     AuditRecord,
     CutReason,
@@ -110,8 +117,7 @@ class Metrics:
         self._view_events[event].inc()
 
     def audited(self, record: AuditRecord) -> None:
-        action = record.action if record.action in _ACTIONS else "other"
-        self._changes.labels(action).inc()
+        self._changes.audited(record)
 
     def view_state(self, *, live: bool, proven_at: float | None) -> None:
         """Set how fresh the account view is; ``proven_at`` is in epoch seconds."""
@@ -122,6 +128,10 @@ class Metrics:
     def lines_dropped(self, lines: int) -> None:
         """Count lines that the decision log had to drop."""
         self._dropped.inc(lines)
+
+    def families(self) -> Iterable[Metric]:
+        """Return what this process has counted."""
+        return self._registry.collect()
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the exposition of this process in the format that ``accept`` asks for."""
@@ -201,17 +211,53 @@ class Metrics:
             "Up to when the account view is proven to be complete.",
             registry=registry, multiprocess_mode="livemin",
         )  # fmt: skip
+        self._changes = ChangeCounter(registry)
+
+
+class ChangeCounter(SilentObserver):
+    """Counts changes of accounts: all that the parent of several workers has to count."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
         self._changes = Counter(
             "sidecar_account_changes", "Account changes and revocations by this process.",
-            ("action",), registry=registry,
+            ("action",), registry=self.registry,
         )  # fmt: skip
 
+    @override
+    def audited(self, record: AuditRecord) -> None:
+        self._changes.labels(record.action if record.action in _ACTIONS else "other").inc()
 
-def render_all(directory: Path, accept: str) -> tuple[bytes, str]:
-    """Return the exposition summed over all workers that write to ``directory``."""
+
+def render_all(directory: Path, own: ChangeCounter, accept: str) -> tuple[bytes, str]:
+    """Return the exposition summed over all workers that write to ``directory`` and our ``own``."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]
+    registry.register(_Sum(MultiProcessCollector(None, str(directory)), own.registry))  # type: ignore[no-untyped-call]
     return _render(registry, accept)
+
+
+class _Sum(Collector):
+    """The sum of the families that several have, and the others as they are."""
+
+    def __init__(self, *parts: Collector) -> None:
+        self._parts = parts
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, Metric] = {}
+        for family in chain.from_iterable(part.collect() for part in self._parts):
+            known = families.setdefault(family.name, family)
+            if known is not family:
+                known.samples = _added(known.samples + family.samples)
+        return families.values()
+
+
+def _added(samples: Iterable[Sample]) -> list[Sample]:
+    sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    for sample in samples:
+        key = (sample.name, tuple(sorted(sample.labels.items())))
+        sums[key] = sums.get(key, 0.0) + sample.value
+    return [Sample(name, dict(labels), value) for (name, labels), value in sums.items()]
 
 
 def forget_worker(pid: int) -> None:
