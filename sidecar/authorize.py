@@ -11,12 +11,13 @@ Steps raise; one place catches and fails closed.
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from sidecar.core.access import check_requirement, find_route, judge_standing, principal_of
+from sidecar.core.access import check_requirement, judge_standing, principal_of
 from sidecar.core.bearer import read_bearer
 from sidecar.core.claims import Claims, check_claims, read_claims
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
+from sidecar.core.found_routes import FoundRoutes
 from sidecar.core.issuer import Issuer
 from sidecar.core.request import (
     AccessRequest,
@@ -41,10 +42,6 @@ log = logging.getLogger(__name__)
 # A decision may want keys, then keys anew for an unknown kid, then the account, and the account
 # once more when it changed while the answer was on its way. More than that is a storm: deny.
 _MAX_TRIES = 8
-
-# Clients choose paths, so the memory of their routes is bounded twice.
-_MAX_REMEMBERED_ROUTES = 4096
-_LONGEST_REMEMBERED_PATH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ class Authorizer:
         self._clock = clock
         self._remembered = remembered
         self._observer = observer
-        self._found: dict[tuple[str, str], Route] = {}
+        self._routes = FoundRoutes(rules.routes, rules.tolerated)
 
     def authorize_now(self, request: AccessRequest) -> Decision | None:
         """Answer at once, or None when something must be waited for: then use ``authorize``.
@@ -160,7 +157,7 @@ class Authorizer:
             return _deny(DenyReason.INTERNAL_ERROR, "see the log", evidence)
 
     def _walk(self, request: AccessRequest, asked: "_Asked", evidence: Evidence) -> Grant:
-        route = self._route(request)
+        route = self._routes.find(request)
         evidence.route = route
         if not route.requirement.bearer:
             return Grant(route)
@@ -184,18 +181,6 @@ class Authorizer:
         )
         check_requirement(route.requirement, principal)
         return Grant(route, principal)
-
-    def _route(self, request: AccessRequest) -> Route:
-        name = (request.method, request.path)
-        route = self._found.get(name)
-        if route is None:
-            # What is found depends on these two alone, so it can be remembered.
-            route = find_route(request, self._rules.routes, self._rules.tolerated)
-            if len(request.path) <= _LONGEST_REMEMBERED_PATH:
-                if len(self._found) >= _MAX_REMEMBERED_ROUTES:
-                    self._found.clear()
-                self._found[name] = route
-        return route
 
     def _verified(
         self, request: AccessRequest, memory: TokenMemory, asked: "_Asked", evidence: Evidence
@@ -236,14 +221,17 @@ class Authorizer:
             if asked.keys:
                 raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
             raise _Wanted(DenyReason.KEYS_UNAVAILABLE, "keys", keys=(issuer.name, None))
-        refusal = asked.refusals.get(keys.generation)
+        refusals = asked.refusals
+        if refusals is None:
+            refusals = asked.refusals = {}
+        refusal = refusals.get(keys.generation)
         if refusal is None:
             try:
                 return verify_signature(token, keys, issuer)
             except Denied as denied:
                 # A bad signature is dear (RSA); the same keys need not say no to it twice.
                 refusal = denied.reason, denied.detail
-                asked.refusals[keys.generation] = refusal
+                refusals[keys.generation] = refusal
         raise self._second_thought(*refusal, token, issuer, asked)
 
     def _second_thought(
@@ -262,10 +250,8 @@ class Authorizer:
                 reason = DenyReason.KEYS_UNAVAILABLE
             return _Wanted(reason, detail, keys=(issuer.name, token.kid))
         if reason is DenyReason.UNKNOWN_KEY and self._keys.is_unsettled(issuer.name, token.kid):
-            reason, detail = (
-                DenyReason.KEYS_UNAVAILABLE,
-                "unknown kid, and the provider was not asked",
-            )
+            detail = "unknown kid, and the provider was not asked"
+            return Denied(DenyReason.KEYS_UNAVAILABLE, detail)
         return Denied(reason, detail)
 
     def _standing(self, subject: SubjectKey, token_id: str | None, asked: "_Asked") -> Standing:
@@ -306,7 +292,7 @@ class _Asked:
 
     keys: bool = False
     standing: Standing | None = None
-    refusals: dict[int, tuple[DenyReason, str]] = field(default_factory=dict)
+    refusals: dict[int, tuple[DenyReason, str]] | None = None
 
 
 def _deny(reason: DenyReason, detail: str, evidence: Evidence) -> Deny:

@@ -26,4 +26,7 @@ def observing(settings: Settings, clock: Clock) -> Iterator[Observing]:
     metrics = Metrics()
     with LineWriter(sys.stdout, metrics.lines_dropped) as writer:
         decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
-        yield Observing(Observers(metrics, decisions), metrics)
+        try:
+            yield Observing(Observers(metrics, decisions), metrics)
+        finally:
+            metrics.flush()

@@ -161,4 +161,5 @@ async def _report(accounts: Accounts, clock: Clock, observed: Observing) -> None
         observed.metrics.view_state(
             live=accounts.view.is_live(), proven_at=None if ago is None else clock.now() - ago
         )
+        observed.metrics.flush()
         await asyncio.sleep(_REPORT_SECONDS)

@@ -4,12 +4,11 @@ Labels are closed sets: enum members, configured issuers, status classes. Nothin
 chooses is ever a label, so no client can grow the series. Children are bound once, since looking
 one up costs more than counting.
 
-Measured: 1.2 us to count a decision and 1.3 us to count an answer; 3.1 and 3.4 us with several
-workers, whose values are in mapped files. A scrape takes 1.3 ms of the event loop.
+What happens with every request is counted in ``tally``. A scrape takes 1.3 ms of the event loop.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -34,6 +33,7 @@ from sidecar import __version__
 from sidecar.core.decision import Decision, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.observability.silent import SilentObserver
+from sidecar.observability.tally import CounterTally, HistogramTally
 from sidecar.ports import (
     AuditRecord,
     CutReason,
@@ -65,6 +65,7 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
+        self._tallies: list[CounterTally | HistogramTally] = []
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
         self._make_decision_metrics(registry)
@@ -81,18 +82,17 @@ class Metrics:
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
         del request
         if isinstance(decision, Grant):
-            self._granted.inc()
+            self._granted.pending += 1
         else:
-            self._denied[decision.reason].inc()
+            self._denied[decision.reason].pending += 1
         self._decision_seconds.observe(seconds)
 
     def answered(self, request: AccessRequest, status: int, seconds: float) -> None:
         del request
         code = self._requests.get(status)
         if code is None:
-            label = str(status) if status in _CODES else "other"
-            code = self._requests[status if label != "other" else 0] = self._by_code.labels(label)
-        code.inc()
+            code = self._tally_of(status)
+        code.pending += 1
         self._request_seconds.get(status // 100, self._other_seconds).observe(seconds)
 
     def upstream_failed(self, request: AccessRequest, error: UpstreamError) -> None:
@@ -100,7 +100,7 @@ class Metrics:
         self._upstream_errors[error].inc()
 
     def in_flight(self, kind: StreamKind, change: int) -> None:
-        self._in_flight[kind].inc(change)
+        self._in_flight[kind].pending += change
 
     def cut(self, reason: CutReason, streams: int) -> None:
         self._cuts[reason].inc(streams)
@@ -129,25 +129,52 @@ class Metrics:
         """Count lines that the decision log had to drop."""
         self._dropped.inc(lines)
 
+    def flush(self) -> None:
+        """Make what was counted so far visible, also to the parent that sums up the workers."""
+        for tally in self._tallies:
+            tally.flush()
+
     def families(self) -> Iterable[Metric]:
         """Return what this process has counted."""
+        self.flush()
         return self._registry.collect()
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the exposition of this process in the format that ``accept`` asks for."""
+        self.flush()
         return _render(self._registry, accept)
+
+    def _tally_of(self, status: int) -> CounterTally:
+        label = str(status) if status in _CODES else "other"
+        number = status if label != "other" else 0
+        if number not in self._requests:
+            self._requests[number] = self._counted(self._by_code.labels(label))
+        return self._requests[number]
+
+    def _counted(self, metric: Counter | Gauge) -> CounterTally:
+        tally = CounterTally(metric)
+        self._tallies.append(tally)
+        return tally
+
+    def _observed(self, histogram: Histogram, bounds: Sequence[float]) -> HistogramTally:
+        tally = HistogramTally(histogram, bounds)
+        self._tallies.append(tally)
+        return tally
 
     def _make_decision_metrics(self, registry: CollectorRegistry) -> None:
         decisions = Counter(
             "sidecar_decisions", "Decisions, by outcome and reason.", ("outcome", "reason"),
             registry=registry,
         )  # fmt: skip
-        self._granted = decisions.labels("granted", "")
-        self._denied = {reason: decisions.labels("denied", reason.value) for reason in DenyReason}
-        self._decision_seconds = Histogram(
+        self._granted = self._counted(decisions.labels("granted", ""))
+        self._denied = {
+            reason: self._counted(decisions.labels("denied", reason.value)) for reason in DenyReason
+        }
+        seconds = Histogram(
             "sidecar_decision_seconds", "Time of a decision alone.",
             buckets=_DECISION_BUCKETS, registry=registry,
         )  # fmt: skip
+        self._decision_seconds = self._observed(seconds, _DECISION_BUCKETS)
         self._dropped = Counter(
             "sidecar_decision_log_dropped", "Lines that the decision log dropped: nobody read it.",
             registry=registry,
@@ -158,13 +185,16 @@ class Metrics:
             "sidecar_requests", "Requests answered, by HTTP status; 499: the client had gone.",
             ("code",), registry=registry,
         )  # fmt: skip
-        self._requests: dict[int, Counter] = {}
+        self._requests: dict[int, CounterTally] = {}
         seconds = Histogram(
             "sidecar_request_seconds", "Time of a whole request, upstream included.",
             ("code_class",), buckets=_REQUEST_BUCKETS, registry=registry,
         )  # fmt: skip
-        self._request_seconds = {each: seconds.labels(f"{each}xx") for each in _CODE_CLASSES}
-        self._other_seconds = seconds.labels("other")
+        self._request_seconds = {
+            each: self._observed(seconds.labels(f"{each}xx"), _REQUEST_BUCKETS)
+            for each in _CODE_CLASSES
+        }
+        self._other_seconds = self._observed(seconds.labels("other"), _REQUEST_BUCKETS)
         errors = Counter(
             "sidecar_upstream_errors", "Upstream failures.", ("error",), registry=registry
         )
@@ -173,7 +203,7 @@ class Metrics:
             "sidecar_in_flight", "Granted requests under way.", ("kind",),
             registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
-        self._in_flight = {kind: in_flight.labels(kind.value) for kind in StreamKind}
+        self._in_flight = {kind: self._counted(in_flight.labels(kind.value)) for kind in StreamKind}
         cuts = Counter(
             "sidecar_stream_cuts", "Requests under way that were cut.", ("reason",),
             registry=registry,

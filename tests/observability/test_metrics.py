@@ -181,6 +181,7 @@ for _ in range(10):
 metrics.in_flight(StreamKind.HTTP, 2)
 metrics.audited(REVOKED)
 metrics.view_state(live=LIVE, proven_at=PROVEN)
+metrics.flush()
 print(__import__("os").getpid(), flush=True)
 input()
 """

@@ -19,6 +19,7 @@ from sidecar.observability.metrics import Metrics
 from tests.observability.test_workers import count
 metrics = Metrics()
 count(metrics, cuts=CUTS)
+metrics.flush()
 print(os.getpid(), flush=True)
 input()
 """

@@ -184,6 +184,8 @@ class Relay:
         self._is_over = True
         self._calm()
         self._stream.leave()
+        # Without these the relay is freed where it ends, and no collector has to look for it.
+        del self._stream, self._carriage
         parts = self._parts
         parts.observer.answered(
             self.asked, self._status or _CLIENT_GONE, parts.clock.steady() - self.began

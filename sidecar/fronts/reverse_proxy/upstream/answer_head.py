@@ -61,20 +61,18 @@ class AnswerHead:
         self.is_event_stream = False
         self.end_to_end: list[Field] = fields
 
-    def sort(self, version: str, max_bytes: int) -> None:
+    def sort(self, version: str) -> None:
         """Sort the fields and find out how the body ends.
 
         Raises:
-            Malformed: that is ambiguous, or the head is larger than ``max_bytes``.
+            Malformed: that is ambiguous.
         """
-        octets = 0
         lengths: list[bytes] = []
         codings: list[bytes] = []
         options: list[bytes] = []
         kept = self.end_to_end = []
         for each in self.fields:
             name, value = each
-            octets += len(name) + len(value)
             kind = _kinds.get(name) or _classify(name)
             if kind is _Kind.KEPT:
                 kept.append(each)
@@ -86,10 +84,8 @@ class AnswerHead:
                 kept.append(each)
             elif kind is _Kind.CODING:
                 codings.append(value)
-            elif kind is _Kind.CONNECTION:
+            elif kind is _Kind.CONNECTION and value not in _COMMON_OPTIONS:
                 options.append(value)
-        if octets > max_bytes:
-            raise Malformed("the head is too large")
         self._frame(version, lengths, codings)
         if options:
             self._drop_named(options)
@@ -108,13 +104,16 @@ class AnswerHead:
 
     def _drop_named(self, options: list[bytes]) -> None:
         """Leave out what ``Connection`` names; but the framing stays ours to know."""
-        named = read_options(options) - _COMMON_OPTIONS
-        if named:
-            self.end_to_end = [
-                each
-                for each in self.end_to_end
-                if (name := each[0].lower()) not in named or name == b"content-length"
-            ]
+        named = read_options(options)
+        self.end_to_end = [
+            each
+            for each in self.end_to_end
+            if (name := each[0].lower()) not in named or name == b"content-length"
+        ]
+
+    def octets(self) -> int:
+        """Return the size of names and values."""
+        return sum(len(name) + len(value) for name, value in self.fields)
 
 
 def _is_event_stream(value: bytes) -> bool:

@@ -42,6 +42,7 @@ class AnswerReader:
         self._fields: list[Field] = []
         self._head_bytes = 0
         self._interim = 0
+        self._is_1_1 = False  # seen at a glance; else the parser is asked
         self._problem = ""
         self.head: AnswerHead | None = None
         self.is_complete = True
@@ -73,6 +74,8 @@ class AnswerReader:
             self._listener.continued(data)
             return
         if self.head is None:
+            if not self._head_bytes:
+                self._is_1_1 = data.startswith(b"HTTP/1.1 ")
             self._head_bytes += len(data)
         try:
             self._feed(data)
@@ -114,6 +117,7 @@ class AnswerReader:
         status = self._parser.get_status_code()
         if status < 200 and not (status == 101 and self._wants_upgrade):
             self._interim += 1
+            self._is_1_1 = False
             self._problem = self._judge_interim(status)
             return
         head = self._read_head(status)
@@ -139,7 +143,9 @@ class AnswerReader:
         parser = self._parser
         head = AnswerHead(status, self._reason, self._fields)
         try:
-            head.sort(parser.get_http_version(), self._max_head_bytes)
+            head.sort("1.1" if self._is_1_1 else parser.get_http_version())
+            if self._head_bytes > self._max_head_bytes < head.octets():
+                raise Malformed("the head is too large")  # noqa: TRY301
         except Malformed as malformed:
             self._problem = self._problem or str(malformed)
         head.keeps_alive = parser.should_keep_alive()
