@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sidecar.core.access import check_requirement, judge_standing, principal_of
-from sidecar.core.bearer import read_bearer
+from sidecar.core.bearer import BearerToken, read_bearer
 from sidecar.core.claims import Claims, check_claims, read_claims
-from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
+from sidecar.core.decision import Decision, Denied, DenyReason, Grant
+from sidecar.core.evidence import Evidence
 from sidecar.core.found_routes import FoundRoutes
 from sidecar.core.issuer import Issuer
 from sidecar.core.request import (
@@ -24,7 +25,7 @@ from sidecar.core.request import (
     Ambiguity,
     names_access_token,
 )
-from sidecar.core.routes import Route, Routes
+from sidecar.core.routes import Routes
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token import (
     UnverifiedToken,
@@ -57,17 +58,6 @@ class Rules:
     max_token_bytes: int = 8192
     budget_seconds: float = 5.0
     strict: bool = False
-
-
-@dataclass(slots=True)
-class Evidence:
-    """What has been established so far, in the order of the checks. ``explain`` prints it."""
-
-    route: Route | None = None
-    token: UnverifiedToken | None = None
-    issuer: Issuer | None = None
-    claims: Claims | None = None
-    standing: Standing | None = None
 
 
 class Authorizer:
@@ -125,14 +115,14 @@ class Authorizer:
                         return decision
                     await self._fetch(decision, asked)
         except StatusUnavailable as unavailable:
-            return _deny(DenyReason.STATUS_UNAVAILABLE, str(unavailable), evidence)
+            return evidence.deny(DenyReason.STATUS_UNAVAILABLE, str(unavailable))
         except TimeoutError:
             pass
         except Exception:
             log.exception("the decision failed; the request is denied")
-            return _deny(DenyReason.INTERNAL_ERROR, "see the log", evidence)
+            return evidence.deny(DenyReason.INTERNAL_ERROR, "see the log")
         assert isinstance(decision, _Wanted)  # noqa: S101
-        return _deny(decision.reason, f"waited in vain: {decision.detail}", evidence)
+        return evidence.deny(decision.reason, f"waited in vain: {decision.detail}")
 
     async def _fetch(self, wanted: "_Wanted", asked: "_Asked") -> None:
         # A standing counts in the walk that follows its read: it would age through any other wait.
@@ -149,12 +139,12 @@ class Authorizer:
         try:
             return self._walk(request, asked, evidence)
         except Denied as denied:
-            return _deny(denied.reason, denied.detail, evidence)
+            return evidence.deny(denied.reason, denied.detail)
         except _Wanted as wanted:
             return wanted
         except Exception:
             log.exception("the decision failed; the request is denied")
-            return _deny(DenyReason.INTERNAL_ERROR, "see the log", evidence)
+            return evidence.deny(DenyReason.INTERNAL_ERROR, "see the log")
 
     def _walk(self, request: AccessRequest, asked: "_Asked", evidence: Evidence) -> Grant:
         route = self._routes.find(request)
@@ -209,29 +199,28 @@ class Authorizer:
             raise Denied(DenyReason.UNKNOWN_ISSUER, "iss is not a configured issuer")
         evidence.issuer = found
         check_header(token, found)
-        verified = self._verify(token, found, asked)
+        verified = self._verify(bearer, token, found, asked)
         claims = read_claims(verified)
         self._remembered.remember(bearer, found, claims, verified.generation)
         memory.remember((found, claims, verified.generation))
         return found, claims
 
-    def _verify(self, token: UnverifiedToken, issuer: Issuer, asked: "_Asked") -> VerifiedToken:
+    def _verify(
+        self, bearer: BearerToken, token: UnverifiedToken, issuer: Issuer, asked: "_Asked"
+    ) -> VerifiedToken:
         keys = self._keys.keys(issuer.name)
         if keys is None:
             if asked.keys:
                 raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
             raise _Wanted(DenyReason.KEYS_UNAVAILABLE, "keys", keys=(issuer.name, None))
-        refusals = asked.refusals
-        if refusals is None:
-            refusals = asked.refusals = {}
-        refusal = refusals.get(keys.generation)
+        refusal = self._remembered.refusal(bearer, keys.generation)
         if refusal is None:
             try:
                 return verify_signature(token, keys, issuer)
             except Denied as denied:
                 # A bad signature is dear (RSA); the same keys need not say no to it twice.
                 refusal = denied.reason, denied.detail
-                refusals[keys.generation] = refusal
+                self._remembered.refuse(bearer, keys.generation, *refusal)
         raise self._second_thought(*refusal, token, issuer, asked)
 
     def _second_thought(
@@ -243,7 +232,7 @@ class Authorizer:
         asked: "_Asked",
     ) -> "Denied | _Wanted":
         """Return what to raise where the provider may have rotated its keys in the meantime."""
-        if not asked.keys:
+        if not asked.keys and not self._keys.is_resting(issuer.name, token.kid):
             # Also for a bad signature: a provider may put new key material under an old kid.
             # While it has not answered, the absence of a key proves nothing.
             if reason is DenyReason.UNKNOWN_KEY:
@@ -292,10 +281,3 @@ class _Asked:
 
     keys: bool = False
     standing: Standing | None = None
-    refusals: dict[int, tuple[DenyReason, str]] | None = None
-
-
-def _deny(reason: DenyReason, detail: str, evidence: Evidence) -> Deny:
-    claims, issuer = evidence.claims, evidence.issuer
-    caller = None if claims is None or issuer is None else claims.caller(issuer)
-    return Deny(reason, detail, evidence.route, caller)

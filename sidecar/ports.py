@@ -130,6 +130,10 @@ class KeySource(Protocol):
         """
         ...
 
+    def is_resting(self, issuer: str, kid: str | None) -> bool:
+        """Say whether ``refresh`` would do nothing: a cool-down runs. ``kid`` counts as named."""
+        ...
+
     def is_unsettled(self, issuer: str, kid: str | None) -> bool:
         """Say whether the provider could have this key although we do not.
 
