@@ -39,8 +39,16 @@ class ClientConnection(RequestHandler):
     """aiohttp's connection, whose own error pages are replaced by our refusals."""
 
     __slots__ = (
-        "_closes_when_sent", "_drains", "_going", "_handler", "_stalled", "peer", "prepared",
-        "relay", "scheme",
+        "_closes_when_sent",
+        "_drains",
+        "_going",
+        "_handler",
+        "_sending",
+        "_stalled",
+        "peer",
+        "prepared",
+        "relay",
+        "scheme",
     )  # fmt: skip
 
     def __init__(self, handler: "Handler", *arguments: Any, **options: Any) -> None:
@@ -53,6 +61,7 @@ class ClientConnection(RequestHandler):
         self._going = False
         self._drains = False  # what was answered is still to be read by the client
         self._closes_when_sent = False
+        self._sending: asyncio.Transport | None = None  # closed, with something still to be written
         self._stalled: asyncio.TimerHandle | None = None
 
     @override
@@ -65,6 +74,7 @@ class ClientConnection(RequestHandler):
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
         self._calm()
+        self._sending = None
         super().connection_lost(exc)
         if self.relay is not None:
             self.relay.client_gone()
@@ -107,7 +117,7 @@ class ClientConnection(RequestHandler):
         if self.relay is not None:
             self.relay.client_resumed()
         elif self._drains:
-            self._sent()
+            self._drained()
 
     @override
     async def shutdown(self, timeout: float | None = 15.0) -> None:
@@ -143,7 +153,7 @@ class ClientConnection(RequestHandler):
 
         By RST and not FIN: to a body that ends with the connection (HTTP/1.0) a FIN is a good end.
         """
-        transport = self.transport
+        transport = self.transport or self._sending
         if transport is None:
             return
         connection = transport.get_extra_info("socket")
@@ -158,28 +168,35 @@ class ClientConnection(RequestHandler):
         self._handler.busy.discard(self)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         self._closes_when_sent = self._closes_when_sent or not stays
-        transport = self.transport
-        if transport is None:
+        if self.transport is None:
             return
-        if transport.get_write_buffer_size():
-            # Else one that sends and never reads has us keep every answer, and a connection that
-            # is to be closed stays for ever: closing waits for what is still to be written.
+        if self._paused:
+            # Else one that sends and never reads has us keep every answer.
             self._drains = True
-            self._stalled = self._loop.call_later(self._handler.idle_seconds, self.reset)
-            transport.set_write_buffer_limits(high=0)
-        else:
-            self._sent()
-
-    def _sent(self) -> None:
-        if self._drains:
-            self._drains = False
-            self._calm()
-            if self.transport is not None:
-                self.transport.set_write_buffer_limits()
-        if self._closes_when_sent:
-            self.force_close()
+            self._be_stalled()
+        elif self._closes_when_sent:
+            self._close_when_sent()
         else:
             self._go_on()
+
+    def _drained(self) -> None:
+        self._drains = False
+        self._calm()
+        if self._closes_when_sent:
+            self._close_when_sent()
+        else:
+            self._go_on()
+
+    def _close_when_sent(self) -> None:
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            # Closing waits for what is still to be written, for ever if nobody reads it.
+            self._sending = self.transport
+            self._be_stalled()
+        self.force_close()
+
+    def _be_stalled(self) -> None:
+        self._calm()
+        self._stalled = self._loop.call_later(self._handler.idle_seconds, self.reset)
 
     def _calm(self) -> None:
         if self._stalled is not None:

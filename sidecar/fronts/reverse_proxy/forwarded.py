@@ -76,12 +76,12 @@ class TrustedProxies:
         named = [word.strip() for value in forwarded_for for word in value.split(",")]
         while named and self.trusts(client):
             client = _without_port(named.pop())
-            if not _is_address(client):
+            if not is_address(client):
                 return peer
         return client
 
     def _is_within(self, address: str) -> bool:
-        if not _is_address(address):
+        if not is_address(address):
             return False
         parsed = ip_address(address)
         mapped = getattr(parsed, "ipv4_mapped", None)
@@ -95,7 +95,8 @@ def _without_port(address: str) -> str:
     return host if colon and ":" not in address[len(host) + 1 :] else address
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Say whether ``text`` is an IP address, and no name."""
     try:
         ip_address(text)
     except ValueError:

@@ -6,18 +6,25 @@ all are left out, all are asked. No timer per request: one sweep looks at all de
 """
 
 import asyncio
+import logging
 import math
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
+from aiohappyeyeballs import start_connection
+
+from sidecar.fronts.reverse_proxy.forwarded import is_address
 from sidecar.fronts.reverse_proxy.upstream.connection import Carriage, Connection
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed, UpstreamPolicy
 from sidecar.ports import UpstreamError
+
+log = logging.getLogger(__name__)
 
 _LONGEST_SWEEP = 1.0
 _SHORTEST_SWEEP = 0.01
@@ -59,17 +66,28 @@ class _Address:
         loop = asyncio.get_running_loop()
         if self.path is not None:
             _, connection = await loop.create_unix_connection(make, self.path)
-        elif self.tls is not None:
-            _, connection = await loop.create_connection(
-                make, self.host, self.port, ssl=self.tls,
-                server_hostname=self._policy.server_name or self.host,
-                happy_eyeballs_delay=_HAPPY_EYEBALLS_SECONDS,
-            )  # fmt: skip
         else:
-            _, connection = await loop.create_connection(
-                make, self.host, self.port, happy_eyeballs_delay=_HAPPY_EYEBALLS_SECONDS
-            )
+            where = await self._where()
+            if self.tls is None:
+                _, connection = await loop.create_connection(make, **where)
+            else:
+                name = self._policy.server_name or self.host
+                _, connection = await loop.create_connection(
+                    make, **where, ssl=self.tls, server_hostname=name
+                )
         return connection
+
+    async def _where(self) -> dict[str, Any]:
+        """Return what to connect to: an address, or a socket that has found one of a name's."""
+        if is_address(self.host):
+            return {"host": self.host, "port": self.port}
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        return {
+            "sock": await start_connection(
+                found, happy_eyeballs_delay=_HAPPY_EYEBALLS_SECONDS, interleave=1, loop=loop
+            )
+        }
 
     def succeeded(self) -> None:
         self.failures = 0
@@ -152,6 +170,14 @@ class Pool:
         task.add_done_callback(self._connects.discard)
 
     async def _open(self, address: _Address, carriage: Carriage) -> None:
+        try:
+            await self._connect_and_carry(address, carriage)
+        except Exception:
+            # It must not end the group of all others.
+            log.exception("a connection to upstream could not be made")
+            carriage.receiver.failed(UpstreamFailed(UpstreamError.CONNECT, "see the log"))
+
+    async def _connect_and_carry(self, address: _Address, carriage: Carriage) -> None:
         try:
             try:
                 async with asyncio.timeout(self.policy.connect_timeout):
