@@ -147,10 +147,6 @@ class Connection(asyncio.Protocol):
         """Say whether it can carry another request."""
         return self._carriage is None and not self.transport.is_closing()
 
-    @property
-    def is_busy(self) -> bool:
-        return self._carriage is not None
-
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)

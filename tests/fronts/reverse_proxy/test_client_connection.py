@@ -1,0 +1,198 @@
+"""A client's connection: requests in their order, whichever way each goes; and its timers."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from aiohttp.web_protocol import RequestHandler
+
+from sidecar.fronts.reverse_proxy.handler import Handler
+from sidecar.fronts.reverse_proxy.server import ListenPolicy, listening
+from tests.fakes.front import Front, read_all, running_front, status_of
+from tests.fakes.upstream import OK, Conversation, scripted_upstream
+from tests.fakes.waiting import until
+from tests.fakes.world import World
+
+PRIVATE = (
+    "_buffer_paused", "_close", "_force_close", "_keepalive_timeout", "_loop",
+    "_max_msg_queue_size", "_message_tail", "_messages", "_msg_queue_resume_size",
+    "_next_keepalive_close_time", "_parser", "_pause_reading_for_buffer", "_paused",
+    "_payload_parser", "_process_keepalive", "_request_count", "_resume_reading_if_drained",
+    "_upgraded", "_waiter",
+)  # fmt: skip
+
+
+def test_the_private_names_of_aiohttp_that_are_used_are_there() -> None:
+    slots: set[str] = set()
+    for kind in RequestHandler.__mro__:
+        slots |= set(vars(kind))
+        slots |= set(getattr(kind, "__slots__", ()))
+
+    assert set(PRIVATE) <= slots
+
+
+def admin() -> World:
+    world = World()
+    world.enroll("robot", "admin")
+    return world
+
+
+async def answer_by_path(conversation: Conversation) -> None:
+    path = conversation.request_line.split()[1]
+    for value in conversation.values("Content-Length"):
+        await conversation.read(int(value))
+    if conversation.values("Transfer-Encoding"):
+        await conversation.reader.readuntil(b"0\r\n\r\n")
+    await conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(path))
+    await conversation.say(path.encode())
+
+
+async def test_requests_that_go_both_ways_are_answered_in_their_order() -> None:
+    async with (
+        scripted_upstream(answer_by_path) as upstream,
+        running_front(upstream.url, world=admin()) as front,
+    ):
+        upload = front.request("POST /admin/2 HTTP/1.1", b"Transfer-Encoding: chunked")
+        octets = b"".join(
+            [
+                front.request("GET /admin/1 HTTP/1.1"),
+                upload + b"3\r\nabc\r\n0\r\n\r\n",
+                front.request("GET /admin/3 HTTP/1.1"),
+                b"GET /admin/4 HTTP/1.1\r\nHost: a\r\n\r\n",
+                front.request("PUT /admin/5 HTTP/1.1", b"Content-Length: 3", body=b"abc"),
+                front.request("GET /admin/6 HTTP/1.1", b"Connection: close"),
+            ]
+        )
+        response = await front.send(octets)
+
+    parts = response.split(b"HTTP/1.1 ")[1:]
+    assert [part[:3] for part in parts] == [b"200", b"200", b"200", b"401", b"200", b"200"]
+    assert [part[-8:] for part in parts if part.startswith(b"200")] == [
+        b"/admin/1", b"/admin/2", b"/admin/3", b"/admin/5", b"/admin/6",
+    ]  # fmt: skip
+
+
+async def test_a_request_behind_one_that_is_relayed_waits_for_its_end() -> None:
+    async def talk(conversation: Conversation) -> None:
+        if "/1" in conversation.request_line:
+            await going.wait()
+        await conversation.say(OK)
+
+    going = asyncio.Event()
+    async with scripted_upstream(talk) as upstream, running_front(upstream.url) as front:
+        _, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request("GET /reports?/1 HTTP/1.1"))
+        await until(lambda: upstream.conversations)
+        writer.write(front.request("GET /reports?/2 HTTP/1.1"))
+        await asyncio.sleep(0.05)
+        assert len(upstream.conversations) == 1
+        going.set()
+        await until(lambda: len(upstream.conversations) == 2)
+        writer.close()
+
+
+async def test_what_is_no_request_is_refused_after_those_before_it() -> None:
+    async def talk(conversation: Conversation) -> None:
+        await going.wait()
+        await conversation.say(OK)
+
+    going = asyncio.Event()
+    async with scripted_upstream(talk) as upstream, running_front(upstream.url) as front:
+        reader, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request())
+        await until(lambda: upstream.conversations)
+        writer.write(b"NONSENSE\r\n\r\n")
+        await asyncio.sleep(0.05)
+        going.set()
+        response = await asyncio.wait_for(read_all(reader), 5)
+        writer.close()
+
+    parts = response.split(b"HTTP/1.1 ")[1:]
+    assert [part[:3] for part in parts] == [b"200", b"400"]
+
+
+async def waited(front: Front, idle_timeout: float, octets: bytes) -> bytes:
+    """Send to a listener with this timeout; return all that comes until it ends."""
+    policy = ListenPolicy("127.0.0.1", 0, idle_timeout=idle_timeout)
+    async with listening(Handler(front.parts), policy) as proxy:
+        host, _, port = proxy.url.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(octets)
+        try:
+            return await asyncio.wait_for(read_all(reader), 10)
+        finally:
+            writer.close()
+
+
+async def test_an_idle_connection_is_closed_and_one_in_use_is_not() -> None:
+    async def talk(conversation: Conversation) -> None:
+        await asyncio.sleep(0.5)  # more than the timeout
+        await conversation.say(OK)
+
+    async with scripted_upstream(talk) as upstream, running_front(upstream.url) as front:
+        began = asyncio.get_running_loop().time()
+        response = await waited(front, 0.2, front.request())
+
+    assert status_of(response) == 200
+    assert asyncio.get_running_loop().time() - began >= 0.6
+
+
+async def test_a_client_that_leaves_leaves_nothing_behind() -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.read_to_end()
+
+    async with scripted_upstream(talk) as upstream, running_front(upstream.url) as front:
+        _, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request())
+        await until(lambda: upstream.conversations)
+        writer.close()
+        await asyncio.wait_for(upstream.last.ended.wait(), 5)
+        await until(lambda: front.world.observer.answers)
+
+        assert front.world.observer.answers[-1][1] == 499
+        assert not any(front.world.observer.in_flight_now.values())
+
+
+async def test_what_waits_to_be_read_is_not_waited_for_for_ever() -> None:
+    """A response that ends its connection, to a client that does not read it."""
+    body = bytes(8_000_000)
+
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    async with (
+        scripted_upstream(talk) as upstream,
+        running_front(upstream.url, idle_seconds=0.2) as front,
+    ):
+        reader, writer = await asyncio.open_connection(*front.address, limit=1024)
+        writer.write(front.request("GET /reports HTTP/1.1", b"Connection: close"))
+        await until(lambda: front.world.observer.answers)
+        await asyncio.sleep(0.4)
+
+        got = await asyncio.wait_for(read_all(reader), 5)
+        writer.close()
+    assert len(got) < len(body)
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "stays"),
+    [
+        ("GET /reports HTTP/1.1", (), True),
+        ("GET /reports HTTP/1.1", (b"Connection: close",), False),
+        ("GET /reports HTTP/1.0", (), False),
+        ("GET /reports HTTP/1.0", (b"Connection: keep-alive",), True),
+    ],
+)
+async def test_a_connection_lives_as_long_as_its_client_asks(
+    *, line: str, fields: tuple[bytes, ...], stays: bool
+) -> None:
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        reader, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request(line, *fields))
+        await reader.readuntil(b"\r\n\r\nok")
+        writer.write(front.request(line, *fields))
+        with suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(1), 5)
+        writer.close()
+
+    assert len(upstream.conversations) == (2 if stays else 1)
