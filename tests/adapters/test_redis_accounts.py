@@ -1,8 +1,9 @@
 """The pushed view against a real server. Revocation stands or falls here."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -29,11 +30,18 @@ class Seen:
 
 @asynccontextmanager
 async def running_view(
-    url: str, policy: ViewPolicy = PATIENT, seen: Seen | None = None
+    url: str,
+    policy: ViewPolicy = PATIENT,
+    seen: Seen | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[RedisAccountView]:
     seen = seen or Seen()
     view = RedisAccountView(
-        lambda: connection_for(url, {}), AccountKeys(), policy, SystemClock(), seen.observer
+        lambda: connection_for(url, options or {}),
+        AccountKeys(),
+        policy,
+        SystemClock(),
+        seen.observer,
     )
     view.watch(seen.changes.append)
     async with asyncio.TaskGroup() as tasks:
