@@ -18,7 +18,7 @@ from tests.adapters.test_redis_accounts import ALICE, Seen, activate, running_vi
 from tests.fakes.scripted_redis import scripted_redis
 from tests.fakes.waiting import until
 
-POLICY = ViewPolicy(max_backoff=0.05)
+POLICY = ViewPolicy(read_timeout=1.0, max_backoff=0.05)
 # As the README gives them.
 RIGHTS = (
     "%R~sidecar:*", "-@all", "+hello", "+auth", "+ping", "+select", "+client|tracking", "+hgetall",

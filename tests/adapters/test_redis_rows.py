@@ -94,10 +94,10 @@ async def test_a_redis_far_away_costs_nothing_while_it_can_be_believed_and_then_
 ) -> None:
     """R6, by a round trip of 5, 50 and 500 ms: decided at once each time, on what is at hand."""
     await redis.command("HSET", KEYS.account(ROBOT), "status", "active")
-    world = World()
+    world, policy = World(), ViewPolicy(read_timeout=1.0)
     async with (
         TcpProxy(redis.port) as proxy,
-        running_view(f"redis://127.0.0.1:{proxy.port}/0", ViewPolicy()) as view,
+        running_view(f"redis://127.0.0.1:{proxy.port}/0", policy) as view,
     ):
         rules = Rules(Routes(ROUTES), {each.name: each for each in ISSUERS})
         authorizer = Authorizer(
