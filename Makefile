@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-revocation unit e2e chaos-long lint types imports schema docker-lint lock clean
+.PHONY: help demo test bench bench-revocation redis-bars unit e2e chaos-long lint types imports schema docker-lint lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,9 @@ bench-revocation: $(VENV)/dev.stamp ## how fast revocation is, and what it costs
 	@PYTHONPATH=. $(BIN)/python tests/bench/revocation.py
 	@PYTHONPATH=. $(BIN)/python tests/bench/cut_many.py
 	@PYTHONPATH=. $(BIN)/python tests/bench/view_memory.py
+
+redis-bars: $(VENV)/dev.stamp ## the bars of revocation and Redis, with figures; 2 minutes
+	@PYTHONPATH=. $(BIN)/python tests/bench/redis_bars.py
 
 lint: $(VENV)/dev.stamp ## ruff and codespell
 	@$(BIN)/ruff check .

@@ -4,6 +4,8 @@ import logging
 
 log = logging.getLogger(__name__)
 
+# What an outage begins with ("connection closed") seldom is why it lasts ("wrong password").
+_LASTING_SECONDS = 1.0
 _REMIND_SECONDS = 30.0
 
 
@@ -12,16 +14,18 @@ class OutageLog:
 
     def __init__(self) -> None:
         self._since: float | None = None
-        self._told_at = 0.0
+        self._tell_at = 0.0
         self._was_well = False
 
     def failed(self, why: str, now: float) -> None:
         """Take a failure; each try again is one, and most of them are not told."""
-        if self._since is not None and now - self._told_at < _REMIND_SECONDS:
-            return
         if self._since is None:
             self._since = now
-        self._told_at = now
+            self._tell_at = now + _LASTING_SECONDS
+        elif now < self._tell_at:
+            return
+        else:
+            self._tell_at = now + _REMIND_SECONDS
         log.warning(
             "the account store is not available, and requests that need an account get 503: %s", why
         )

@@ -20,9 +20,10 @@ def test_an_outage_is_told_at_its_begin_now_and_then_and_at_its_end(
     assert told == [
         "the account store is available",
         "try 0",
-        "try 30",
-        "try 60",
-        "try 90",
+        "try 1",
+        "try 31",
+        "try 61",
+        "try 91",
         "the account store is available again, after 100.0 s",
     ]
 

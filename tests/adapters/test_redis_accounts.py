@@ -1,8 +1,9 @@
 """The pushed view against a real server. Revocation stands or falls here."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.fakes.waiting import until
 
 ALICE = SubjectKey("default", "alice")
 ALICE_KEY = "sidecar:account:default:alice"
-PATIENT = ViewPolicy(max_staleness=30.0, timeout=10.0, heartbeat=0.05)
+PATIENT = ViewPolicy(max_staleness=30.0, timeout=10.0, read_timeout=10.0, heartbeat=0.05)
 
 
 class Seen:
@@ -29,11 +30,18 @@ class Seen:
 
 @asynccontextmanager
 async def running_view(
-    url: str, policy: ViewPolicy = PATIENT, seen: Seen | None = None
+    url: str,
+    policy: ViewPolicy = PATIENT,
+    seen: Seen | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[RedisAccountView]:
     seen = seen or Seen()
     view = RedisAccountView(
-        lambda: connection_for(url, {}), AccountKeys(), policy, SystemClock(), seen.observer
+        lambda: connection_for(url, options or {}),
+        AccountKeys(),
+        policy,
+        SystemClock(),
+        seen.observer,
     )
     view.watch(seen.changes.append)
     async with asyncio.TaskGroup() as tasks:
@@ -139,7 +147,7 @@ async def test_a_failover_or_a_cut_connection_empties_the_view(redis: RedisServe
 async def test_a_silent_server_ends_the_lease(redis: RedisServer) -> None:
     """Sockets stay open, nobody answers: the last known status must not live on."""
     await activate(redis)
-    policy = ViewPolicy(max_staleness=0.3, heartbeat=0.05, timeout=0.2)
+    policy = ViewPolicy(max_staleness=0.3, heartbeat=0.05, timeout=0.2, read_timeout=0.2)
     async with running_view(redis.url, policy) as view:
         await until(view.is_live)
         await view.read(ALICE, None)
@@ -157,7 +165,7 @@ async def test_a_silent_server_ends_the_lease(redis: RedisServer) -> None:
 
 async def test_a_killed_server_is_found_again_when_it_is_back(redis: RedisServer) -> None:
     await activate(redis)
-    policy = ViewPolicy(max_staleness=0.3, heartbeat=0.05, timeout=0.2)
+    policy = ViewPolicy(max_staleness=0.3, heartbeat=0.05, timeout=0.2, read_timeout=0.2)
     async with running_view(redis.url, policy) as view:
         await until(view.is_live)
         await view.read(ALICE, None)
@@ -217,7 +225,9 @@ async def test_many_who_wait_for_one_subject_ask_once(redis: RedisServer) -> Non
 
 
 async def test_the_view_forgets_the_least_recently_used(redis: RedisServer) -> None:
-    policy = ViewPolicy(max_staleness=30.0, timeout=10.0, heartbeat=0.05, max_subjects=2)
+    policy = ViewPolicy(
+        max_staleness=30.0, timeout=10.0, read_timeout=10.0, heartbeat=0.05, max_subjects=2
+    )
     async with running_view(redis.url, policy) as view:
         await until(view.is_live)
         for name in ("a", "b", "c"):
@@ -231,7 +241,9 @@ async def test_strict_reads_share_one_round_trip_but_never_an_answer_already_ask
     redis: RedisServer,
 ) -> None:
     await activate(redis)
-    policy = ViewPolicy(max_staleness=30.0, timeout=10.0, heartbeat=0.05, strict=True)
+    policy = ViewPolicy(
+        max_staleness=30.0, timeout=10.0, read_timeout=10.0, heartbeat=0.05, strict=True
+    )
     async with running_view(redis.url, policy) as view:
         await until(view.is_live)
         first = await view.read(ALICE, None)
@@ -270,7 +282,7 @@ async def test_a_server_that_accepts_and_says_nothing_is_given_up() -> None:
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     seen = Seen()
-    policy = ViewPolicy(max_staleness=0.3, heartbeat=0.05, timeout=0.1)
+    policy = ViewPolicy(max_staleness=0.3, heartbeat=0.05, timeout=0.1, read_timeout=0.1)
     async with server, running_view(f"redis://127.0.0.1:{port}/0", policy, seen) as view:
         await until(lambda: ViewEvent.LOST in seen.observer.view_events)
 

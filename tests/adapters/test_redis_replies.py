@@ -16,7 +16,7 @@ from tests.adapters.test_redis_accounts import ALICE, PATIENT, Seen, running_vie
 from tests.fakes.scripted_redis import scripted_redis
 from tests.fakes.waiting import until
 
-QUICK = ViewPolicy(max_staleness=30.0, timeout=0.3, heartbeat=0.05)
+QUICK = ViewPolicy(max_staleness=30.0, timeout=0.3, read_timeout=0.3, heartbeat=0.05)
 ERRORS = [
     b"LOADING Redis is loading the dataset in memory",
     b"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",

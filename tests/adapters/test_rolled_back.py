@@ -22,7 +22,7 @@ from tests.fakes.waiting import until
 ALICE = SubjectKey("default", "alice")
 ACTIVE = Account("1", "alice", "Alice", ("devops",), AccountStatus.ACTIVE)
 INACTIVE = replace(ACTIVE, status=AccountStatus.INACTIVE)
-POLICY = ViewPolicy(max_staleness=2.0, heartbeat=0.02, timeout=2.0)
+POLICY = ViewPolicy(max_staleness=2.0, heartbeat=0.02, timeout=2.0, read_timeout=2.0)
 
 
 async def write(redis: RedisServer, account: Account, *, expected: Account | None) -> None:

@@ -22,7 +22,7 @@ from tests.fakes.scripted_redis import ScriptedRedis, scripted_redis
 from tests.fakes.waiting import until
 
 ALICE, BOB = (SubjectKey("default", name) for name in ("alice", "bob"))
-POLICY = ViewPolicy(max_staleness=2.0, heartbeat=0.05, timeout=1.0)
+POLICY = ViewPolicy(max_staleness=2.0, heartbeat=0.05, timeout=1.0, read_timeout=1.0)
 
 
 def active(subject: SubjectKey) -> Account:
@@ -195,7 +195,7 @@ async def test_who_is_named_and_says_it_is_a_replica_is_not_believed(redis: Redi
 async def test_a_single_server_that_becomes_a_replica_is_no_longer_believed(
     redis: RedisServer,
 ) -> None:
-    policy = ViewPolicy(max_staleness=0.5, heartbeat=0.05, timeout=1.0)
+    policy = ViewPolicy(max_staleness=0.5, heartbeat=0.05, timeout=1.0, read_timeout=1.0)
     async with RedisServer() as other, running_view(redis.url, policy) as view:
         await until(view.is_live)
 

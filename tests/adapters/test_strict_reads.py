@@ -20,7 +20,9 @@ from tests.fakes.waiting import until
 from tests.fakes.world import ISSUERS, REALM, ROUTES, World
 
 # The heart beats so seldom that, once live, nothing is sent that no decision asked for.
-STRICT = ViewPolicy(max_staleness=60.0, timeout=10.0, heartbeat=20.0, strict=True)
+STRICT = ViewPolicy(
+    max_staleness=60.0, timeout=10.0, read_timeout=10.0, heartbeat=20.0, strict=True
+)
 MANY = 100
 
 

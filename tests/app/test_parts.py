@@ -47,9 +47,11 @@ def test_accounts_in_memory_are_live_from_the_start(tmp_path: Path) -> None:
 
 
 def test_accounts_in_redis_are_not(tmp_path: Path) -> None:
-    accounts = make_accounts(settings(tmp_path), SystemClock(), RecordingObserver())
+    store = {"url": "redis://127.0.0.1/0", "read_timeout": 0.07}
+    accounts = make_accounts(settings(tmp_path, accounts=store), SystemClock(), RecordingObserver())
 
     assert isinstance(accounts.view, RedisAccountView)
+    assert accounts.view._policy.read_timeout == 0.07
     assert not accounts.view.is_live()
     assert accounts.proven_at() is None
 

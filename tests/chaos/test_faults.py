@@ -3,7 +3,8 @@
 For every fault: the subject that lost its account is granted nothing later than ``max_staleness``
 after that; nobody is granted anything while nothing can be proven; whoever cannot be judged gets
 503 with Retry-After, never a 500, a reset or silence; the open event stream of the subject is cut;
-and it all comes back by itself. ``CHAOS_ROUNDS`` repeats every fault (``make chaos-long``).
+and it all comes back by itself. ``CHAOS_ROUNDS`` repeats every fault (``make chaos-long``). Each
+bears the code of its row in the threat matrix.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ AWAY_SECONDS = 1.5  # three leases
 
 
 async def killed_and_back_with_data(arena: Arena) -> None:
+    """R2."""
     await arena.disable()
     await arena.redis.kill()
     await arena.blind_for(AWAY_SECONDS)
@@ -33,6 +35,7 @@ async def killed_and_back_with_data(arena: Arena) -> None:
 
 
 async def killed_and_back_empty(arena: Arena) -> None:
+    """R2 and R3."""
     await arena.redis.kill()
     arena.gone_at = arena.now
     await arena.blind_for(AWAY_SECONDS)
@@ -42,6 +45,7 @@ async def killed_and_back_empty(arena: Arena) -> None:
 
 
 async def stopped_for_five_seconds(arena: Arena) -> None:
+    """R5."""
     await arena.disable()
     arena.redis.pause()
     await arena.blind_for(5.0)
@@ -49,6 +53,7 @@ async def stopped_for_five_seconds(arena: Arena) -> None:
 
 
 async def black_hole(arena: Arena) -> None:
+    """R5."""
     arena.proxy.black_hole()
     began = arena.now
     await arena.disable()
@@ -58,6 +63,7 @@ async def black_hole(arena: Arena) -> None:
 
 
 async def stalled(arena: Arena) -> None:
+    """R7."""
     arena.proxy.stall()
     began = arena.now
     await arena.disable()
@@ -67,6 +73,7 @@ async def stalled(arena: Arena) -> None:
 
 
 async def delayed(arena: Arena) -> None:
+    """R6, by a round trip of 40 ms."""
     arena.proxy.delay = 0.02
     await arena.disable()
     await asyncio.sleep(1.0)
@@ -74,23 +81,29 @@ async def delayed(arena: Arena) -> None:
 
 
 async def connection_reset(arena: Arena) -> None:
+    """R7."""
     arena.proxy.cut()
     await arena.disable()
 
 
 async def connection_half_closed(arena: Arena) -> None:
+    """R7."""
     arena.proxy.half_close()
     await arena.disable()
 
 
 async def clients_killed(arena: Arena) -> None:
-    """The write falls into the gap: nobody hears of it, and the new connection has to read it."""
+    """R8: the write falls into the gap.
+
+    Nobody hears of it, and the new connection has to read it.
+    """
     await arena.redis.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     await arena.disable()
     await arena.redis.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
 
 async def flushed(arena: Arena) -> None:
+    """R3."""
     await arena.redis.command("FLUSHALL")
     arena.gone_at = arena.now
     await asyncio.sleep(0.3)
@@ -98,7 +111,7 @@ async def flushed(arena: Arena) -> None:
 
 
 async def evicted(arena: Arena) -> None:
-    """Redis throws accounts out to make room: they are unknown then, not remembered."""
+    """R10: Redis throws accounts out to make room; they are unknown then, not remembered."""
     used = (await info(arena, "memory"))["used_memory"]
     await arena.redis.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     await arena.redis.command("CONFIG", "SET", "maxmemory", int(used) + 256 * 1024)
@@ -115,7 +128,7 @@ async def evicted(arena: Arena) -> None:
 
 
 async def output_buffer_overflow(arena: Arena) -> None:
-    """The server gives up on the client that it pushes to; the news was in what it threw away."""
+    """R7: the server gives up on the client that it pushes to; the news was in what is lost."""
     await arena.redis.command("CONFIG", "SET", "client-output-buffer-limit", "normal 65536 65536 1")
     arena.proxy.stall()
     await arena.disable()
@@ -128,7 +141,7 @@ async def output_buffer_overflow(arena: Arena) -> None:
 
 
 async def out_of_memory(arena: Arena) -> None:
-    """Writes are refused, so the account stays active; then there is room, and it does not."""
+    """R11: writes are refused, so the account stays active; then there is room, and it does not."""
     await arena.redis.command("CONFIG", "SET", "maxmemory", 1)
     with pytest.raises(RedisError, match="maxmemory"):
         await arena.disable()

@@ -54,7 +54,7 @@ class Site:
                             "insecure_http": True,
                         }
                     ],
-                    "accounts": {"url": self.redis.url},
+                    "accounts": {"url": self.redis.url, "read_timeout": 1},
                 }
             )
         )

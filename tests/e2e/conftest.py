@@ -40,7 +40,7 @@ class Site:
                 }
             ],
             # Longer than in production: a busy machine must not end the streams that go on.
-            "accounts": {"url": self.redis.url, "max_staleness": 3.0},
+            "accounts": {"url": self.redis.url, "max_staleness": 3.0, "read_timeout": 1.0},
             **more,
         }
 

@@ -1,6 +1,7 @@
 """A server that speaks RESP3 and answers what the test wants, byte for byte."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -32,7 +33,9 @@ class ScriptedRedis:
 
 
 @asynccontextmanager
-async def scripted_redis(answers: Mapping[bytes, bytes]) -> AsyncIterator[ScriptedRedis]:
+async def scripted_redis(
+    answers: Mapping[bytes, bytes], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[ScriptedRedis]:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         redis.connections += 1
         try:
@@ -45,9 +48,10 @@ async def scripted_redis(answers: Mapping[bytes, bytes]) -> AsyncIterator[Script
         finally:
             writer.close()
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
-    redis = ScriptedRedis(f"redis://127.0.0.1:{port}/0", dict(answers))
+    scheme = "redis" if tls is None else "rediss"
+    redis = ScriptedRedis(f"{scheme}://127.0.0.1:{port}/0", dict(answers))
     async with server:
         yield redis
 
