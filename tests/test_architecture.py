@@ -64,5 +64,6 @@ def test_the_repository_names_no_registry_and_no_path_of_a_machine() -> None:
         assert not [
             line
             for line in lines
-            if line.lstrip().startswith(("-", "http:", "https:")) and not line.lstrip().startswith("--hash=")
+            if line.lstrip().startswith(("-", "http:", "https:"))
+            and not line.lstrip().startswith("--hash=")
         ]

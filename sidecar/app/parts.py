@@ -134,10 +134,12 @@ def upstream_policy(settings: Settings) -> UpstreamPolicy:
     tls = upstream.tls
     return UpstreamPolicy(
         url=upstream.url,
+        more=upstream.more_urls,
         connect_timeout=upstream.connect_timeout,
         first_byte_timeout=upstream.first_byte_timeout,
         idle_timeout=upstream.idle_timeout,
         max_connections=upstream.max_connections,
+        keep_alive=upstream.keep_alive,
         tls=client_context(
             tls.ca,
             tls.certificate,

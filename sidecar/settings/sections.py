@@ -15,6 +15,7 @@ from sidecar.settings.fields import (
     Seconds,
     Section,
     ServerTls,
+    Strings,
     read_secret,
     split_url,
 )
@@ -94,7 +95,10 @@ class Upstream(Section):
     """What stands behind the sidecar."""
 
     url: str
-    """Where it is: scheme, host and port, such as http://127.0.0.1:8009."""
+    """Where it is: scheme, host and port, such as http://127.0.0.1:8009; or unix:/run/x.sock."""
+    more_urls: Strings = ()
+    """Further addresses of the same. The one with the fewest requests in flight is asked; one that
+    cannot be reached is left out for a while."""
     connect_timeout: Seconds = 5.0
     """Seconds to get a connection."""
     first_byte_timeout: Seconds = 75.0
@@ -103,29 +107,39 @@ class Upstream(Section):
     """Seconds without a byte of a body, either way, until it is broken off."""
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """Connections to upstream at one time, streams included."""
+    keep_alive: Seconds = 55.0
+    """Seconds that an unused connection is kept; less than upstream keeps it."""
     tls: UpstreamTls | None = None
     """How an https upstream is verified; without it by the system's authorities."""
 
     @field_validator("url")
     @classmethod
     def _is_origin(cls, text: str) -> str:
-        url = split_url(text, ("http", "https"))
-        if (
-            not url.hostname
-            or url.path.strip("/")
-            or url.query
-            or url.fragment
-            or "@" in url.netloc
-        ):
-            raise ValueError("expected scheme, host and port alone, such as http://127.0.0.1:8009")
-        return text.rstrip("/")
+        return _read_origin(text)
+
+    @field_validator("more_urls")
+    @classmethod
+    def _are_origins(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_read_origin(text) for text in texts)
 
     @field_validator("tls")
     @classmethod
     def _is_spoken(cls, tls: UpstreamTls | None, info: ValidationInfo) -> UpstreamTls | None:
-        if tls is not None and str(info.data.get("url", "")).startswith("http:"):
+        urls = (str(info.data.get("url", "https:")), *info.data.get("more_urls", ()))
+        if tls is not None and not any(url.startswith("https:") for url in urls):
             raise ValueError("has no effect on http://; set upstream.url to https, or leave it out")
         return tls
+
+
+def _read_origin(text: str) -> str:
+    if text.startswith("unix:"):
+        if not text.startswith("unix:/") or "\0" in text:
+            raise ValueError("expected unix: and an absolute path, such as unix:/run/gateway.sock")
+        return text
+    url = split_url(text, ("http", "https"))
+    if not url.hostname or url.path.strip("/") or url.query or url.fragment or "@" in url.netloc:
+        raise ValueError("expected scheme, host and port alone, such as http://127.0.0.1:8009")
+    return text.rstrip("/")
 
 
 class Accounts(Section):

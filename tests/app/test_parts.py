@@ -143,3 +143,12 @@ def test_the_listener_and_upstream_get_their_bounds_and_tls(
     assert listen_policy(plain).tls is None
     assert not listen_policy(plain).shares_port
     assert upstream_policy(plain).tls is None
+
+
+def test_upstream_may_have_several_addresses_and_be_a_socket(tmp_path: Path) -> None:
+    urls = {"url": "unix:/run/gateway.sock", "more_urls": ["http://127.0.0.2:8009/"]}
+    policy = upstream_policy(settings(tmp_path, upstream={**urls, "keep_alive": 5}))
+
+    assert policy.url == "unix:/run/gateway.sock"
+    assert policy.more == ("http://127.0.0.2:8009",)
+    assert policy.keep_alive == 5
