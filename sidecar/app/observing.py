@@ -22,9 +22,16 @@ class Observing:
 
 
 @contextmanager
-def observing(settings: Settings, clock: Clock) -> Iterator[Observing]:
-    """Watch until the block ends; the decision log goes to stdout and is flushed then."""
+def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
+    """Watch until the block ends; the decision log goes to stdout and is flushed then.
+
+    Gives what makes an observer from settings: metrics and log are the same for all of them.
+    """
     metrics = Metrics()
     with LineWriter(sys.stdout, metrics.lines_dropped) as writer:
-        decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
-        yield Observing(Observers(metrics, decisions), metrics, metrics.render)
+
+        def observed(settings: Settings) -> Observing:
+            decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
+            return Observing(Observers(metrics, decisions), metrics, metrics.render)
+
+        yield observed

@@ -23,6 +23,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from sidecar import __version__
 from sidecar.core.decision import Decision, DenyReason, Grant
@@ -123,6 +124,10 @@ class Metrics:
         """Count lines that the decision log had to drop."""
         self._dropped.inc(lines)
 
+    def add(self, collector: Collector) -> None:
+        """Let the exposition say what this collector has, too."""
+        self._registry.register(collector)
+
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the exposition of this process in the format that ``accept`` asks for."""
         return _render(self._registry, accept)
@@ -207,9 +212,10 @@ class Metrics:
         )  # fmt: skip
 
 
-def render_all(directory: Path, accept: str) -> tuple[bytes, str]:
-    """Return the exposition summed over all workers that write to ``directory``."""
+def render_all(directory: Path, parent: Collector, accept: str) -> tuple[bytes, str]:
+    """Return the parent's metrics, and the sums over all workers that write to ``directory``."""
     registry = CollectorRegistry()
+    registry.register(parent)
     MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]
     return _render(registry, accept)
 

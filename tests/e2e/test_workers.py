@@ -20,14 +20,21 @@ WORKERS = 3
 
 
 def pids(sidecar: Sidecar) -> list[int]:
-    parent = sidecar.process.pid
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii")
-    return [pid for pid in map(int, children.split()) if _is_worker(pid)]
+    forks = [pid for pid in _children(sidecar.process.pid) if _is_forked(pid)]
+    return [worker for pid in forks for worker in _children(pid)]
 
 
-def _is_worker(pid: int) -> bool:
+def _children(pid: int) -> list[int]:
     try:
-        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split())]
+    except FileNotFoundError:
+        return []
+
+
+def _is_forked(pid: int) -> bool:
+    """Return whether it is what workers are forked from, or such a worker."""
+    try:
+        return b"multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except FileNotFoundError:
         return False
 
@@ -98,7 +105,7 @@ async def test_workers_do_not_outlive_a_parent_that_is_killed(site: Site) -> Non
         sidecar.process.kill()
         await sidecar.process.wait()
 
-        await until(lambda: not any(_is_worker(pid) for pid in workers), 20)
+        await until(lambda: not any(_is_forked(pid) for pid in workers), 20)
 
 
 async def test_one_worker_serves_as_the_process_itself(site: Site) -> None:

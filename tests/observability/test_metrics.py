@@ -17,6 +17,7 @@ from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.core.subject import SubjectKey
 from sidecar.observability.metrics import Metrics, render_all
+from sidecar.observability.upkeep import Upkeep
 from sidecar.ports import (
     AuditRecord,
     CutReason,
@@ -147,6 +148,10 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
         for metric in registry._collector_to_names
         if getattr(metric, "_name", "").startswith("sidecar_")
     }
+    registered |= {
+        (metric.name + ("_total" if metric.type == "counter" else ""), frozenset())
+        for metric in Upkeep(1.0).collect()
+    }
 
     assert {(name, labels) for name, labels, _ in _documented()} == registered
 
@@ -201,7 +206,7 @@ def test_several_workers_are_summed_and_an_ended_ones_gauges_forgotten(tmp_path:
         )  # fmt: skip
 
     def render() -> str:
-        return render_all(tmp_path, "")[0].decode()
+        return render_all(tmp_path, Upkeep(1.0), "")[0].decode()
 
     def forget(pid: str) -> None:
         subprocess.run([sys.executable, "-c", PARENT, pid], cwd=ROOT, env=environ, check=True)

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 _LINGER_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 _CLOSE_SECONDS = 0.05
+_FIRST_REQUEST_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class ListenPolicy:
     """Where to listen, and for how long a client may do nothing; times in seconds.
 
     ``idle_timeout`` ends a connection on which no request comes, a half-sent head included.
-    ``shares_port`` lets several processes listen on one port (SO_REUSEPORT).
+    ``listener`` is a bound socket to listen on instead of ``host`` and ``port``; it is closed with
+    the front, so give a duplicate where the queue of connections has to outlive it.
     """
 
     host: str
@@ -38,7 +40,7 @@ class ListenPolicy:
     idle_timeout: float = 75.0
     max_header_bytes: int = 16384
     max_headers: int = 128
-    shares_port: bool = False
+    listener: socket.socket | None = None
 
 
 class _Protocol(RequestHandler):
@@ -90,12 +92,24 @@ class ReverseProxy:
         """Go on serving, and tell each client to come back on another connection."""
         self._handler.is_leaving = True
 
+    async def stop_accepting(self) -> None:
+        """Accept no more connections, and go on serving those that there are."""
+        loop = asyncio.get_running_loop()
+        for each in self._listener.sockets:
+            loop.remove_reader(each.fileno())
+        # asyncio drops a connection that it accepted in the turn in which its server is closed.
+        await asyncio.sleep(0)
+        self._listener.close()
+
     async def drain(self, seconds: float) -> None:
         """Accept no more connections, let requests in flight end, and cut the rest at the end."""
         self.dismiss()
-        self._listener.close()
+        await self.stop_accepting()
         try:
             async with asyncio.timeout(seconds):
+                if self._server.connections:
+                    # On those that were accepted last, the first request may still be on its way.
+                    await asyncio.sleep(_FIRST_REQUEST_SECONDS)
                 # Not aiohttp's own shutdown: that one stops reading, and so loses uploads.
                 while self._close_idle():  # noqa: ASYNC110 - aiohttp tells nobody
                     await asyncio.sleep(_POLL_SECONDS)
@@ -131,13 +145,14 @@ async def listening(handler: Handler, policy: ListenPolicy) -> AsyncIterator[Rev
         lingering_time=_LINGER_SECONDS,
         auto_decompress=False,
     )
+    where: dict[str, Any] = {"host": policy.host, "port": policy.port}
+    if policy.listener is not None:
+        where = {"sock": policy.listener}
     listener = await asyncio.get_running_loop().create_server(
         server,
-        policy.host,
-        policy.port,
+        **where,
         ssl=policy.tls,
         backlog=policy.backlog,
-        reuse_port=policy.shares_port or None,
     )
     try:
         yield ReverseProxy(handler, server, listener, _url(listener.sockets[0], policy))
