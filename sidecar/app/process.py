@@ -72,7 +72,7 @@ async def _serve_alone(settings: Settings, load: Load) -> None:
                 await served.listen()
                 yield _Alone(served, settings)
 
-        await _serve(settings, load, opened, watched.render, upkeep, listener)
+        await _serve(settings, load, opened, watched.render, upkeep, [listener])
 
 
 async def _serve_with_workers(settings: Settings, load: Load) -> None:
@@ -98,7 +98,7 @@ async def _serve_with_workers(settings: Settings, load: Load) -> None:
                 yield _Fleet(supervisor, revoke, settings, clock)
 
         render = partial(metrics.render_all, directory, upkeep)
-        await _serve(settings, load, opened, render, upkeep, port.sockets[0])
+        await _serve(settings, load, opened, render, upkeep, port.sockets)
 
 
 async def _serve(
@@ -107,7 +107,7 @@ async def _serve(
     opened: Opened,
     render: Render,
     upkeep: Upkeep,
-    listener: socket.socket,
+    listeners: list[socket.socket],
 ) -> None:
     """Serve with one generation after another, and the admin listener beside them all."""
     admin_at = settings.admin
@@ -127,11 +127,14 @@ async def _serve(
             await generations.begin(settings)
             admin.revoke = generations.revoke
             _spare_what_stays()
-            log.info("listening on %s", url_of(listener, tls=settings.listen.tls is not None))
+            log.info("listening on %s", url_of(listeners[0], tls=settings.listen.tls is not None))
             log.info("admin on %s", admin.url)
             reloader = Reloader(load, settings, replace, upkeep, SystemClock())
             async with running(partial(reloader.run, hangup)):
                 await stop.asked.wait()
+            # Whoever serves has duplicates: now no queue stays open behind the last who accepts.
+            for each in listeners:
+                each.close()
 
 
 @dataclass(frozen=True, slots=True)

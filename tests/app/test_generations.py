@@ -149,7 +149,7 @@ async def test_one_that_fails_before_it_is_ready_is_given_up(tmp_path: Path) -> 
         await found.generations.begin(found.settings)
         with pytest.RaisesGroup(pytest.RaisesExc(NotReplaced, match="ended before")):
             async with asyncio.TaskGroup() as tasks:
-                await found.replace_in(tasks)
+                assert not (await found.replace_in(tasks)).done()
                 found.opened[1].fails.set()
 
         assert not found.opened[0].is_over
