@@ -15,7 +15,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Traffic:
     """What became of the requests: by status, and of those without an answer by exception.
 
-    ``refused`` are those that found nobody listening: they can go elsewhere, nothing is lost.
+    ``refused`` are those that got no connection: they can go elsewhere, nothing is lost.
     """
 
     url: str
@@ -81,11 +81,8 @@ class Traffic:
     async def _ask_once(self) -> None:
         try:
             connection = await self.connect()
-        except ConnectionRefusedError:
+        except OSError:
             self.refused += 1
-            return
-        except OSError as error:
-            self.failures.append(f"connect: {error!r}")
             return
         try:
             await self.ask(connection, keep=False)

@@ -1,6 +1,7 @@
 """The listener: aiohttp's low-level server with our limits, errors and drain."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -22,6 +23,7 @@ _LINGER_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 _CLOSE_SECONDS = 0.05
 _FIRST_REQUEST_SECONDS = 0.25
+_HANDSHAKE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,17 @@ class ReverseProxy:
     """A running listener. ``url`` is where it is."""
 
     def __init__(
-        self, handler: Handler, server: _Server, listener: asyncio.Server, url: str
+        self,
+        handler: Handler,
+        server: _Server,
+        listener: asyncio.Server,
+        tls: ssl.SSLContext | None,
+        url: str,
     ) -> None:
         self._handler = handler
         self._server = server
         self._listener = listener
+        self._tls = tls
         self.url = url
 
     def dismiss(self) -> None:
@@ -99,6 +107,7 @@ class ReverseProxy:
             loop.remove_reader(each.fileno())
         # asyncio drops a connection that it accepted in the turn in which its server is closed.
         await asyncio.sleep(0)
+        await self._accept_rest()
         self._listener.close()
 
     async def drain(self, seconds: float) -> None:
@@ -117,6 +126,23 @@ class ReverseProxy:
             late = len(self._server.connections)
             log.warning("%d connections are cut: they did not end within %g s", late, seconds)
         await self._server.shutdown(_CLOSE_SECONDS)
+
+    async def _accept_rest(self) -> None:
+        """Take whoever still waits in the queue: closing it would reset them."""
+        loop = asyncio.get_running_loop()
+        handshake_seconds = None if self._tls is None else _HANDSHAKE_SECONDS
+        for each in self._listener.sockets:
+            with each.dup() as queue, contextlib.suppress(BlockingIOError):
+                while True:
+                    connection, _ = queue.accept()
+                    connection.setblocking(False)  # noqa: FBT003
+                    with contextlib.suppress(OSError):  # TLS that fails, or a client that has gone
+                        await loop.connect_accepted_socket(
+                            self._server,
+                            connection,
+                            ssl=self._tls,
+                            ssl_handshake_timeout=handshake_seconds,
+                        )
 
     def _close_idle(self) -> int:
         busy = self._handler.busy
@@ -155,7 +181,7 @@ async def listening(handler: Handler, policy: ListenPolicy) -> AsyncIterator[Rev
         backlog=policy.backlog,
     )
     try:
-        yield ReverseProxy(handler, server, listener, _url(listener.sockets[0], policy))
+        yield ReverseProxy(handler, server, listener, policy.tls, _url(listener.sockets[0], policy))
     finally:
         listener.close()
         await server.shutdown(_CLOSE_SECONDS)
