@@ -18,7 +18,7 @@ RUN /opt/build/bin/python -m hatchling build --target wheel --directory /dist \
 FROM ${PYTHON_IMAGE}
 # The admin port is set here, over the settings file, so that the health check knows it too.
 # The root file system may be read-only: nothing is written but metrics of several workers (/tmp)
-# and the key snapshot, where a volume is given for it.
+# and, where a volume is given for them, the key snapshot and how far the store was seen.
 ENV PATH=/opt/sidecar/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

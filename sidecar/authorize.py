@@ -11,19 +11,21 @@ Steps raise; one place catches and fails closed.
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from sidecar.core.access import check_requirement, find_route, judge_standing, principal_of
+from sidecar.core.access import check_requirement, judge_standing, principal_of
 from sidecar.core.bearer import BearerToken, read_bearer
 from sidecar.core.claims import Claims, check_claims, read_claims
-from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
+from sidecar.core.decision import Decision, Denied, DenyReason, Grant
+from sidecar.core.evidence import Evidence
+from sidecar.core.found_routes import FoundRoutes
 from sidecar.core.issuer import Issuer
 from sidecar.core.request import (
     AccessRequest,
     Ambiguity,
     names_access_token,
 )
-from sidecar.core.routes import Route, Routes
+from sidecar.core.routes import Routes
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token import (
     UnverifiedToken,
@@ -32,6 +34,7 @@ from sidecar.core.token import (
     read_token,
     verify_signature,
 )
+from sidecar.core.token_memory import TokenMemory
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.ports import AccountView, Clock, KeySource, Observer, StatusUnavailable
 
@@ -57,17 +60,6 @@ class Rules:
     strict: bool = False
 
 
-@dataclass(slots=True)
-class Evidence:
-    """What has been established so far, in the order of the checks. ``explain`` prints it."""
-
-    route: Route | None = None
-    token: UnverifiedToken | None = None
-    issuer: Issuer | None = None
-    claims: Claims | None = None
-    standing: Standing | None = None
-
-
 class Authorizer:
     """Makes decisions. Holds no state of its own but the memory of verified signatures."""
 
@@ -86,6 +78,7 @@ class Authorizer:
         self._clock = clock
         self._remembered = remembered
         self._observer = observer
+        self._routes = FoundRoutes(rules.routes, rules.tolerated)
 
     def authorize_now(self, request: AccessRequest) -> Decision | None:
         """Answer at once, or None when something must be waited for: then use ``authorize``.
@@ -122,14 +115,14 @@ class Authorizer:
                         return decision
                     await self._fetch(decision, asked)
         except StatusUnavailable as unavailable:
-            return _deny(DenyReason.STATUS_UNAVAILABLE, str(unavailable), evidence)
+            return evidence.deny(DenyReason.STATUS_UNAVAILABLE, str(unavailable))
         except TimeoutError:
             pass
         except Exception:
             log.exception("the decision failed; the request is denied")
-            return _deny(DenyReason.INTERNAL_ERROR, "see the log", evidence)
+            return evidence.deny(DenyReason.INTERNAL_ERROR, "see the log")
         assert isinstance(decision, _Wanted)  # noqa: S101
-        return _deny(decision.reason, f"waited in vain: {decision.detail}", evidence)
+        return evidence.deny(decision.reason, f"waited in vain: {decision.detail}")
 
     async def _fetch(self, wanted: "_Wanted", asked: "_Asked") -> None:
         # A standing counts in the walk that follows its read: it would age through any other wait.
@@ -146,28 +139,31 @@ class Authorizer:
         try:
             return self._walk(request, asked, evidence)
         except Denied as denied:
-            return _deny(denied.reason, denied.detail, evidence)
+            return evidence.deny(denied.reason, denied.detail)
         except _Wanted as wanted:
             return wanted
         except Exception:
             log.exception("the decision failed; the request is denied")
-            return _deny(DenyReason.INTERNAL_ERROR, "see the log", evidence)
+            return evidence.deny(DenyReason.INTERNAL_ERROR, "see the log")
 
     def _walk(self, request: AccessRequest, asked: "_Asked", evidence: Evidence) -> Grant:
-        route = find_route(request, self._rules.routes, self._rules.tolerated)
+        route = self._routes.find(request)
         evidence.route = route
         if not route.requirement.bearer:
             return Grant(route)
-        if names_access_token(request.query):
+        if request.query and names_access_token(request.query):
             # RFC 6750, 2: a client uses one way to send a token; and a query gets logged.
             raise Denied(DenyReason.MALFORMED_CREDENTIALS, "access_token in the query")
-        bearer = read_bearer(request.authorization, self._rules.max_token_bytes)
-        issuer, claims = self._verified(bearer, asked, evidence)
+        memory = request.memory or TokenMemory()
+        issuer, claims = self._verified(request, memory, asked, evidence)
         evidence.issuer, evidence.claims = issuer, claims
         check_claims(claims, issuer, self._clock.now())
-        standing = self._standing(claims.key(issuer), claims.token_id, asked)
+        standing = self._standing(memory.key or claims.key(issuer), claims.token_id, asked)
         evidence.standing = standing
-        principal = principal_of(claims, issuer, standing)
+        principal = memory.principal
+        if principal is None or memory.account is not standing.account:
+            principal = principal_of(claims, issuer, standing)
+            memory.account, memory.principal = standing.account, principal
         judge_standing(
             standing,
             token_issued_at=claims.issued_at,
@@ -177,9 +173,12 @@ class Authorizer:
         return Grant(route, principal)
 
     def _verified(
-        self, bearer: BearerToken, asked: "_Asked", evidence: Evidence
+        self, request: AccessRequest, memory: TokenMemory, asked: "_Asked", evidence: Evidence
     ) -> tuple[Issuer, Claims]:
-        remembered = self._remembered.recall(bearer)
+        bearer = memory.bearer
+        if bearer is None:
+            bearer = memory.bearer = read_bearer(request.authorization, self._rules.max_token_bytes)
+        remembered = memory.remembered or self._remembered.recall(bearer)
         if remembered is not None:
             issuer, claims, generation = remembered
             keys = self._keys.keys(issuer.name)
@@ -189,7 +188,10 @@ class Authorizer:
                 and keys.generation == generation
                 and self._rules.issuers.get(issuer.name) is issuer
             ):
+                if memory.remembered is None:
+                    memory.remember(remembered)
                 return issuer, claims
+            memory.remembered = None
         token = read_token(bearer)
         evidence.token = token
         found = self._rules.issuers.get(token.issuer)
@@ -197,25 +199,28 @@ class Authorizer:
             raise Denied(DenyReason.UNKNOWN_ISSUER, "iss is not a configured issuer")
         evidence.issuer = found
         check_header(token, found)
-        verified = self._verify(token, found, asked)
+        verified = self._verify(bearer, token, found, asked)
         claims = read_claims(verified)
         self._remembered.remember(bearer, found, claims, verified.generation)
+        memory.remember((found, claims, verified.generation))
         return found, claims
 
-    def _verify(self, token: UnverifiedToken, issuer: Issuer, asked: "_Asked") -> VerifiedToken:
+    def _verify(
+        self, bearer: BearerToken, token: UnverifiedToken, issuer: Issuer, asked: "_Asked"
+    ) -> VerifiedToken:
         keys = self._keys.keys(issuer.name)
         if keys is None:
             if asked.keys:
                 raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
             raise _Wanted(DenyReason.KEYS_UNAVAILABLE, "keys", keys=(issuer.name, None))
-        refusal = asked.refusals.get(keys.generation)
+        refusal = self._remembered.refusal(bearer, keys.generation)
         if refusal is None:
             try:
                 return verify_signature(token, keys, issuer)
             except Denied as denied:
                 # A bad signature is dear (RSA); the same keys need not say no to it twice.
                 refusal = denied.reason, denied.detail
-                asked.refusals[keys.generation] = refusal
+                self._remembered.refuse(bearer, keys.generation, *refusal)
         raise self._second_thought(*refusal, token, issuer, asked)
 
     def _second_thought(
@@ -227,17 +232,15 @@ class Authorizer:
         asked: "_Asked",
     ) -> "Denied | _Wanted":
         """Return what to raise where the provider may have rotated its keys in the meantime."""
-        if not asked.keys:
+        if not asked.keys and not self._keys.is_resting(issuer.name, token.kid):
             # Also for a bad signature: a provider may put new key material under an old kid.
             # While it has not answered, the absence of a key proves nothing.
             if reason is DenyReason.UNKNOWN_KEY:
                 reason = DenyReason.KEYS_UNAVAILABLE
             return _Wanted(reason, detail, keys=(issuer.name, token.kid))
         if reason is DenyReason.UNKNOWN_KEY and self._keys.is_unsettled(issuer.name, token.kid):
-            reason, detail = (
-                DenyReason.KEYS_UNAVAILABLE,
-                "unknown kid, and the provider was not asked",
-            )
+            detail = "unknown kid, and the provider was not asked"
+            return Denied(DenyReason.KEYS_UNAVAILABLE, detail)
         return Denied(reason, detail)
 
     def _standing(self, subject: SubjectKey, token_id: str | None, asked: "_Asked") -> Standing:
@@ -278,10 +281,3 @@ class _Asked:
 
     keys: bool = False
     standing: Standing | None = None
-    refusals: dict[int, tuple[DenyReason, str]] = field(default_factory=dict)
-
-
-def _deny(reason: DenyReason, detail: str, evidence: Evidence) -> Deny:
-    claims, issuer = evidence.claims, evidence.issuer
-    caller = None if claims is None or issuer is None else claims.caller(issuer)
-    return Deny(reason, detail, evidence.route, caller)

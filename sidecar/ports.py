@@ -130,6 +130,10 @@ class KeySource(Protocol):
         """
         ...
 
+    def is_resting(self, issuer: str, kid: str | None) -> bool:
+        """Say whether ``refresh`` would do nothing: a cool-down runs. ``kid`` counts as named."""
+        ...
+
     def is_unsettled(self, issuer: str, kid: str | None) -> bool:
         """Say whether the provider could have this key although we do not.
 
@@ -205,10 +209,13 @@ class AccountStore(Protocol):
         """Return all accounts of the realm, by subject."""
         ...
 
-    async def put(self, key: SubjectKey, account: Account, *, expected: Account | None) -> bool:
-        """Write the account if the stored one is still ``expected``; say whether it was.
+    async def put(
+        self, key: SubjectKey, account: Account, *, expected: Account | None
+    ) -> Account | None:
+        """Write the account if the stored one is still ``expected``; return it as it is stored.
 
-        Where an account of the subject was deleted, its ``not_before`` is kept if it is later.
+        Returns None where it was not, and nothing was written. Where an account of the subject was
+        deleted, its ``not_before`` is kept if it is later.
         """
         ...
 

@@ -83,7 +83,7 @@ class Revocations:
                 updated_at=now,
                 updated_by=self._actor,
             )
-            if await self._store.put(key, after, expected=before):
+            if await self._store.put(key, after, expected=before) is not None:
                 self._auditor.audited(
                     AuditRecord(now, self._actor, "revoke_subject_tokens", key, before, after)
                 )

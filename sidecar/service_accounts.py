@@ -173,9 +173,10 @@ class ServiceAccounts:
                 raise Contended(f"{key.subject} was shut out meanwhile; nothing was written")
             was_in = is_in
             after = replace(after, updated_at=self._clock.now(), updated_by=self._actor)
-            if await self._store.put(key, after, expected=before):
-                self._audit(action, key, before, after)
-                return after
+            stored = await self._store.put(key, after, expected=before)
+            if stored is not None:
+                self._audit(action, key, before, stored)
+                return stored
         raise Contended(f"{key.subject}: others kept changing it; nothing was written, try again")
 
     def _audit(

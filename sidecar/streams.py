@@ -72,6 +72,10 @@ class Stream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Take it off the books."""
         self.is_open = False
         self._leave(self)
 

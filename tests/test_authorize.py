@@ -547,6 +547,37 @@ async def test_a_provider_that_hangs_is_waited_for_no_longer_than_the_budget(
     assert reason(await world.wait_for("GET", "/reports", token=forged)) is verdict
 
 
+@pytest.mark.parametrize(
+    ("kid", "unsettled", "verdict"),
+    [
+        ("rsa", False, R.BAD_SIGNATURE),
+        ("new", False, R.UNKNOWN_KEY),
+        ("new", True, R.KEYS_UNAVAILABLE),
+    ],
+)
+def test_while_the_provider_is_not_to_be_asked_the_verdict_needs_no_waiting(
+    *, world: World, kid: str, unsettled: bool, verdict: DenyReason
+) -> None:
+    world.keys.resting = {ISSUER}
+    world.keys.unsettled = {ISSUER} if unsettled else set()
+    forged = world.sign(key=replace(rsa_key("stranger"), kid=kid))
+
+    for _ in range(2):
+        assert reason(world.ask("GET", "/reports", token=forged)) is verdict
+    assert world.keys.refreshes == []
+
+
+def test_a_refused_token_is_good_once_its_key_is_there(world: World) -> None:
+    world.keys.resting = {ISSUER}
+    new = replace(rsa_key("new"), kid="rsa")
+    token = world.sign(key=new)
+    assert reason(world.ask("GET", "/reports", token=token)) is R.BAD_SIGNATURE
+
+    world.keys.publish(ISSUER, key_set([new]))
+
+    granted(world.ask("GET", "/reports", token=token))
+
+
 async def test_keys_not_loaded_are_asked_for_once(world: World) -> None:
     world.keys.forget(ISSUER)
 

@@ -116,6 +116,18 @@ async def test_a_change_that_changes_nothing_writes_nothing(office: Office) -> N
     assert office.actions == ["create"]
 
 
+async def test_an_account_made_anew_is_told_with_the_not_before_that_it_got(office: Office) -> None:
+    created = await office.accounts.create(API_USER)
+    office.store.accounts[API_USER] = replace(created, not_before=7.0)
+    await office.accounts.delete(API_USER)
+
+    again = await office.accounts.create(API_USER)
+
+    assert again.not_before == 7.0
+    assert again == office.store.accounts[API_USER]
+    assert office.observer.audits[-1].after == again
+
+
 async def test_disabling_and_enabling_keep_all_else(office: Office) -> None:
     created = await office.accounts.create(API_USER, name="N", groups=("a",))
     office.store.accounts[API_USER] = replace(created, not_before=7.0)

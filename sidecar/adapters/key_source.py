@@ -84,6 +84,14 @@ class JwksKeySource:
             # Shielded: whoever gives up waiting must not take the fetch from the others.
             await asyncio.shield(flight)
 
+    def is_resting(self, issuer: str, kid: str | None) -> bool:
+        keys = self._providers.get(issuer)
+        if keys is None:
+            return True
+        now = self._clock.steady()
+        keys.name(kid, now)
+        return keys.is_resting(now)
+
     def is_unsettled(self, issuer: str, kid: str | None) -> bool:
         keys = self._providers.get(issuer)
         return keys is not None and keys.is_unsettled(kid)

@@ -38,13 +38,15 @@ class MemoryAccounts:
     async def list(self, realm: str) -> Sequence[Account]:
         return [self._accounts[key] for key in sorted(self._accounts) if key.realm == realm]
 
-    async def put(self, key: SubjectKey, account: Account, *, expected: Account | None) -> bool:
+    async def put(
+        self, key: SubjectKey, account: Account, *, expected: Account | None
+    ) -> Account | None:
         if self._accounts.get(key) != expected:
-            return False
+            return None
         not_before = max(account.not_before, self._deleted.pop(key, 0.0))
-        self._accounts[key] = replace(account, not_before=not_before)
+        stored = self._accounts[key] = replace(account, not_before=not_before)
         self._tell(Change(key.realm, key.subject))
-        return True
+        return stored
 
     async def delete(self, key: SubjectKey) -> bool:
         found = self._accounts.pop(key, None)

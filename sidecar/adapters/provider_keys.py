@@ -89,9 +89,13 @@ class ProviderKeys:
         named_at = self._named.get(kid)
         return named_at is None or self._asked_at < named_at
 
+    def is_resting(self, now: float) -> bool:
+        """Say whether a cool-down keeps the provider from being asked, and nobody is asking it."""
+        return self._flight is None and now < self._cool_until
+
     def join(self, now: float) -> "asyncio.Future[None] | None":
         """Return the fetch under way, or one that is asked for now; None while cooling down."""
-        if self._flight is None and now < self._cool_until:
+        if self.is_resting(now):
             return None
         if self._flight is None:
             self._flight = asyncio.get_running_loop().create_future()

@@ -35,7 +35,7 @@ from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.known_standings import KnownStandings
 from sidecar.adapters.outage_log import OutageLog
 from sidecar.adapters.redis_push import PushConnection
-from sidecar.adapters.store_revision import RevisionGuard, read_mark
+from sidecar.adapters.store_revision import Memory, RevisionGuard, read_mark
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.ports import Change, Clock, Observer, StatusUnavailable, ViewEvent
 
@@ -72,6 +72,7 @@ class RedisAccountView:
         observer: Observer,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        memory: Memory | None = None,
     ) -> None:
         self._connect = connect
         self._keys = keys
@@ -83,7 +84,7 @@ class RedisAccountView:
         self._listeners: list[Callable[[Change], None]] = []
         self._outage = OutageLog()
         self._known = KnownStandings(policy.max_subjects)
-        self._revision = RevisionGuard(accept=policy.accept_rolled_back)
+        self._revision = RevisionGuard(accept=policy.accept_rolled_back, memory=memory)
         self._asking: dict[str, asyncio.Future[Any]] = {}
         self._live_until = 0.0
         self._primary_at = 0.0
@@ -165,6 +166,7 @@ class RedisAccountView:
         prefix = self._keys.prefix
         await self._answer(connection.ask("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", prefix))
         await self._check_primary(connection)
+        await self._revision.recall()
         await self._check_revision(connection)
         # What was known before may have changed unheard. Forget it, then let the streams ask.
         self._known.forget_all()

@@ -55,7 +55,9 @@ class RedisAccountStore:
             accounts |= await self._read_all(realm, batch)
         return [accounts[subject] for subject in sorted(accounts)]
 
-    async def put(self, key: SubjectKey, account: Account, *, expected: Account | None) -> bool:
+    async def put(
+        self, key: SubjectKey, account: Account, *, expected: Account | None
+    ) -> Account | None:
         name = self._keys.account(key)
         async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
@@ -64,7 +66,7 @@ class RedisAccountStore:
                 fields = await transaction.hgetall(name)
                 stored = read_account(key.subject, fields)
                 if stored != expected:
-                    return False
+                    return None
                 if stored is None:
                     deleted = read_not_before(fields.get("not_before"))
                     account = replace(account, not_before=max(account.not_before, deleted))
@@ -73,8 +75,8 @@ class RedisAccountStore:
                 await self._write(transaction)
             except WatchError as refused:
                 _check_changed(refused)
-                return False
-            return True
+                return None
+            return account
 
     async def delete(self, key: SubjectKey) -> bool:
         name = self._keys.account(key)

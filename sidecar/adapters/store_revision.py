@@ -9,13 +9,20 @@ An epoch begins with the moment it was made, and only a later one confirms: a du
 last confirmation has another epoch too. A store that never had a revision is written to by others
 alone (``redis-cli``); nothing can be said of it, and nothing is.
 
-What a sidecar has seen is kept in its memory: one that starts on a store already rolled back takes
-it as it is.
+What a sidecar has seen is kept in its memory, and where the settings name a directory on disk
+(``mark_file``). Without that, one that starts on a store already rolled back takes it as it is.
+
+Writes by others (a plain ``redis-cli HSET``) revoke as fast as ours, but raise no revision, so that
+their loss goes unnoticed. Considered and left: that a sidecar raise the revision when it hears of
+such a write. Each of them would have to be allowed to write, all of them would at once, and what is
+lost before they do is what a fail-over loses. And that the replication offset before a fail-over be
+compared with where the new primary branched off: it misses no loss, but counts the server's own
+pings and everybody's keys too, so that nearly every fail-over would shut everybody out.
 """
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +39,11 @@ class Mark:
         """Milliseconds since 1970; 0 for a store that was never confirmed."""
         moment, _, _ = self.epoch.partition("-")
         return int(moment) if moment.isascii() and moment.isdigit() else 0
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """What the higher of two marks has more of: a later confirmation, then more writes."""
+        return self.confirmed_at, -1 if self.revision is None else self.revision
 
 
 def make_epoch(now: float, nonce: str) -> str:
@@ -52,6 +64,18 @@ def read_mark(reply: Any) -> Mark:
     )
 
 
+class Memory(Protocol):
+    """Keeps the highest mark, also of other processes, longer than this one lives."""
+
+    async def load(self) -> Mark:
+        """Return the highest mark that was kept; never raises."""
+        ...
+
+    def note(self, mark: Mark) -> None:
+        """Have a mark kept, without waiting for it."""
+        ...
+
+
 class RevisionGuard:
     """Remembers the highest revision of the epoch, and compares what the store shows with it.
 
@@ -59,8 +83,9 @@ class RevisionGuard:
     that went missing has been seen to.
     """
 
-    def __init__(self, *, accept: bool) -> None:
+    def __init__(self, *, accept: bool, memory: Memory | None = None) -> None:
         self._accept = accept
+        self._memory = memory
         self._seen: Mark | None = None
         self.is_rolled_back = False
 
@@ -74,12 +99,20 @@ class RevisionGuard:
         """Whether a revision was seen, so that its absence would say something."""
         return self.seen.revision is not None
 
+    async def recall(self) -> None:
+        """Take note of what was seen in an earlier life, or by another worker."""
+        mark = Mark() if self._memory is None else await self._memory.load()
+        if mark.rank > self.seen.rank:
+            if mark.confirmed_at > self.seen.confirmed_at:
+                self.is_rolled_back = False  # confirmed since; what the store shows is judged next
+            self._seen = mark
+
     def judge(self, mark: Mark) -> bool:
         """Take note of where the store stands; return whether that is a roll-back just noticed."""
         was_rolled_back = self.is_rolled_back
         if self._seen is None or mark.confirmed_at > self._seen.confirmed_at:
             self.is_rolled_back = False
-        elif mark.epoch != self._seen.epoch or _count(mark) < _count(self._seen):
+        elif mark.epoch != self._seen.epoch or mark.rank < self._seen.rank:
             self.is_rolled_back = True
         noticed = self.is_rolled_back and not was_rolled_back
         if noticed:
@@ -87,6 +120,8 @@ class RevisionGuard:
         self.is_rolled_back = self.is_rolled_back and not self._accept
         if not self.is_rolled_back:
             self._seen = mark
+            if self._memory is not None:
+                self._memory.note(mark)
         return noticed
 
     def _tell(self, mark: Mark) -> None:
@@ -100,7 +135,3 @@ class RevisionGuard:
                 lost,
                 self.seen.revision,
             )
-
-
-def _count(mark: Mark) -> int:
-    return -1 if mark.revision is None else mark.revision

@@ -1,4 +1,4 @@
-"""The listener for operators: alive, ready, metrics, revocation. Its own port, on loopback.
+"""The listener for operators: alive, ready, what it does, revocation. Its own port, on loopback.
 
 Liveness says only that the loop turns: a restart would not bring back Redis or a provider, but end
 every open stream. Readiness says whether a request could be granted now.
@@ -25,7 +25,8 @@ class AdminListener:
     """Listens between ``async with`` and its end; ``url`` is where.
 
     ``probes`` are what readiness is made of, by name; ``render`` returns the metrics and their
-    media type for an ``Accept`` value. ``revoke`` answers the revocation endpoint, if there is one.
+    media type for an ``Accept`` value, ``workers`` the JSON of what each process does. ``revoke``
+    answers the revocation endpoint, if there is one.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class AdminListener:
         *,
         probes: Probes,
         render: Render,
+        workers: Callable[[], bytes],
         revoke: Revoke | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._probes = probes
         self._render = render
+        self._workers = workers
         self.revoke = revoke  # a reload replaces it
         self._runner: web.ServerRunner | None = None
         self.url = ""
@@ -75,6 +78,9 @@ class AdminListener:
             return _no_such_path() if self.revoke is None else await self.revoke(request)
         if request.method not in _METHODS:
             return _answer(405, {"message": "method not allowed"}, Allow="GET, HEAD")
+        return self._show(request)
+
+    def _show(self, request: web.BaseRequest) -> web.Response:
         match request.path:
             case "/livez":
                 return _answer(200, {"alive": True})
@@ -85,12 +91,16 @@ class AdminListener:
             case "/metrics":
                 body, content_type = self._render(request.headers.get("Accept", ""))
                 return web.Response(body=body, headers={**_COMMON, "Content-Type": content_type})
+            case "/workers":
+                return web.Response(
+                    body=self._workers(), content_type="application/json", headers=_COMMON
+                )
             case _:
                 return _no_such_path()
 
 
 def _no_such_path() -> web.Response:
-    return _answer(404, {"message": "there are /livez, /readyz and /metrics"})
+    return _answer(404, {"message": "there are /livez, /readyz, /metrics and /workers"})
 
 
 def _answer(status: int, body: object, **headers: str) -> web.Response:

@@ -18,7 +18,6 @@ class Observing:
 
     observer: Observer
     metrics: Metrics
-    render: Callable[[str], tuple[bytes, str]]
 
 
 @contextmanager
@@ -32,6 +31,9 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
 
         def observed(settings: Settings) -> Observing:
             decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
-            return Observing(Observers(metrics, decisions), metrics, metrics.render)
+            return Observing(Observers(metrics, decisions), metrics)
 
-        yield observed
+        try:
+            yield observed
+        finally:
+            metrics.flush()

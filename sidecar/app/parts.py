@@ -11,6 +11,7 @@ from typing import Any
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.key_snapshot import KeySnapshot
 from sidecar.adapters.key_source import JwksKeySource, KeyPolicy, Provider
+from sidecar.adapters.mark_file import MarkFile
 from sidecar.adapters.memory_accounts import MemoryAccounts
 from sidecar.adapters.provider_client import ProviderClient
 from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
@@ -28,10 +29,14 @@ MEMORY = "memory://"
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """The account view, what keeps it running, and how long it has gone without proof."""
+    """The account view, what keeps it running, and how long it has gone without proof.
+
+    ``remember`` keeps on disk what the next start has to know.
+    """
 
     view: AccountView
     run: Callable[[], Awaitable[None]]
+    remember: Callable[[], Awaitable[None]]
     proven_at: Callable[[], float | None]
 
 
@@ -40,7 +45,7 @@ def make_accounts(settings: Settings, clock: Clock, observer: Observer) -> Accou
     accounts = settings.accounts
     if accounts.url.startswith(MEMORY):
         memory = MemoryAccounts()
-        return Accounts(memory, _for_ever, clock.steady)
+        return Accounts(memory, _for_ever, _for_ever, clock.steady)
     policy = ViewPolicy(
         max_staleness=accounts.max_staleness,
         heartbeat=accounts.heartbeat,
@@ -51,14 +56,24 @@ def make_accounts(settings: Settings, clock: Clock, observer: Observer) -> Accou
     )
     options = redis_options(settings)
     patience = accounts.max_staleness / 4
+    marks = _mark_file(settings)
     view = RedisAccountView(
         lambda: connection_for(accounts.url, options, accounts.prefix, patience),
         AccountKeys(accounts.prefix),
         policy,
         clock,
         observer,
+        memory=marks,
     )
-    return Accounts(view, view.run, view.proven_at)
+    return Accounts(view, view.run, _for_ever if marks is None else marks.run, view.proven_at)
+
+
+def _mark_file(settings: Settings) -> MarkFile | None:
+    accounts = settings.accounts
+    # Who accepts every roll-back need not know of an older one.
+    if accounts.state_dir is None or accounts.rolled_back == "accept":
+        return None
+    return MarkFile(accounts.state_dir, accounts.url, accounts.prefix)
 
 
 @asynccontextmanager

@@ -25,8 +25,10 @@ from sidecar.app.stopping import Stop, hangups, stop_on_signals
 from sidecar.app.supervisor import Readiness, Supervisor, metrics_directory, prepare_forks
 from sidecar.observability import metrics, process_log
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
+from sidecar.observability.observers import Observers
 from sidecar.observability.silent import SilentObserver
 from sidecar.observability.upkeep import Upkeep
+from sidecar.observability.workers import all_workers, this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
 
@@ -40,6 +42,14 @@ _SPARE_SECONDS = 5.0
 _YOUNG_BETWEEN_FULL = 300
 # The program itself: what the workers would import one by one.
 _IMPORTED = ["sidecar.app.process", "sidecar.__main__"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """What the admin listener shows of the metrics: summed up, and by worker."""
+
+    render: Render
+    workers: Callable[[], bytes]
 
 
 def run(settings: Settings, load: Load) -> None:
@@ -60,7 +70,7 @@ async def _serve_alone(settings: Settings, load: Load) -> None:
         listening_socket(listen.host, listen.port, listen.backlog) as listener,
     ):
         watched = observed(settings)
-        watched.metrics.add(upkeep)
+        watched.metrics.registry.register(upkeep)
 
         @asynccontextmanager
         async def opened(settings: Settings, succeeds: bool) -> AsyncIterator[_Alone]:  # noqa: FBT001
@@ -72,7 +82,8 @@ async def _serve_alone(settings: Settings, load: Load) -> None:
                 await served.listen()
                 yield _Alone(served, settings)
 
-        await _serve(settings, load, opened, watched.render, upkeep, [listener])
+        pages = _Pages(watched.metrics.render, partial(this_worker, watched.metrics))
+        await _serve(settings, load, opened, pages, upkeep, [listener])
 
 
 async def _serve_with_workers(settings: Settings, load: Load) -> None:
@@ -83,6 +94,8 @@ async def _serve_with_workers(settings: Settings, load: Load) -> None:
         closing(SharedPort(listen.host, listen.port, settings.worker_count())) as port,
     ):
         prepare_forks(_IMPORTED)
+        changes = metrics.ChangeCounter()
+        changes.registry.register(upkeep)
 
         @asynccontextmanager
         async def opened(settings: Settings, succeeds: bool) -> AsyncIterator[_Fleet]:  # noqa: FBT001
@@ -94,18 +107,19 @@ async def _serve_with_workers(settings: Settings, load: Load) -> None:
                 metrics.forget_worker,
                 upkeep.worker_restarted,
             )
-            async with _revoking_for_workers(settings, clock) as revoke:
+            async with _revoking_for_workers(settings, clock, changes) as revoke:
                 yield _Fleet(supervisor, revoke, settings, clock)
 
-        render = partial(metrics.render_all, directory, upkeep)
-        await _serve(settings, load, opened, render, upkeep, port.sockets)
+        render = partial(metrics.render_all, directory, changes)
+        pages = _Pages(render, partial(all_workers, directory))
+        await _serve(settings, load, opened, pages, upkeep, port.sockets)
 
 
 async def _serve(
     settings: Settings,
     load: Load,
     opened: Opened,
-    render: Render,
+    pages: _Pages,
     upkeep: Upkeep,
     listeners: list[socket.socket],
 ) -> None:
@@ -115,7 +129,11 @@ async def _serve(
         tasks = asyncio.TaskGroup()
         generations = Generations(opened, tasks, stop, _READY_SECONDS)
         admin = AdminListener(
-            admin_at.host, admin_at.port, probes=generations.probes, render=render
+            admin_at.host,
+            admin_at.port,
+            probes=generations.probes,
+            render=pages.render,
+            workers=pages.workers,
         )
 
         async def replace(settings: Settings) -> None:
@@ -181,13 +199,15 @@ class _Fleet:
 
 
 @asynccontextmanager
-async def _revoking_for_workers(settings: Settings, clock: Clock) -> AsyncIterator[Revoke | None]:
+async def _revoking_for_workers(
+    settings: Settings, clock: Clock, changes: metrics.ChangeCounter
+) -> AsyncIterator[Revoke | None]:
     """Give the parent what the workers have and it has not: keys, and a log of what changed."""
     if not settings.admin.revocation_clients:
         yield None
         return
     with LineWriter(sys.stdout, dropped=_are_logged) as writer:
-        audit = DecisionLog(writer, Logged.NONE, clock)
+        audit = Observers(changes, DecisionLog(writer, Logged.NONE, clock))
         async with (
             open_keys(settings, clock, SilentObserver()) as keys,
             running(keys.run),

@@ -27,6 +27,7 @@ from sidecar.fronts.reverse_proxy.handler import Handler, Parts
 from sidecar.fronts.reverse_proxy.request_head import HeadRules
 from sidecar.fronts.reverse_proxy.server import ReverseProxy, listening
 from sidecar.fronts.reverse_proxy.upstream import Upstream
+from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
 from sidecar.streams import StreamGuard, Streams
@@ -117,7 +118,8 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
                 admin.host,
                 admin.port,
                 probes=served.probes,
-                render=watched.render,
+                render=watched.metrics.render,
+                workers=partial(this_worker, watched.metrics),
                 revoke=served.revoke,
             ) as listener:
                 served.admin_url = listener.url
@@ -153,7 +155,9 @@ async def serving_with(
             revoke = await stack.enter_async_context(
                 revoking(settings, keys, accounts.view, clock, observed.observer)
             )
-        await stack.enter_async_context(running(keys.run, accounts.run, guard.run, report))
+        await stack.enter_async_context(
+            running(keys.run, accounts.run, accounts.remember, guard.run, report)
+        )
         front = partial(listening, handler, listen_policy(settings, listener))
         yield Serving(front, stack, keys, accounts, revoke)
 
@@ -207,4 +211,5 @@ async def _report(accounts: Accounts, clock: Clock, observed: Observing) -> None
         observed.metrics.view_state(
             live=accounts.view.is_live(), proven_at=None if ago is None else clock.now() - ago
         )
+        observed.metrics.flush()
         await asyncio.sleep(_REPORT_SECONDS)

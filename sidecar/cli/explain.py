@@ -7,9 +7,9 @@ import typer
 
 from sidecar.adapters.clock import SystemClock
 from sidecar.app.asking import open_authorizer
-from sidecar.authorize import Evidence
 from sidecar.cli.common import Config, bare, load_settings, read_token_file, stop, wait_for
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
+from sidecar.core.evidence import Evidence
 from sidecar.core.request import AccessRequest
 from sidecar.observability import process_log
 

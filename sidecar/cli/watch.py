@@ -2,9 +2,10 @@
 
 import http.client
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from functools import partial
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 import typer
@@ -16,7 +17,8 @@ from rich.table import Table
 from sidecar.adapters.clock import SystemClock
 from sidecar.cli.common import Config, load_settings, stop
 from sidecar.observability.scraped import Reading, read_metrics
-from sidecar.ports import Clock
+from sidecar.observability.workers import Worker, read_workers
+from sidecar.ports import Clock, CutReason
 from sidecar.settings import Settings
 
 _PATIENCE_SECONDS = 2.0
@@ -25,20 +27,24 @@ _LONGEST_ANSWER = 16 * 1024 * 1024
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
+_Read = TypeVar("_Read")
+
+
 class AdminUnreachable(Exception):
-    """The admin listener gave no metrics; the message says why."""
+    """The admin listener does not say what there is to see; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
     reading: Reading
+    workers: Mapping[int, Worker]
     at: float
 
 
 class Watch:
-    """Looks again and again. ``fetch`` returns an exposition or raises AdminUnreachable."""
+    """Looks again and again. ``fetch`` returns what is at a path or raises AdminUnreachable."""
 
-    def __init__(self, url: str, fetch: Callable[[], str], clock: Clock) -> None:
+    def __init__(self, url: str, fetch: Callable[[str], str], clock: Clock) -> None:
         self._url = url
         self._fetch = fetch
         self._clock = clock
@@ -51,19 +57,21 @@ class Watch:
         Raises:
             AdminUnreachable: there is nothing.
         """
-        seen = _Seen(_read(self._fetch()), self._clock.steady())
+        reading = _read(read_metrics, self._fetch("/metrics"))
+        workers = _read(read_workers, self._fetch("/workers"))
+        seen = _Seen(reading, {each.pid: each for each in workers}, self._clock.steady())
         self._screen = _screen(seen, self._last, self._clock.now())
         self._last = seen
         return self._screen
 
     def look_or_say(self) -> RenderableType:
-        """As ``look``; where there is nothing say so, below what was seen last."""
+        """As ``look``; where there is nothing say so, above what was seen last."""
         try:
             return self.look()
         except AdminUnreachable as problem:
             self._last = None  # rates over the gap would be of no time in particular
             words = f"[bold red]no answer from {escape(self._url)}[/]: {escape(str(problem))}"
-            return Group(self._screen, f"{words}; trying again")
+            return Group(f"{words}; trying again", self._screen)
 
 
 def watch(
@@ -78,7 +86,7 @@ def watch(
 ) -> None:
     """See decisions, cuts and freshness live, from the admin listener of a running sidecar."""
     url = _admin_url(load_settings(config)) if admin is None else admin.rstrip("/")
-    watching = Watch(url, lambda: fetch_metrics(url), SystemClock())
+    watching = Watch(url, partial(fetch, url), SystemClock())
     console = Console()
     if once:
         try:
@@ -104,8 +112,8 @@ def keep_watching(watching: Watch, console: Console, sleep: Callable[[float], No
         pass
 
 
-def fetch_metrics(url: str) -> str:
-    """Return the exposition of the admin listener at ``url``, without any proxy between.
+def fetch(url: str, path: str) -> str:
+    """Return what is at ``path`` of the admin listener at ``url``, without any proxy between.
 
     Raises:
         AdminUnreachable: it does not answer, or with something else.
@@ -118,7 +126,7 @@ def fetch_metrics(url: str) -> str:
             parts.hostname, parts.port, timeout=_PATIENCE_SECONDS
         )
         try:
-            connection.request("GET", "/metrics", headers={"Accept": "text/plain"})
+            connection.request("GET", path, headers={"Accept": "text/plain"})
             answer = connection.getresponse()
             body = answer.read(_LONGEST_ANSWER)
         finally:
@@ -130,9 +138,9 @@ def fetch_metrics(url: str) -> str:
     return body.decode(errors="replace")
 
 
-def _read(text: str) -> Reading:
+def _read(read: Callable[[str], _Read], text: str) -> _Read:
     try:
-        return read_metrics(text)
+        return read(text)
     except ValueError as problem:
         raise AdminUnreachable(str(problem)) from None
 
@@ -146,31 +154,60 @@ def _screen(seen: _Seen, last: _Seen | None, now: float) -> RenderableType:
     reading = seen.reading
     before = last.reading if last is not None else None
     seconds = seen.at - last.at if last is not None else 0.0
-    decided = Table("decision", "reason", "total", "per second", title="Decisions")
+    decided = _table("Decisions", "decision", "reason", "total", "per second")
     _right(decided, 2, 3)
     for (outcome, reason), count in sorted(reading.decisions.items(), reverse=True):
         if count or outcome == "granted":
             old = None if before is None else before.decisions.get((outcome, reason), 0.0)
             decided.add_row(outcome, reason, f"{count:.0f}", _rate(count, old, seconds))
-    cuts = Table("cut because", "total", "per second", title="Streams cut")
+    cuts = _table("Streams cut", "cut because", "total", "per second")
     _right(cuts, 1, 2)
     for reason, count in sorted(reading.cuts.items()):
-        old = None if before is None else before.cuts.get(reason, 0.0)
-        cuts.add_row(reason, f"{count:.0f}", _rate(count, old, seconds))
-    return Group(decided, cuts, _state(reading, now))
+        if count or reason == CutReason.REVOKED:
+            old = None if before is None else before.cuts.get(reason, 0.0)
+            cuts.add_row(reason, f"{count:.0f}", _rate(count, old, seconds))
+    return Group(decided, cuts, _workers(seen, last, now), _state(reading, now))
+
+
+def _workers(seen: _Seen, last: _Seen | None, now: float) -> Table:
+    columns = ("process", "decisions", "per second", "cuts", "account view", "oldest keys")
+    table = _table("Workers", *columns)
+    _right(table, 0, 1, 2, 3)
+    for pid, worker in sorted(seen.workers.items()):
+        before = None if last is None else last.workers.get(pid)
+        table.add_row(
+            str(pid),
+            f"{worker.decisions:.0f}",
+            "-"
+            if last is None or before is None
+            else _rate(worker.decisions, before.decisions, seen.at - last.at),
+            f"{worker.cuts:.0f}",
+            _view(is_live=worker.is_live, proven_at=worker.proven_at, now=now),
+            _age(worker.keys_loaded_at, now) if worker.keys_loaded_at else "none",
+        )
+    return table
+
+
+def _view(*, is_live: bool, proven_at: float, now: float) -> str:
+    proven = f"proven {_age(proven_at, now)}" if proven_at else "never proven"
+    return f"{'[green]live[/]' if is_live else '[bold red]not live[/]'}, {proven}"
 
 
 def _state(reading: Reading, now: float) -> Table:
-    state = Table("what", "how it is", title="State")
-    proven = f"proven {_age(reading.proven_at, now)}" if reading.proven_at else "never proven"
-    live = "[green]live[/]" if reading.is_live else "[bold red]not live[/]"
-    state.add_row("account view", f"{live}, {proven}")
+    state = _table("State", "what", "how it is")
+    view = _view(is_live=reading.is_live, proven_at=reading.proven_at, now=now)
+    state.add_row("account view", view)
     for issuer, keys in sorted(reading.keys.items()):
         loaded = f", loaded {_age(keys.loaded_at, now)}" if keys.loaded_at else ""
         state.add_row(f"keys of {escape(issuer)}", f"{keys.number}{loaded}")
     for kind, number in sorted(reading.in_flight.items()):
         state.add_row(f"in flight, {kind}", f"{number:.0f}")
     return state
+
+
+def _table(title: str, *columns: str) -> Table:
+    # Without a frame: all of them together have to be seen in 24 lines.
+    return Table(*columns, title=title, title_justify="left", show_edge=False)
 
 
 def _right(table: Table, *columns: int) -> None:

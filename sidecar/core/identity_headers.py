@@ -77,7 +77,7 @@ def _values(principal: Principal) -> dict[str, str]:
         "name": encode_value(principal.name),
         "groups": ",".join(principal.groups),
         "scopes": _join(principal.scopes),
-        "client_id": principal.client_id,
+        "client_id": encode_value(principal.client_id),
         "kind": principal.kind.value,
     }
 

@@ -11,6 +11,7 @@ from enum import StrEnum, unique
 from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 
 from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.token_memory import TokenMemory
 
 _REFUSED_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
 _METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
@@ -38,13 +39,14 @@ class Ambiguity(StrEnum):
     SEMICOLON = "semicolon"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AccessRequest:
     """What a front asks: may this request pass now?
 
     ``path`` and ``query`` are the raw target as received (the query without its ``?``);
     ``authorization`` holds the value of every ``Authorization`` line, and is never printed;
-    ``host`` is for the log alone: no rule is built on it.
+    ``host`` is for the log alone: no rule is built on it. ``memory`` is what the front's connection
+    remembers between requests that carry the same ``authorization``.
     """
 
     method: str
@@ -54,6 +56,7 @@ class AccessRequest:
     authorization: tuple[str, ...] = field(repr=False)
     peer: str
     request_id: str
+    memory: "TokenMemory | None" = field(default=None, repr=False, compare=False)
 
 
 def check_method(method: str) -> None:
@@ -85,7 +88,7 @@ def read_target(target: str, method: str) -> tuple[str, str]:
     path, _, query = target.partition("?")
     if not path.startswith("/"):
         raise Denied(DenyReason.MALFORMED_REQUEST, "the target is not in origin-form")
-    if not _QUERY.fullmatch(query):
+    if query and not _QUERY.fullmatch(query):
         raise Denied(DenyReason.MALFORMED_REQUEST, "the query has octets outside RFC 3986")
     return path, query
 

@@ -1,4 +1,4 @@
-"""What we remember of tokens: that the signature was good, and nothing else.
+"""What we remember of tokens: that the signature was good, or was not, and nothing else.
 
 Result caches are an advisory class of their own (cached scope CVE-2021-32701, cached under the
 wrong key CVE-2026-33496, cached beyond ``exp`` CWE-613). So only the signature is remembered, for
@@ -11,9 +11,13 @@ from collections import OrderedDict
 
 from sidecar.core.bearer import BearerToken
 from sidecar.core.claims import Claims
+from sidecar.core.decision import DenyReason
 from sidecar.core.issuer import Issuer
 
 Remembered = tuple[Issuer, Claims, int]
+
+# Strangers send these, so fewer are kept than of good ones.
+_MAX_REFUSALS = 4096
 
 
 class VerifiedTokens:
@@ -26,6 +30,7 @@ class VerifiedTokens:
         self._capacity = capacity
         self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, Remembered] = OrderedDict()
+        self._refused: OrderedDict[bytes, tuple[int, DenyReason, str]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._remembered)
@@ -49,6 +54,22 @@ class VerifiedTokens:
         self._remembered[self._digest(bearer)] = (issuer, claims, generation)
         if len(self._remembered) > self._capacity:
             self._remembered.popitem(last=False)
+
+    def refusal(self, bearer: BearerToken, generation: int) -> tuple[DenyReason, str] | None:
+        """Return why keys of this generation have refused the very same token before, or None."""
+        if not self._refused:
+            return None
+        found = self._refused.get(self._digest(bearer))
+        return found[1:] if found is not None and found[0] == generation else None
+
+    def refuse(self, bearer: BearerToken, generation: int, reason: DenyReason, detail: str) -> None:
+        """Keep what ``verify_signature`` refused: to find it out again is dear.
+
+        By the whole token, octet for octet: another spelling of it is another one.
+        """
+        self._refused[self._digest(bearer)] = (generation, reason, detail)
+        if len(self._refused) > min(_MAX_REFUSALS, self._capacity):
+            self._refused.popitem(last=False)
 
     def _digest(self, bearer: BearerToken) -> bytes:
         return hashlib.blake2b(bearer.encode("ascii"), digest_size=32, key=self._key).digest()

@@ -4,12 +4,13 @@ Labels are closed sets: enum members, configured issuers, status classes. Nothin
 chooses is ever a label, so no client can grow the series. Children are bound once, since looking
 one up costs more than counting.
 
-Measured: 1.2 us to count a decision and 1.3 us to count an answer; 3.1 and 3.4 us with several
-workers, whose values are in mapped files. A scrape takes 1.3 ms of the event loop.
+What happens with every request is counted in ``tally``. A scrape takes 1.3 ms of the event loop.
 """
 
 import sys
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 from prometheus_client import (
@@ -22,12 +23,17 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+from typing_extensions import override
 
 from sidecar import __version__
 from sidecar.core.decision import Decision, DenyReason, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.observability.silent import SilentObserver
+from sidecar.observability.tally import CounterTally, HistogramTally
 from sidecar.ports import (
     AuditRecord,
     CutReason,
@@ -58,7 +64,8 @@ class Metrics:
     """Implements ``ports.Observer``, and a few gauges that the composition root feeds."""
 
     def __init__(self) -> None:
-        registry = self._registry = CollectorRegistry()
+        registry = self.registry = CollectorRegistry()
+        self._tallies: list[CounterTally | HistogramTally] = []
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
         self._make_decision_metrics(registry)
@@ -75,18 +82,17 @@ class Metrics:
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
         del request
         if isinstance(decision, Grant):
-            self._granted.inc()
+            self._granted.pending += 1
         else:
-            self._denied[decision.reason].inc()
+            self._denied[decision.reason].pending += 1
         self._decision_seconds.observe(seconds)
 
     def answered(self, request: AccessRequest, status: int, seconds: float) -> None:
         del request
         code = self._requests.get(status)
         if code is None:
-            label = str(status) if status in _CODES else "other"
-            code = self._requests[status if label != "other" else 0] = self._by_code.labels(label)
-        code.inc()
+            code = self._tally_of(status)
+        code.pending += 1
         self._request_seconds.get(status // 100, self._other_seconds).observe(seconds)
 
     def upstream_failed(self, request: AccessRequest, error: UpstreamError) -> None:
@@ -94,7 +100,7 @@ class Metrics:
         self._upstream_errors[error].inc()
 
     def in_flight(self, kind: StreamKind, change: int) -> None:
-        self._in_flight[kind].inc(change)
+        self._in_flight[kind].pending += change
 
     def cut(self, reason: CutReason, streams: int) -> None:
         self._cuts[reason].inc(streams)
@@ -111,8 +117,7 @@ class Metrics:
         self._view_events[event].inc()
 
     def audited(self, record: AuditRecord) -> None:
-        action = record.action if record.action in _ACTIONS else "other"
-        self._changes.labels(action).inc()
+        self._changes.audited(record)
 
     def view_state(self, *, live: bool, proven_at: float | None) -> None:
         """Set how fresh the account view is; ``proven_at`` is in epoch seconds."""
@@ -124,25 +129,52 @@ class Metrics:
         """Count lines that the decision log had to drop."""
         self._dropped.inc(lines)
 
-    def add(self, collector: Collector) -> None:
-        """Let the exposition say what this collector has, too."""
-        self._registry.register(collector)
+    def flush(self) -> None:
+        """Make what was counted so far visible, also to the parent that sums up the workers."""
+        for tally in self._tallies:
+            tally.flush()
+
+    def families(self) -> Iterable[Metric]:
+        """Return what this process has counted."""
+        self.flush()
+        return self.registry.collect()
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the exposition of this process in the format that ``accept`` asks for."""
-        return _render(self._registry, accept)
+        self.flush()
+        return _render(self.registry, accept)
+
+    def _tally_of(self, status: int) -> CounterTally:
+        label = str(status) if status in _CODES else "other"
+        number = status if label != "other" else 0
+        if number not in self._requests:
+            self._requests[number] = self._counted(self._by_code.labels(label))
+        return self._requests[number]
+
+    def _counted(self, metric: Counter | Gauge) -> CounterTally:
+        tally = CounterTally(metric)
+        self._tallies.append(tally)
+        return tally
+
+    def _observed(self, histogram: Histogram, bounds: Sequence[float]) -> HistogramTally:
+        tally = HistogramTally(histogram, bounds)
+        self._tallies.append(tally)
+        return tally
 
     def _make_decision_metrics(self, registry: CollectorRegistry) -> None:
         decisions = Counter(
             "sidecar_decisions", "Decisions, by outcome and reason.", ("outcome", "reason"),
             registry=registry,
         )  # fmt: skip
-        self._granted = decisions.labels("granted", "")
-        self._denied = {reason: decisions.labels("denied", reason.value) for reason in DenyReason}
-        self._decision_seconds = Histogram(
+        self._granted = self._counted(decisions.labels("granted", ""))
+        self._denied = {
+            reason: self._counted(decisions.labels("denied", reason.value)) for reason in DenyReason
+        }
+        seconds = Histogram(
             "sidecar_decision_seconds", "Time of a decision alone.",
             buckets=_DECISION_BUCKETS, registry=registry,
         )  # fmt: skip
+        self._decision_seconds = self._observed(seconds, _DECISION_BUCKETS)
         self._dropped = Counter(
             "sidecar_decision_log_dropped", "Lines that the decision log dropped: nobody read it.",
             registry=registry,
@@ -153,13 +185,16 @@ class Metrics:
             "sidecar_requests", "Requests answered, by HTTP status; 499: the client had gone.",
             ("code",), registry=registry,
         )  # fmt: skip
-        self._requests: dict[int, Counter] = {}
+        self._requests: dict[int, CounterTally] = {}
         seconds = Histogram(
             "sidecar_request_seconds", "Time of a whole request, upstream included.",
             ("code_class",), buckets=_REQUEST_BUCKETS, registry=registry,
         )  # fmt: skip
-        self._request_seconds = {each: seconds.labels(f"{each}xx") for each in _CODE_CLASSES}
-        self._other_seconds = seconds.labels("other")
+        self._request_seconds = {
+            each: self._observed(seconds.labels(f"{each}xx"), _REQUEST_BUCKETS)
+            for each in _CODE_CLASSES
+        }
+        self._other_seconds = self._observed(seconds.labels("other"), _REQUEST_BUCKETS)
         errors = Counter(
             "sidecar_upstream_errors", "Upstream failures.", ("error",), registry=registry
         )
@@ -168,7 +203,7 @@ class Metrics:
             "sidecar_in_flight", "Granted requests under way.", ("kind",),
             registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
-        self._in_flight = {kind: in_flight.labels(kind.value) for kind in StreamKind}
+        self._in_flight = {kind: self._counted(in_flight.labels(kind.value)) for kind in StreamKind}
         cuts = Counter(
             "sidecar_stream_cuts", "Requests under way that were cut.", ("reason",),
             registry=registry,
@@ -206,18 +241,53 @@ class Metrics:
             "Up to when the account view is proven to be complete.",
             registry=registry, multiprocess_mode="livemin",
         )  # fmt: skip
+        self._changes = ChangeCounter(registry)
+
+
+class ChangeCounter(SilentObserver):
+    """Counts changes of accounts: all that the parent of several workers has to count."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
         self._changes = Counter(
             "sidecar_account_changes", "Account changes and revocations by this process.",
-            ("action",), registry=registry,
+            ("action",), registry=self.registry,
         )  # fmt: skip
 
+    @override
+    def audited(self, record: AuditRecord) -> None:
+        self._changes.labels(record.action if record.action in _ACTIONS else "other").inc()
 
-def render_all(directory: Path, parent: Collector, accept: str) -> tuple[bytes, str]:
-    """Return the parent's metrics, and the sums over all workers that write to ``directory``."""
+
+def render_all(directory: Path, own: ChangeCounter, accept: str) -> tuple[bytes, str]:
+    """Return the exposition summed over all workers that write to ``directory`` and our ``own``."""
     registry = CollectorRegistry()
-    registry.register(parent)
-    MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]
+    registry.register(_Sum(MultiProcessCollector(None, str(directory)), own.registry))  # type: ignore[no-untyped-call]
     return _render(registry, accept)
+
+
+class _Sum(Collector):
+    """The sum of the families that several have, and the others as they are."""
+
+    def __init__(self, *parts: Collector) -> None:
+        self._parts = parts
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, Metric] = {}
+        for family in chain.from_iterable(part.collect() for part in self._parts):
+            known = families.setdefault(family.name, family)
+            if known is not family:
+                known.samples = _added(known.samples + family.samples)
+        return families.values()
+
+
+def _added(samples: Iterable[Sample]) -> list[Sample]:
+    sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    for sample in samples:
+        key = (sample.name, tuple(sorted(sample.labels.items())))
+        sums[key] = sums.get(key, 0.0) + sample.value
+    return [Sample(name, dict(labels), value) for (name, labels), value in sums.items()]
 
 
 def forget_worker(pid: int) -> None:

@@ -4,6 +4,7 @@ import logging
 
 from sidecar.core.decision import Decision
 from sidecar.core.request import AccessRequest
+from sidecar.observability.silent import SilentObserver
 from sidecar.ports import (
     AuditRecord,
     CutReason,
@@ -23,9 +24,9 @@ class Observers:
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
         # Bound once for what happens with every request.
-        self._decided = tuple(each.decided for each in observers)
-        self._answered = tuple(each.answered for each in observers)
-        self._in_flight = tuple(each.in_flight for each in observers)
+        self._decided = tuple(each.decided for each in observers if _hears(each, "decided"))
+        self._answered = tuple(each.answered for each in observers if _hears(each, "answered"))
+        self._in_flight = tuple(each.in_flight for each in observers if _hears(each, "in_flight"))
         self._known_failures: set[tuple[str, type[Exception]]] = set()
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
@@ -79,3 +80,8 @@ class Observers:
         if kind not in self._known_failures:  # once: it would come back with every request
             self._known_failures.add(kind)
             log.error("an observer failed at %s; requests go on", what, exc_info=failure)
+
+
+def _hears(observer: Observer, what: str) -> bool:
+    """Say whether it does anything when told; what it leaves to ``SilentObserver`` is nothing."""
+    return getattr(type(observer), what, None) is not getattr(SilentObserver, what)

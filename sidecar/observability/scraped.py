@@ -1,9 +1,12 @@
 """What ``/metrics`` says, read back: for people who watch a sidecar without a Prometheus."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+
+_Sample = tuple[str, Mapping[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,19 @@ def read_metrics(text: str) -> Reading:
     Raises:
         ValueError: it is none, or not a sidecar's.
     """
-    samples = list(_samples(text))
-    if not any(name == "sidecar_decisions_total" for name, _, _ in samples):
+    reading = read_families(text_string_to_metric_families(text))
+    if not reading.decisions:
         raise ValueError("these are not a sidecar's metrics")
+    return reading
+
+
+def read_families(families: Iterable[Metric]) -> Reading:
+    """Read metrics that were parsed, or never written."""
+    samples: list[_Sample] = [
+        (sample.name, sample.labels, sample.value)
+        for family in families
+        for sample in family.samples
+    ]
     loaded_at = {
         labels["issuer"]: value
         for name, labels, value in samples
@@ -60,15 +73,6 @@ def read_metrics(text: str) -> Reading:
         is_live=plain.get("sidecar_account_view_live", 0.0) > 0,
         proven_at=plain.get("sidecar_account_view_proven_timestamp_seconds", 0.0),
     )
-
-
-_Sample = tuple[str, Mapping[str, str], float]
-
-
-def _samples(text: str) -> Iterator[_Sample]:
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            yield sample.name, sample.labels, sample.value
 
 
 def _by(samples: list[_Sample], wanted: str, label: str) -> dict[str, float]:

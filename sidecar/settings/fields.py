@@ -47,8 +47,15 @@ def _readable(path: Path) -> Path:
         raise ValueError(f"cannot be read: {error.strerror}; name a file that can") from None
 
 
+def _is_directory(path: Path) -> Path:
+    if not path.is_dir():
+        raise ValueError("is no directory; make it, or leave the setting out")
+    return path
+
+
 Strings = Annotated[tuple[str, ...], BeforeValidator(read_list)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
+Directory = Annotated[Path, AfterValidator(_is_directory)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 

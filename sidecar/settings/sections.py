@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 from sidecar.settings.environment import FromEnvironment
 from sidecar.settings.fields import (
     ClientTls,
+    Directory,
     Port,
     ReadableFile,
     Seconds,
@@ -158,6 +159,8 @@ class Accounts(Section):
     """strict reads Redis for each decision instead of keeping what Redis pushes."""
     rolled_back: Literal["deny", "accept"] = "deny"
     """When the store lost writes: deny everybody until `sidecar store confirm`, or accept it."""
+    state_dir: Directory | None = None
+    """Directory in which is kept how far the store was seen, so that a start knows older data."""
     tls: ClientTls | None = None
     """How a rediss:// server is verified; without it by the system's authorities."""
 
@@ -227,7 +230,7 @@ class Keys(Section):
     """Bytes that a document may have."""
     max_keys: Annotated[int, Field(ge=1, le=1000)] = 64
     """Keys that a set may have."""
-    snapshot_dir: Path | None = None
+    snapshot_dir: Directory | None = None
     """Directory in which good keys are kept, so that a restart survives a provider's outage."""
 
     @field_validator("max_stale")
@@ -236,13 +239,6 @@ class Keys(Section):
         if max_stale < info.data.get("max_age", 0):
             raise ValueError("expected at least keys.max_age")
         return max_stale
-
-    @field_validator("snapshot_dir")
-    @classmethod
-    def _is_directory(cls, directory: Path | None) -> Path | None:
-        if directory is not None and not directory.is_dir():
-            raise ValueError("is no directory; make it, or leave the setting out")
-        return directory
 
 
 class Limits(Section):

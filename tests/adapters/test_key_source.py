@@ -224,9 +224,12 @@ async def test_a_flood_of_unknown_keys_causes_one_fetch_per_cool_down() -> None:
                 await bench.source.refresh(ISSUER, f"random-{minute}-{number}")
             assert bench.provider.key_fetches == 2 + minute
             bench.clock.advance(0.001)
+            assert bench.source.is_resting(ISSUER, f"late-{minute}")
             await bench.source.refresh(ISSUER, f"late-{minute}")
             assert bench.source.is_unsettled(ISSUER, f"late-{minute}")
             bench.clock.advance(31)
+            assert not bench.source.is_resting(ISSUER, f"late-{minute}")
+            assert bench.source.is_resting("https://stranger.example", None)
         bench.provider.signing.append(ec_key("new"))
         await bench.source.refresh(ISSUER, "new")
 

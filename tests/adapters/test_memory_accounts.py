@@ -62,6 +62,7 @@ async def test_a_deleted_account_is_unknown_and_its_revoked_tokens_stay_revoked(
     await accounts.delete(ALICE)
     assert accounts.look_up(ALICE, None) == Standing(None)
 
-    assert await accounts.put(ALICE, ACCOUNT, expected=None)
+    stored = await accounts.put(ALICE, ACCOUNT, expected=None)
 
-    assert await accounts.get(ALICE) == replace(ACCOUNT, not_before=100.0)
+    assert stored == replace(ACCOUNT, not_before=100.0)
+    assert await accounts.get(ALICE) == stored

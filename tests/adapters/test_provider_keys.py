@@ -79,8 +79,10 @@ async def test_all_who_ask_share_one_fetch_and_the_cool_down_follows_it() -> Non
     provider.begin()
     assert not provider.wanted.is_set()
     assert provider.join(1) is first
+    assert not provider.is_resting(1)
     provider.end(began=0, now=2, succeeded=False)
     await asyncio.wait_for(first, 1)
+    assert provider.is_resting(31.9)
     assert provider.join(31.9) is None
     assert provider.join(32) is not None
 

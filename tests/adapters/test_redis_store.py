@@ -240,8 +240,9 @@ async def test_a_deleted_account_is_unknown_and_its_revoked_tokens_stay_revoked(
         assert not await store.delete(ALICE)
         assert await store.get(ALICE) is None
         assert await store.list("corp") == []
-        assert await store.put(ALICE, ACCOUNT, expected=None)
-        assert await store.get(ALICE) == replace(ACCOUNT, not_before=100.0)
+        stored = await store.put(ALICE, ACCOUNT, expected=None)
+        assert stored == replace(ACCOUNT, not_before=100.0)
+        assert await store.get(ALICE) == stored
 
 
 async def test_an_account_of_which_no_token_was_revoked_is_deleted_without_a_trace(

@@ -97,3 +97,69 @@ def test_the_reply_is_read_or_refused() -> None:
     for reply in ([b"x", None], [b"1"], None, 7):
         with pytest.raises((TypeError, ValueError)):
             read_mark(reply)
+
+
+class FakeMemory:
+    """Remembers what it is told, higher or not, and can be told behind the guard's back."""
+
+    def __init__(self, mark: Mark) -> None:
+        self.mark = mark
+
+    async def load(self) -> Mark:
+        return self.mark
+
+    def note(self, mark: Mark) -> None:
+        self.mark = mark
+
+
+@pytest.mark.parametrize(
+    ("kept", "shown", "is_rolled_back"),
+    [
+        (Mark(), Mark(), False),
+        (Mark(), Mark(5), False),
+        (Mark(7), Mark(7), False),
+        (Mark(7), Mark(6), True),
+        (Mark(7), Mark(), True),
+        (Mark(7, SECOND), Mark(9, FIRST), True),
+        (Mark(7, FIRST), Mark(2, SECOND), False),
+    ],
+)
+async def test_what_an_earlier_life_saw_counts_at_the_start(
+    kept: Mark, shown: Mark, *, is_rolled_back: bool
+) -> None:
+    memory = FakeMemory(kept)
+    guard = RevisionGuard(accept=False, memory=memory)
+
+    await guard.recall()
+
+    assert guard.judge(shown) is is_rolled_back
+    assert guard.is_rolled_back is is_rolled_back
+    assert memory.mark == (kept if is_rolled_back else shown)
+
+
+async def test_what_another_worker_saw_counts_too_and_less_than_our_own_does_not() -> None:
+    memory = FakeMemory(Mark(7))
+    guard = RevisionGuard(accept=False, memory=memory)
+    guard.judge(Mark(8))
+
+    memory.mark = Mark(9)
+    await guard.recall()
+    assert guard.seen == Mark(9)
+
+    memory.mark = Mark()
+    await guard.recall()
+    assert guard.judge(Mark(8))
+
+
+async def test_a_confirmation_that_another_worker_saw_is_what_the_store_is_held_to() -> None:
+    memory = FakeMemory(Mark(7))
+    guard = RevisionGuard(accept=False, memory=memory)
+    await guard.recall()
+    guard.judge(Mark(6))
+
+    memory.mark = Mark(8, FIRST)
+    await guard.recall()
+
+    assert not guard.judge(Mark(8, FIRST))
+    assert not guard.is_rolled_back
+    assert guard.judge(Mark(9))

@@ -19,7 +19,13 @@ class Office:
         return b"metric 1\n", "text/plain; version=0.0.4"
 
     def listener(self, port: int = 0, host: str = "127.0.0.1") -> AdminListener:
-        return AdminListener(host, port, probes=lambda: self.probes, render=self.render)
+        return AdminListener(
+            host,
+            port,
+            probes=lambda: self.probes,
+            render=self.render,
+            workers=lambda: b'[{"pid": 7}]',
+        )
 
 
 async def ask(
@@ -61,6 +67,15 @@ async def test_metrics_come_in_the_format_that_is_asked_for() -> None:
 
     assert (status, body, office.asked) == (200, b"metric 1\n", ["text/x"])
     assert headers["Content-Type"] == "text/plain; version=0.0.4"
+
+
+async def test_what_each_worker_does_comes_as_json() -> None:
+    async with Office().listener() as listener:
+        status, body, headers = await ask(listener.url + "/workers")
+
+    assert (status, json.loads(body)) == (200, [{"pid": 7}])
+    assert headers["Content-Type"].startswith("application/json")
+    assert headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])

@@ -47,6 +47,7 @@ class Desk:
             0,
             probes=dict,
             render=lambda _: (b"", "text/plain"),
+            workers=bytes,
             revoke=self._answer,
         )
 

@@ -10,9 +10,12 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.memory_accounts import MemoryAccounts
 from sidecar.adapters.redis_accounts import RedisAccountView
 from sidecar.app.parts import listen_policy, make_accounts, redis_options, upstream_policy
+from sidecar.app.serving import running
+from sidecar.demo.redis_server import RedisServer
 from sidecar.settings import Settings, load
 from tests.app.test_tls import Certificates
 from tests.fakes.observer import RecordingObserver
+from tests.fakes.waiting import until
 
 
 def settings(directory: Path, **sections: Any) -> Settings:
@@ -49,6 +52,24 @@ def test_accounts_in_redis_are_not(tmp_path: Path) -> None:
     assert isinstance(accounts.view, RedisAccountView)
     assert not accounts.view.is_live()
     assert accounts.proven_at() is None
+
+
+@pytest.mark.parametrize(("rolled_back", "files"), [("deny", 1), ("accept", 0)])
+async def test_the_mark_of_the_store_is_remembered_where_a_roll_back_matters(
+    tmp_path: Path, rolled_back: str, files: int
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    async with RedisServer() as redis:
+        await redis.command("SET", "sidecar:revision", "7")
+        section = {"url": redis.url, "state_dir": str(state), "rolled_back": rolled_back}
+        accounts = make_accounts(
+            settings(tmp_path, accounts=section), SystemClock(), RecordingObserver()
+        )
+        async with running(accounts.run, accounts.remember):
+            await until(accounts.view.is_live)
+
+    assert len(list(state.iterdir())) == files
 
 
 def test_redis_gets_user_password_and_certificates(

@@ -19,7 +19,12 @@ ISSUERS = [{"issuer": ISSUER, "realm": "corp", "audiences": ["api"]}]
 
 def listener(revoke: Revoke | None) -> AdminListener:
     return AdminListener(
-        "127.0.0.1", 0, probes=dict, render=lambda _: (b"", "text/plain"), revoke=revoke
+        "127.0.0.1",
+        0,
+        probes=dict,
+        render=lambda _: (b"", "text/plain"),
+        workers=bytes,
+        revoke=revoke,
     )
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,12 +11,13 @@ import pytest
 from aiohttp import web
 from rich.console import Console
 
-from sidecar.cli.watch import AdminUnreachable, Watch, fetch_metrics, keep_watching
+from sidecar.cli.watch import AdminUnreachable, Watch, fetch, keep_watching
 from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.demo.redis_server import free_port
 from sidecar.observability.metrics import Metrics
+from sidecar.observability.workers import this_worker
 from sidecar.ports import CutReason, StreamKind
 from tests.cli.test_main import GOOD, run
 from tests.fakes.clock import FakeClock
@@ -28,11 +31,14 @@ class FakeAdmin:
 
     def __init__(self) -> None:
         self.metrics = Metrics()
+        self.workers = b""
         self.is_away = False
 
-    def fetch(self) -> str:
+    def fetch(self, path: str) -> str:
         if self.is_away:
             raise AdminUnreachable("connection refused")
+        if path == "/workers":
+            return (self.workers or this_worker(self.metrics)).decode()
         return self.metrics.render("text/plain")[0].decode()
 
     def count(self, granted: int, inactive: int) -> None:
@@ -74,6 +80,55 @@ def test_decisions_cuts_and_freshness_are_shown_with_their_rates() -> None:
     assert ["granted", "15", "2.5"] in second
     assert ["denied", "subject_inactive", "2", "0.0"] in second
     assert ["revoked", "4", "2.0"] in second
+
+
+def test_one_process_is_one_row_with_the_age_of_its_view_and_of_its_oldest_keys() -> None:
+    admin, clock = FakeAdmin(), FakeClock()
+    watch = Watch(URL, admin.fetch, clock)
+    admin.count(10, 2)
+    admin.metrics.cut(CutReason.REVOKED, 4)
+    admin.metrics.view_state(live=True, proven_at=clock.now() - 0.2)
+    admin.metrics.keys_loaded("https://a.example", 2, clock.now() - 5)
+    admin.metrics.keys_loaded("https://b.example", 2, clock.now() - 60)
+    view, pid = ["live,", "proven", "0.2", "s", "ago"], str(os.getpid())
+
+    assert [pid, "12", "-", "4", *view, "60.0", "s", "ago"] in told(watch)
+
+    admin.count(5, 0)
+    clock.advance(2)
+    assert [line[:4] for line in told(watch) if line[:1] == [pid]] == [[pid, "17", "2.5", "4"]]
+
+
+def worker(pid: int, decisions: int, *, is_live: bool = True) -> dict[str, object]:
+    return {
+        "pid": pid, "decisions": decisions, "cuts": 0, "is_live": is_live, "proven_at": 0,
+        "keys_loaded_at": 0,
+    }  # fmt: skip
+
+
+def test_each_worker_has_a_row_and_one_that_was_replaced_no_rate() -> None:
+    admin, clock = FakeAdmin(), FakeClock()
+    watch = Watch(URL, admin.fetch, clock)
+    admin.workers = json.dumps([worker(12, 10), worker(11, 20)]).encode()
+    told(watch)
+    admin.workers = json.dumps([worker(11, 24), worker(13, 3, is_live=False)]).encode()
+    clock.advance(2)
+
+    second = told(watch)
+
+    assert [line for line in second if line and line[0] in {"11", "12", "13"}] == [
+        ["11", "24", "2.0", "0", "live,", "never", "proven", "none"],
+        ["13", "3", "-", "0", "not", "live,", "never", "proven", "none"],
+    ]
+
+
+def test_what_is_no_list_of_workers_is_said_to_be_none() -> None:
+    admin = FakeAdmin()
+    admin.workers = b'[{"pid": 1}]'
+    watch = Watch(URL, admin.fetch, FakeClock())
+
+    with pytest.raises(AdminUnreachable, match="decisions"):
+        watch.look()
 
 
 def test_a_view_that_is_not_live_is_said_to_be() -> None:
@@ -145,7 +200,7 @@ def test_the_settings_say_where_the_listener_is(host: str, url: str) -> None:
 @asynccontextmanager
 async def listener(status: int, text: str) -> AsyncIterator[str]:
     async def answer(request: web.BaseRequest) -> web.Response:
-        assert request.path == "/metrics"
+        assert request.path == "/metrics"  # of which the rest is not asked, where it is none
         return web.Response(status=status, text=text)
 
     runner = web.ServerRunner(web.Server(answer))
@@ -160,10 +215,10 @@ async def listener(status: int, text: str) -> AsyncIterator[str]:
 async def test_metrics_are_fetched_and_anything_else_is_not() -> None:
     text = Metrics().render("text/plain")[0].decode()
     async with listener(200, text) as url:
-        assert await asyncio.to_thread(fetch_metrics, url) == text
+        assert await asyncio.to_thread(fetch, url, "/metrics") == text
     async with listener(404, "there is nothing") as url:
         with pytest.raises(AdminUnreachable, match="answered 404"):
-            await asyncio.to_thread(fetch_metrics, url)
+            await asyncio.to_thread(fetch, url, "/metrics")
     async with listener(200, "<html>") as url:
         code, _, err = await asyncio.to_thread(run, "watch", "--once", "--admin", url)
         assert code == 3
@@ -173,4 +228,4 @@ async def test_metrics_are_fetched_and_anything_else_is_not() -> None:
 @pytest.mark.parametrize("url", ["https://127.0.0.1", "127.0.0.1:9090", "http://", "http://a:b"])
 def test_what_is_no_url_of_an_admin_listener_is_said_to_be_none(url: str) -> None:
     with pytest.raises(AdminUnreachable, match=r"http://127|Port"):
-        fetch_metrics(url)
+        fetch(url, "/metrics")

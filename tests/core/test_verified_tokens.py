@@ -4,6 +4,7 @@ import pytest
 
 from sidecar.core.bearer import BearerToken
 from sidecar.core.claims import Claims
+from sidecar.core.decision import DenyReason
 from sidecar.core.issuer import Issuer
 from sidecar.core.verified_tokens import VerifiedTokens
 
@@ -72,3 +73,23 @@ def test_two_memories_hash_differently() -> None:
     one, other = remembering("a"), remembering("a")
 
     assert set(one._remembered).isdisjoint(other._remembered)
+
+
+def test_a_refusal_is_recalled_for_the_same_keys_and_token_only() -> None:
+    memory = VerifiedTokens(8)
+    assert memory.refusal(BearerToken("a.b.c"), 1) is None
+    memory.refuse(BearerToken("a.b.c"), 1, DenyReason.BAD_SIGNATURE, "why")
+
+    assert memory.refusal(BearerToken("a.b.c"), 1) == (DenyReason.BAD_SIGNATURE, "why")
+    assert memory.refusal(BearerToken("a.b.c"), 2) is None
+    assert memory.refusal(BearerToken("a.b.C"), 1) is None
+    assert memory.recall(BearerToken("a.b.c")) is None
+
+
+def test_the_memory_of_refusals_is_bounded() -> None:
+    memory = VerifiedTokens(2)
+    for token in ("a", "b", "c"):
+        memory.refuse(BearerToken(token), 1, DenyReason.BAD_SIGNATURE, "")
+
+    refused = [each for each in "abc" if memory.refusal(BearerToken(each), 1) is not None]
+    assert refused == ["b", "c"]

@@ -17,7 +17,9 @@ def run(**environ: str) -> int:
 
 
 def listener() -> AdminListener:
-    return AdminListener("127.0.0.1", 0, probes=lambda: {"keys": False}, render=lambda _: (b"", ""))
+    return AdminListener(
+        "127.0.0.1", 0, probes=lambda: {"keys": False}, render=lambda _: (b"", ""), workers=bytes
+    )
 
 
 async def test_a_sidecar_that_lives_is_healthy_though_it_is_not_ready() -> None:

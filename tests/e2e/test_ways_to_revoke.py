@@ -14,6 +14,7 @@ from sidecar.demo.identity_provider import Client, IdentityProvider
 from tests.e2e.conftest import AUDIENCE, SUBJECT, Site
 from tests.e2e.processes import Sidecar, cli, running_sidecar
 from tests.e2e.test_main_job import DEMO_WS, bearer, status
+from tests.e2e.test_workers import metric
 from tests.fakes.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -102,6 +103,11 @@ class Case:
         assert "eyJ" not in out + err
         audit: dict[str, Any] = json.loads(err.splitlines()[-1])
         return audit
+
+    async def counted(self, action: str) -> float:
+        """Return how many changes of this kind the metrics have."""
+        name = f'sidecar_account_changes_total{{action="{action}"}}'
+        return await metric(self.site, self.sidecar, name)
 
     async def revoke(self, token: str) -> int:
         """Ask the revocation endpoint; return its status."""
@@ -198,6 +204,7 @@ async def test_one_token_is_revoked_by_the_revocation_endpoint(site: Site, worke
         assert [(line["actor"], line["action"]) for line in audits] == [
             ("oauth2:soc", "revoke_token")
         ]
+        assert await case.counted("revoke_token") == 1
     assert leaked.split(".")[1] not in "".join(case.sidecar.output)
     assert SOC["secret"] not in "".join(case.sidecar.output)
 

@@ -78,7 +78,11 @@ async def test_every_worker_hears_a_revocation_and_one_page_counts_for_all(site:
         await all_ready(site, sidecar, WORKERS)
         assert await ask_all(site, sidecar, token) == {200}
         granted = 'sidecar_decisions_total{outcome="granted",reason=""}'
-        assert await metric(site, sidecar, granted) == 60
+
+        async def all_are_counted() -> bool:
+            return await metric(site, sidecar, granted) == 60
+
+        await until_async(all_are_counted)
         assert await metric(site, sidecar, "sidecar_account_view_live") == 1
 
         await site.disable()

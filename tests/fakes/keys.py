@@ -11,12 +11,14 @@ class FakeKeySource:
 
     ``on_refresh`` is called with the issuer at each refresh and may publish other keys. While
     ``held`` is set and not released, a refresh waits for it. ``failure`` is raised by ``keys``.
+    Issuers in ``resting`` are in a cool-down.
     """
 
     def __init__(self) -> None:
         self.refreshes: list[tuple[str, str | None]] = []
         self.on_refresh: Callable[[str], None] | None = None
         self.unsettled: set[str] = set()
+        self.resting: set[str] = set()
         self.held: asyncio.Event | None = None
         self.failure: Exception | None = None
         self._published: dict[str, VerificationKeys] = {}
@@ -42,6 +44,10 @@ class FakeKeySource:
             await self.held.wait()
         if self.on_refresh is not None:
             self.on_refresh(issuer)
+
+    def is_resting(self, issuer: str, kid: str | None) -> bool:
+        del kid
+        return issuer in self.resting
 
     def is_unsettled(self, issuer: str, kid: str | None) -> bool:
         del kid

@@ -26,16 +26,18 @@ class FakeAccountStore:
         self._fail()
         return [self.accounts[key] for key in sorted(self.accounts) if key.realm == realm]
 
-    async def put(self, key: SubjectKey, account: Account, *, expected: Account | None) -> bool:
+    async def put(
+        self, key: SubjectKey, account: Account, *, expected: Account | None
+    ) -> Account | None:
         self._fail()
         if self.before_put is not None:
             self.before_put()
         if self.accounts.get(key) != expected:
-            return False
+            return None
         not_before = max(account.not_before, self.deleted.pop(key, 0.0))
-        self.accounts[key] = replace(account, not_before=not_before)
+        stored = self.accounts[key] = replace(account, not_before=not_before)
         self.writes += 1
-        return True
+        return stored
 
     async def delete(self, key: SubjectKey) -> bool:
         self._fail()

@@ -16,7 +16,7 @@ from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.core.subject import SubjectKey
-from sidecar.observability.metrics import Metrics, render_all
+from sidecar.observability.metrics import ChangeCounter, Metrics, render_all
 from sidecar.observability.upkeep import Upkeep
 from sidecar.ports import (
     AuditRecord,
@@ -31,6 +31,7 @@ ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "deploy" / "metrics.md"
 REQUEST = AccessRequest("GET", "a", "/x", "", (), "127.0.0.1", "r")
 GRANT = Grant(Route("r", "/x"))
+REVOKED = AuditRecord(1.0, "me", "revoke_token", SubjectKey("r", ""), token_id="j")
 
 
 def scrape(metrics: Metrics) -> dict[str, float]:
@@ -61,7 +62,7 @@ def test_everything_that_happens_is_counted_under_its_name() -> None:
     metrics.keys_loaded("https://idp", 2, 1700000000.0)
     metrics.view_changed(ViewEvent.LIVE)
     metrics.audited(AuditRecord(1.0, "me", "disable", SubjectKey("r", "s"), None, None))
-    metrics.audited(AuditRecord(1.0, "me", "revoke_token", SubjectKey("r", ""), token_id="j"))
+    metrics.audited(REVOKED)
     metrics.audited(AuditRecord(1.0, "me", "dance", SubjectKey("r", "s"), None, None))
     metrics.view_state(live=True, proven_at=1700000001.0)
     metrics.lines_dropped(2)
@@ -139,7 +140,7 @@ def _documented() -> Iterator[tuple[str, frozenset[str], str]]:
 
 
 def test_the_page_names_every_metric_and_label_and_no_other() -> None:
-    registry: Any = Metrics()._registry
+    registry: Any = Metrics().registry
     registered = {
         (
             metric._name + ("_total" if metric._type == "counter" else ""),
@@ -177,13 +178,15 @@ def test_the_page_names_every_value_that_a_label_can_have(
 
 WORKER = """
 from sidecar.observability.metrics import Metrics
-from tests.observability.test_metrics import GRANT, REQUEST
+from tests.observability.test_metrics import GRANT, REQUEST, REVOKED
 from sidecar.ports import StreamKind
 metrics = Metrics()
 for _ in range(10):
     metrics.decided(REQUEST, GRANT, 0.001)
 metrics.in_flight(StreamKind.HTTP, 2)
+metrics.audited(REVOKED)
 metrics.view_state(live=LIVE, proven_at=PROVEN)
+metrics.flush()
 print(__import__("os").getpid(), flush=True)
 input()
 """
@@ -206,11 +209,13 @@ def test_several_workers_are_summed_and_an_ended_ones_gauges_forgotten(tmp_path:
         )  # fmt: skip
 
     def render() -> str:
-        return render_all(tmp_path, Upkeep(1.0), "")[0].decode()
+        return render_all(tmp_path, own, "")[0].decode()
 
     def forget(pid: str) -> None:
         subprocess.run([sys.executable, "-c", PARENT, pid], cwd=ROOT, env=environ, check=True)
 
+    own = ChangeCounter()
+    own.audited(REVOKED)
     workers = [start(live=True, proven=7.0), start(live=False, proven=5.0)]
     pids = [worker.stdout.readline().strip() for worker in workers if worker.stdout]
     both = render()
@@ -226,3 +231,15 @@ def test_several_workers_are_summed_and_an_ended_ones_gauges_forgotten(tmp_path:
     assert 'sidecar_decisions_total{outcome="granted",reason=""} 20.0' in after
     assert 'sidecar_in_flight{kind="http"} 2.0' in after
     assert "sidecar_account_view_live 1.0" in after
+    # Each worker has counted one change, and their parent one: one family, one sample.
+    assert 'sidecar_account_changes_total{action="revoke_token"} 3.0' in both
+    assert both.count("# TYPE sidecar_account_changes_total counter") == 1
+
+
+def test_what_the_parent_alone_has_counted_is_shown_too(tmp_path: Path) -> None:
+    own = ChangeCounter()
+    own.audited(REVOKED)
+
+    text = render_all(tmp_path, own, "")[0].decode()
+
+    assert 'sidecar_account_changes_total{action="revoke_token"} 1.0' in text

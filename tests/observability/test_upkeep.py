@@ -11,7 +11,7 @@ RESTARTS = "sidecar_worker_restarts_total"
 
 def seen(upkeep: Upkeep) -> tuple[float, float, float]:
     metrics = Metrics()
-    metrics.add(upkeep)
+    metrics.registry.register(upkeep)
     found = scrape(metrics)
     return found[SUCCESSFUL], found[SINCE], found[RESTARTS]
 

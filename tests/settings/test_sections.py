@@ -68,6 +68,7 @@ def trusting(*networks: str) -> dict[str, Any]:
         (changed(keys={"max_stale": 10}), "at least keys.max_age"),
         (changed(keys={"max_age": 7200}), "at least keys.max_age"),
         (changed(keys={"snapshot_dir": "/nowhere"}), "make it, or leave the setting out"),
+        (accounts(state_dir="/nowhere"), "make it, or leave the setting out"),
         (changed(limits={"max_token_bytes": 1}), "greater than or equal to 256"),
         (changed(log={"decisions": "some"}), "'all', 'denied' or 'none'"),
     ],
@@ -164,3 +165,9 @@ def test_keys_are_kept_in_a_directory_that_is_there(desk: Desk) -> None:
     here = str(desk.directory)
 
     assert str(desk.load(changed(keys={"snapshot_dir": here})).keys.snapshot_dir) == here
+
+
+def test_the_state_of_the_store_is_kept_in_a_directory_that_is_there(desk: Desk) -> None:
+    here = str(desk.directory)
+
+    assert str(desk.load(accounts(state_dir=here)).accounts.state_dir) == here

@@ -10,15 +10,10 @@ from contextlib import suppress
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import HttpVersion11
 from typing_extensions import override
 
-from sidecar.fronts.reverse_proxy.response_head import (
-    Field,
-    has_body,
-    phrase_of,
-    write_head,
-)
+from sidecar.fronts.reverse_proxy.framing import Framing
+from sidecar.fronts.reverse_proxy.response_head import Field, phrase_of, write_head
 
 
 class Downstream(web.StreamResponse):
@@ -31,8 +26,7 @@ class Downstream(web.StreamResponse):
         super().__init__()
         self._asked = request
         self._idle_seconds = idle_seconds
-        self._stays = request.keep_alive
-        self._chunked = False
+        self._framing = Framing(request.method, request.version, stays=bool(request.keep_alive))
         self._left: int | None = None
         self.sent_status = 0
 
@@ -40,7 +34,7 @@ class Downstream(web.StreamResponse):
     @override
     def keep_alive(self) -> bool:
         """Say whether the connection can carry another request after this response."""
-        return self._stays
+        return self._framing.stays
 
     @property
     def is_begun(self) -> bool:
@@ -71,9 +65,9 @@ class Downstream(web.StreamResponse):
 
     def close_after(self) -> None:
         """End the connection after this response; call it before ``begin``."""
-        self._stays = False
+        self._framing.stays = False
 
-    def begin(self, status: int, reason: str, fields: list[Field], first: bytes = b"") -> None:
+    def begin(self, status: int, reason: bytes, fields: list[Field], first: bytes = b"") -> None:
         """Send the head and the body's first octets in one write.
 
         A body without ``Content-Length`` in ``fields`` is sent in chunks, or up to the end of the
@@ -83,11 +77,13 @@ class Downstream(web.StreamResponse):
             SplitResponse: the head cannot be written safely; nothing was sent.
             ConnectionResetError: the client has gone.
         """
-        head = write_head(status, reason, [*fields, *self._frame(status, fields)])
+        length = _length_of(fields)
+        head = self._framing.begin(status, reason, list(fields), length)
+        self._left = length if self._framing.has_body else None
         self.sent_status = status
         self._write(head, *self._framed(first))
 
-    def switch(self, reason: str, fields: list[Field]) -> None:
+    def switch(self, reason: bytes, fields: list[Field]) -> None:
         """Send the head of a 101; what follows belongs to the other protocol.
 
         Raises:
@@ -97,7 +93,7 @@ class Downstream(web.StreamResponse):
         # RFC 9110, 8.6: no length in a 1xx.
         kept = [field for field in fields if field[0].lower() != b"content-length"]
         head = write_head(101, reason, [*kept, *upgrade])
-        self._stays = False
+        self._framing.stays = False
         self.sent_status = 101
         self._write(head)
 
@@ -125,7 +121,7 @@ class Downstream(web.StreamResponse):
         """
         if self._left:
             raise ShortBody
-        if self._chunked:
+        if self._framing.is_chunked:
             self._write(b"0\r\n\r\n")
         await self.drain()
 
@@ -139,7 +135,7 @@ class Downstream(web.StreamResponse):
 
         By RST and not FIN: to a body that ends with the connection (HTTP/1.0) a FIN is a good end.
         """
-        self._stays = False
+        self._framing.stays = False
         transport = self._asked.transport
         if transport is None:
             return
@@ -149,26 +145,10 @@ class Downstream(web.StreamResponse):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
 
-    def _frame(self, status: int, fields: list[Field]) -> list[Field]:
-        framing: list[Field] = []
-        self._chunked, self._left = False, None  # what an answer that could not be sent had set
-        if has_body(self._asked.method, status):
-            self._left = _length_of(fields)
-            if self._left is None and self._asked.version >= HttpVersion11:
-                self._chunked = True
-                framing.append((b"Transfer-Encoding", b"chunked"))
-            elif self._left is None:
-                self._stays = False
-        if not self._stays:
-            framing.append((b"Connection", b"close"))
-        elif self._asked.version < HttpVersion11:
-            framing.append((b"Connection", b"keep-alive"))
-        return framing
-
     def _framed(self, data: bytes) -> tuple[bytes, ...]:
         if not data:
             return ()
-        if self._chunked:
+        if self._framing.is_chunked:
             return (b"%x\r\n" % len(data), data, b"\r\n")
         if self._left is not None:
             if len(data) > self._left:

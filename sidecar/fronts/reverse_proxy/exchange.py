@@ -7,7 +7,7 @@ keeps a client from taking the part for the whole.
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
@@ -15,10 +15,12 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from sidecar.core.decision import Denied, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.fronts.reverse_proxy.cutting import deny_reason_of, words_of
 from sidecar.fronts.reverse_proxy.downstream import Downstream, LongBody, ShortBody
 from sidecar.fronts.reverse_proxy.refusal import refusal_of, upstream_refusal
 from sidecar.fronts.reverse_proxy.request_head import RequestHead
 from sidecar.fronts.reverse_proxy.response_head import (
+    Field,
     SplitResponse,
     end_to_end,
     has_body,
@@ -102,11 +104,8 @@ class Exchange:
         except BaseException:
             answer.close()
             raise
-        if self._request.content.is_eof():
-            answer.release()
-        else:
-            # RFC 9112, 9.6: upstream answered early; the rest of the body has no reader.
-            answer.close()
+        # RFC 9112, 9.6: where upstream answered early, the rest of the body has no reader.
+        answer.close()
 
     async def _relay(self, answer: Answer) -> None:
         if answer.status < 200:
@@ -115,8 +114,6 @@ class Exchange:
         fields = end_to_end(answer.raw_headers)
         if is_event_stream(fields):
             self._stream.is_endless = True
-        if answer.status == 204:  # RFC 9110, 8.6: no length in a 204
-            fields = [field for field in fields if field[0].lower() != b"content-length"]
         if not self._request.content.is_eof():
             self._response.close_after()
         if not has_body(self._request.method, answer.status):
@@ -132,8 +129,8 @@ class Exchange:
         if self._head.announces_body:
             raise Denied(DenyReason.MALFORMED_REQUEST, "a handshake with a body")
         self._response.close_after()
-        fields = [*self._fields(), ("Connection", "Upgrade"), ("Upgrade", "websocket")]
-        answer = await self._ask(fields, None)
+        fields = [*self._fields(), (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+        answer = await self._ask(fields, None, upgrade=True)
         try:
             if answer.status != 101:
                 await self._relay(answer)  # upstream's refusal, in its own words
@@ -150,13 +147,15 @@ class Exchange:
         await self._tunnel.run()
 
     async def _ask(
-        self, fields: list[tuple[str, str]], body: AsyncIterator[bytes] | None
+        self, fields: list[Field], body: AsyncIterator[bytes] | None, *, upgrade: bool = False
     ) -> Answer:
         # The raw target, which `read_target` has judged and only split.
         request = self._request
-        return await self._parts.upstream.ask(request.method, request.raw_path, fields, body)
+        return await self._parts.upstream.ask(
+            request.method, request.raw_path, fields, body, upgrade=upgrade
+        )
 
-    def _fields(self) -> list[tuple[str, str]]:
+    def _fields(self) -> list[Field]:
         return self._parts.head_rules.write(
             self._head,
             self._grant.principal,
@@ -211,7 +210,7 @@ class Exchange:
     def _cut(self, reason: CutReason) -> None:
         self._cut_reason = reason
         if self._tunnel is not None:
-            self._tunnel.cut(_words(reason))
+            self._tunnel.cut(words_of(reason))
         elif self._response.is_begun:
             self._response.abort()
         elif self._task is not None:
@@ -226,7 +225,7 @@ class Exchange:
         assert self._task is not None  # noqa: S101
         self._task.uncancel()
         if self._cut_reason is not None:
-            self._refuse(Deny(_deny_reason(self._cut_reason), "cut before the answer"))
+            self._refuse(Deny(deny_reason_of(self._cut_reason), "cut before the answer"))
         else:
             self._fail(UpstreamError.IDLE_TIMEOUT, "it reads no more of the body")
 
@@ -252,27 +251,3 @@ class Exchange:
             self._response.answer(status, fields, body)
         except ConnectionError:
             self._response.abort()
-
-
-def _words(reason: CutReason) -> str:
-    match reason:
-        case CutReason.REVOKED:
-            return "access revoked"
-        case CutReason.EXPIRED:
-            return "token expired"
-        case CutReason.STATUS_UNAVAILABLE:
-            return "access cannot be verified"
-        case _:
-            assert_never(reason)
-
-
-def _deny_reason(reason: CutReason) -> DenyReason:
-    match reason:
-        case CutReason.REVOKED:
-            return DenyReason.TOKEN_REVOKED
-        case CutReason.EXPIRED:
-            return DenyReason.TOKEN_EXPIRED
-        case CutReason.STATUS_UNAVAILABLE:
-            return DenyReason.STATUS_UNAVAILABLE
-        case _:
-            assert_never(reason)

@@ -5,19 +5,21 @@ read differently (``request_head.check_head``), and those refusals go the same w
 """
 
 import logging
-import secrets
 from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from sidecar.authorize import Authorizer
-from sidecar.core.decision import Decision, Denied, Deny, Grant
-from sidecar.core.request import AccessRequest, check_method, read_target
+from sidecar.core.decision import Decision, Deny, Grant
+from sidecar.core.request import AccessRequest
+from sidecar.fronts.reverse_proxy.asking import make_request_id, read_access_request
+from sidecar.fronts.reverse_proxy.at_once import AtOnce
 from sidecar.fronts.reverse_proxy.downstream import Downstream
 from sidecar.fronts.reverse_proxy.exchange import Exchange
+from sidecar.fronts.reverse_proxy.prepared_head import prepare_head
 from sidecar.fronts.reverse_proxy.refusal import refusal_of
-from sidecar.fronts.reverse_proxy.request_head import HeadRules, RequestHead, check_head
+from sidecar.fronts.reverse_proxy.request_head import HeadRules, RequestHead
 from sidecar.fronts.reverse_proxy.upstream import Upstream
 from sidecar.ports import Clock, Observer
 from sidecar.streams import Streams
@@ -49,6 +51,12 @@ class Handler:
         self._parts = parts
         self.is_leaving = False  # then every response is its connection's last
         self.busy: set[RequestHandler] = set()
+        self.at_once = AtOnce(parts, self)
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long a client may leave unread what was sent to it."""
+        return self._parts.idle_seconds
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Whatever fails, nothing ungranted is forwarded."""
@@ -56,11 +64,10 @@ class Handler:
         response = Downstream(request, self._parts.idle_seconds)
         if self.is_leaving:
             response.close_after()
-        head = self._parts.head_rules.read(request.raw_headers)
         peer = _peer_of(request)
-        asked, problem = _read_access_request(
-            request, head, self._parts.head_rules.trusted.client(peer, head.forwarded_for)
-        )
+        prepared = prepare_head(self._parts.head_rules, request.raw_headers, request.version, peer)
+        head = prepared.head
+        asked, problem = read_access_request(request.method, request.raw_path, prepared)
         self.busy.add(request.protocol)
         try:
             await self._answer(request, response, head, asked, problem, peer)
@@ -76,7 +83,7 @@ class Handler:
     def refuse_unread(self, request: web.BaseRequest, deny: Deny) -> web.StreamResponse:
         """Answer what could not be read as a request; the connection ends with it."""
         response = Downstream(request, self._parts.idle_seconds)
-        asked = AccessRequest("", "", "", "", (), _peer_of(request), secrets.token_hex(8))
+        asked = AccessRequest("", "", "", "", (), _peer_of(request), make_request_id())
         self._parts.observer.decided(asked, deny, 0.0)
         response.close_after()
         self._refuse(response, deny, asked)
@@ -124,33 +131,6 @@ class Handler:
     def _refuse(self, response: Downstream, deny: Deny, asked: AccessRequest) -> None:
         refusal = refusal_of(deny, realm=self._parts.realm, request_id=asked.request_id)
         response.answer(refusal.status, refusal.fields, refusal.body)
-
-
-def _read_access_request(
-    request: web.BaseRequest, head: RequestHead, client: str
-) -> tuple[AccessRequest, Deny | None]:
-    problem: Deny | None = None
-    method, target = request.method, request.raw_path
-    try:
-        path, query = _read_target(method, target)
-        check_head(head, request.version)
-    except Denied as denied:
-        problem = Deny(denied.reason, denied.detail)
-        path, query = target.partition("?")[0][:_LONGEST_LOGGED], ""
-    return (
-        AccessRequest(
-            method, head.host, path, query, tuple(head.authorization), client, secrets.token_hex(8)
-        ),
-        problem,
-    )
-
-
-def _read_target(method: str, target: str) -> tuple[str, str]:
-    try:
-        return read_target(target, method)
-    except Denied:
-        check_method(method)  # CONNECT has no path, but is refused as the method that it is
-        raise
 
 
 def _peer_of(request: web.BaseRequest) -> str:

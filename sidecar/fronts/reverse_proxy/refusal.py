@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 
 from sidecar.core.decision import Deny, DenyReason
-from sidecar.fronts.reverse_proxy.response_head import Field, phrase_of
+from sidecar.fronts.reverse_proxy.response_head import Field
 from sidecar.ports import UpstreamError
 
 _MESSAGES = {
@@ -32,10 +32,6 @@ class Refusal:
     status: int
     fields: tuple[Field, ...]
     body: bytes
-
-    @property
-    def phrase(self) -> str:
-        return phrase_of(self.status)
 
 
 def refusal_of(deny: Deny, *, realm: str, request_id: str) -> Refusal:

@@ -5,7 +5,7 @@ name costs one look-up. What goes to upstream keeps its order, case and duplicat
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -130,45 +130,42 @@ class HeadRules:
         peer: str,
         scheme: str,
         request_id: str,
-    ) -> list[tuple[str, str]]:
+    ) -> list[tuple[bytes, bytes]]:
         """Return the fields for upstream, hop-by-hop ones left out.
 
         What the client's ``Connection`` names is taken from what it sent, before ours is added:
         else ``Connection: X-Auth-Subject`` would remove the identity (CVE-2024-45410).
 
         Raises:
-            Denied: MALFORMED_REQUEST for a value that is not UTF-8, a credential that is not ASCII.
+            Denied: MALFORMED_REQUEST for a credential that is not ASCII.
         """
-        kept: Iterable[tuple[bytes, bytes]] = head.kept
+        told = list(head.kept)
         if head.connection:
             options = read_options(head.connection)
-            kept = [each for each in kept if each[0].lower() not in options]
-        try:
-            told = [(name.decode("ascii"), value.decode()) for name, value in kept]
-        except UnicodeDecodeError:
-            # Readers disagree on what such octets mean, and one has crashed (CVE-2023-27488).
-            raise _malformed("a header is not UTF-8") from None
+            told = [each for each in told if each[0].lower() not in options]
         if head.hosts:
-            told.append(("Host", head.host))
+            told.append((b"Host", head.hosts[0]))
         if self.forward_authorization:
             told.extend(_authorization(head, principal))
-        told.extend(self.identity.values(principal, request_id))
+        told.extend(
+            (name.encode("ascii"), value.encode("ascii"))
+            for name, value in self.identity.values(principal, request_id)
+        )
         self._tell_of_client(head, peer, scheme, told)
         return told
 
     def _tell_of_client(
-        self, head: RequestHead, peer: str, scheme: str, told: list[tuple[str, str]]
+        self, head: RequestHead, peer: str, scheme: str, told: list[tuple[bytes, bytes]]
     ) -> None:
+        proto = (b"X-Forwarded-Proto", scheme.encode("ascii"))
         if not self.trusted.trusts(peer):
-            told.extend((("X-Forwarded-For", peer), ("X-Forwarded-Proto", scheme)))
+            told.extend(((b"X-Forwarded-For", peer.encode("latin-1")), proto))
             return
-        told.append(("X-Forwarded-For", ", ".join([*head.forwarded_for, peer])))
-        names = set()
-        for name, value in head.of_proxies:
-            names.add(name.lower())
-            told.append((name.decode("latin-1"), value.decode("latin-1")))
-        if b"x-forwarded-proto" not in names:
-            told.append(("X-Forwarded-Proto", scheme))
+        chain = ", ".join([*head.forwarded_for, peer])
+        told.append((b"X-Forwarded-For", chain.encode("latin-1")))
+        told.extend(head.of_proxies)
+        if all(name.lower() != b"x-forwarded-proto" for name, _ in head.of_proxies):
+            told.append(proto)
 
     def _classify(self, name: bytes) -> _Kind:
         kind = self._kind_of(name)
@@ -251,15 +248,16 @@ def _read_out(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> None
             head.of_proxies.append((name, value))
 
 
-def _authorization(head: RequestHead, principal: Principal | None) -> list[tuple[str, str]]:
+def _authorization(head: RequestHead, principal: Principal | None) -> list[tuple[bytes, bytes]]:
     if not all(value.isascii() for value in head.authorization):
         raise _malformed("Authorization is not ASCII")
     if principal is None:
         # An open route: the credential is upstream's own affair (AWS SigV4, for one).
-        return [("Authorization", value) for value in head.authorization]
+        return [(b"Authorization", value.encode("ascii")) for value in head.authorization]
     value = head.authorization[0]
     # The Hoop gateway reads exactly "Bearer"; RFC 9110, 11.1 lets the client write "bearer".
-    return [("Authorization", value if is_canonical(value) else "Bearer" + value[6:])]
+    canonical = value if is_canonical(value) else "Bearer" + value[6:]
+    return [(b"Authorization", canonical.encode("ascii"))]
 
 
 def _malformed(detail: str) -> Denied:

@@ -16,6 +16,11 @@ Field = tuple[bytes, bytes]
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
+# Names that were found to be tokens. Upstream chooses them, so the memory is bounded twice.
+_tokens: set[bytes] = set()
+_MAX_REMEMBERED = 2048
+_LONGEST_REMEMBERED = 64
+
 
 class SplitResponse(Exception):
     """Upstream's head has octets that would end a line of ours."""
@@ -48,7 +53,7 @@ def has_body(method: str, status: int) -> bool:
     return method != "HEAD" and status >= 200 and status not in (204, 304)
 
 
-def write_head(status: int, reason: str, fields: Sequence[Field]) -> bytes:
+def write_head(status: int, reason: bytes, fields: Sequence[Field]) -> bytes:
     """Return the head's octets, the empty line included.
 
     The version is ours, whatever the client's (RFC 9110, 2.5).
@@ -56,20 +61,29 @@ def write_head(status: int, reason: str, fields: Sequence[Field]) -> bytes:
     Raises:
         SplitResponse: a name is no token, or a value or the reason has control characters.
     """
-    phrase = reason.encode("utf-8", "surrogateescape")
-    if _CONTROL.search(b"".join([phrase, *(value for _, value in fields)])) or not all(
-        _TOKEN.fullmatch(name) for name, _ in fields
-    ):
+    parts = [b"HTTP/1.1 %d %b" % (status, reason)]
+    values = [reason]
+    for name, value in fields:
+        if name not in _tokens:
+            _check_name(name)
+        parts += (b"\r\n", name, b": ", value)
+        values.append(value)
+    if _CONTROL.search(b"".join(values)):
         raise SplitResponse
-    lines = [b"HTTP/1.1 %d %b" % (status, phrase)]
-    lines.extend(b"%b: %b" % field for field in fields)
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)
+    parts.append(b"\r\n\r\n")
+    return b"".join(parts)
 
 
-def phrase_of(status: int) -> str:
+def _check_name(name: bytes) -> None:
+    if not _TOKEN.fullmatch(name):
+        raise SplitResponse
+    if len(_tokens) < _MAX_REMEMBERED and len(name) <= _LONGEST_REMEMBERED:
+        _tokens.add(name)
+
+
+def phrase_of(status: int) -> bytes:
     """Return the reason phrase that RFC 9110 gives, or none."""
     try:
-        return HTTPStatus(status).phrase
+        return HTTPStatus(status).phrase.encode("ascii")
     except ValueError:
-        return ""
+        return b""

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from typing_extensions import override
 
-from sidecar.core.decision import Deny, DenyReason
+from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
 from sidecar.fronts.reverse_proxy.handler import Handler
 
 log = logging.getLogger(__name__)
@@ -45,28 +45,6 @@ class ListenPolicy:
     listener: socket.socket | None = None
 
 
-class _Protocol(RequestHandler):
-    """aiohttp's connection, whose own error pages are replaced by our refusals."""
-
-    __slots__ = ("refuse",)
-
-    refuse: Callable[[web.BaseRequest, Deny], web.StreamResponse]
-
-    @override
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        if status >= 500:
-            log.error("a request failed", exc_info=exc)
-            return self.refuse(request, Deny(DenyReason.INTERNAL_ERROR, "see the log"))
-        # The name of the exception alone: its text quotes what the client sent.
-        return self.refuse(request, Deny(DenyReason.MALFORMED_REQUEST, type(exc).__name__))
-
-
 class _Server(web.Server):
     def __init__(self, handler: Handler, **options: Any) -> None:
         super().__init__(handler.handle, **options)
@@ -74,9 +52,7 @@ class _Server(web.Server):
 
     @override
     def __call__(self) -> RequestHandler:
-        protocol = _Protocol(self, loop=self._loop, **self._kwargs)
-        protocol.refuse = self._handler.refuse_unread
-        return protocol
+        return ClientConnection(self._handler, self, loop=self._loop, **self._kwargs)
 
 
 class ReverseProxy:

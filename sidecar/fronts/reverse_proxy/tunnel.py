@@ -1,19 +1,19 @@
 """A WebSocket through the sidecar: octets both ways with back-pressure, until an end or a cut.
 
-``set_parser`` is how aiohttp's own WebSocket classes take over a connection, on either side; here
-it is given something that parses nothing.
+``set_parser`` is how aiohttp's own WebSocket classes take over a connection; here it is given
+something that parses nothing.
 """
 
 import asyncio
 from contextlib import suppress
 from typing import Any
 
-from aiohttp import ClientError, web
+from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import StreamWriter
 from aiohttp.streams import StreamReader
 
-from sidecar.fronts.reverse_proxy.upstream import Answer
+from sidecar.fronts.reverse_proxy.upstream import Answer, UpstreamFailed
 from sidecar.fronts.reverse_proxy.websocket import POLICY_VIOLATION, FrameEnds, close_frame
 
 _BUFFER_BYTES = 64 * 1024
@@ -29,16 +29,14 @@ class Tunnel:
     """
 
     def __init__(self, request: web.BaseRequest, answer: Answer, idle_seconds: float) -> None:
-        assert answer.connection is not None, "a 101 leaves the connection open"  # noqa: S101
-        assert answer.connection.protocol is not None  # noqa: S101
         self._client = _End(request.protocol, idle_seconds)
-        self._upstream = _End(answer.connection.protocol, idle_seconds)
+        self._upstream = answer
+        self._idle_seconds = idle_seconds
         self._ends = FrameEnds()
         self._is_cut = False
         # Upstream may be silent for hours: pings are the endpoints' own affair.
-        answer.connection.protocol.read_timeout = None
+        answer.carriage.be_patient()
         request.protocol.set_parser(self._client)  # type: ignore[arg-type]
-        answer.connection.protocol.set_parser(self._upstream, self._upstream.reader)
 
     async def run(self) -> None:
         """Carry octets until either end goes, or ``cut``."""
@@ -62,7 +60,7 @@ class Tunnel:
         frame: then its connection is aborted too.
         """
         self._is_cut = True
-        self._upstream.abort()
+        self._upstream.close()
         transport = self._client.transport
         if transport is None:
             return
@@ -72,13 +70,14 @@ class Tunnel:
             transport.write(close_frame(POLICY_VIOLATION, reason))
 
     async def _pump_up(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError, UpstreamFailed):
             while data := await self._client.reader.readany():
-                await self._upstream.write(data)
+                async with asyncio.timeout(self._idle_seconds):
+                    await self._upstream.write(data)
 
     async def _pump_down(self) -> None:
-        with suppress(OSError, ClientError):
-            while data := await self._upstream.reader.readany():
+        with suppress(OSError, UpstreamFailed):
+            while data := await self._upstream.more():
                 if self._is_cut:
                     return
                 self._ends.feed(data)
@@ -95,7 +94,7 @@ class Tunnel:
 
 
 class _End:
-    """One end: what came from it, and how to write to it. Takes a payload parser's place."""
+    """The client: what came from it, and how to write to it. Takes a payload parser's place."""
 
     def __init__(self, protocol: Any, idle_seconds: float) -> None:
         loop = asyncio.get_running_loop()

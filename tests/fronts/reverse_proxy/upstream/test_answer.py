@@ -18,7 +18,7 @@ from tests.fakes.waiting import until
 
 async def ask(policy: UpstreamPolicy) -> bytes:
     async with Upstream(policy) as upstream:
-        answer = await upstream.ask("GET", "/a%2Fb/../c?x=%41", [("Host", "a")], None)
+        answer = await upstream.ask("GET", "/a%2Fb/../c?x=%41", [(b"Host", b"a")], None)
         try:
             body = answer.at_hand()
             while piece := await answer.more():
@@ -45,10 +45,10 @@ async def test_the_target_is_sent_octet_for_octet_and_nothing_is_added() -> None
 async def test_a_connection_is_used_again() -> None:
     async with scripted_upstream() as scripted, Upstream(UpstreamPolicy(scripted.url)) as upstream:
         for _ in range(3):
-            answer = await upstream.ask("GET", "/", [("Host", "a")], None)
+            answer = await upstream.ask("GET", "/", [(b"Host", b"a")], None)
             while await answer.more():
                 pass
-            answer.release()
+            answer.close()
 
         assert (scripted.connections, len(scripted.conversations)) == (1, 3)
 
@@ -65,9 +65,9 @@ async def test_redirects_and_cookies_are_the_clients_affair() -> None:
         Upstream(UpstreamPolicy(scripted.url)) as upstream,
     ):
         for _ in range(2):
-            answer = await upstream.ask("GET", "/", [("Host", "a")], None)
+            answer = await upstream.ask("GET", "/", [(b"Host", b"a")], None)
             assert answer.status == 302
-            answer.release()
+            answer.close()
 
         assert scripted.last.values("Cookie") == []
 
@@ -200,7 +200,7 @@ async def test_a_body_that_fails_breaks_the_request_off() -> None:
         Upstream(UpstreamPolicy(scripted.url)) as upstream,
     ):
         with pytest.raises(UpstreamFailed):
-            await upstream.ask("POST", "/", [("Host", "a")], body())
+            await upstream.ask("POST", "/", [(b"Host", b"a")], body())
         await asyncio.wait_for(scripted.last.ended.wait(), 5)
 
         assert b"0\r\n\r\n" not in scripted.last.received
@@ -216,10 +216,10 @@ async def test_beyond_its_connections_a_request_waits_no_longer_than_for_a_conne
         Upstream(replace(policy, url=scripted.url)) as upstream,
         asyncio.TaskGroup() as tasks,
     ):
-        first = tasks.create_task(upstream.ask("GET", "/", [("Host", "a")], None))
+        first = tasks.create_task(upstream.ask("GET", "/", [(b"Host", b"a")], None))
         await until(lambda: scripted.conversations)
         with pytest.raises(UpstreamFailed) as failed:
-            await upstream.ask("GET", "/", [("Host", "a")], None)
+            await upstream.ask("GET", "/", [(b"Host", b"a")], None)
         first.cancel()
 
     assert failed.value.error is UpstreamError.CONNECT_TIMEOUT
@@ -238,7 +238,7 @@ async def test_a_reset_is_not_the_end_of_a_body_that_ends_with_its_connection() 
         scripted_upstream(talk) as scripted,
         Upstream(UpstreamPolicy(scripted.url)) as upstream,
     ):
-        answer = await upstream.ask("GET", "/", [("Host", "a")], None)
+        answer = await upstream.ask("GET", "/", [(b"Host", b"a")], None)
         got = answer.at_hand() or await answer.more()
         assert got == b"part of it"
         _reset_on_abort(scripted.last)
@@ -268,11 +268,11 @@ async def test_an_answer_that_nobody_asked_for_answers_nobody() -> None:
         Upstream(UpstreamPolicy(scripted.url)) as upstream,
     ):
         for _ in range(3):
-            answer = await upstream.ask("GET", "/", [("Host", "a")], None)
+            answer = await upstream.ask("GET", "/", [(b"Host", b"a")], None)
             body = answer.at_hand()
             while piece := await answer.more():
                 body += piece
             assert body == b"ok"
-            answer.release()
+            answer.close()
             await asyncio.wait_for(poisoned.wait(), 5)
             await asyncio.sleep(0.02)  # its octets are on loopback, and the loop has to turn

@@ -1,0 +1,32 @@
+"""What a connection remembers of its last token, so that the next request need not look it up.
+
+Programs send the same token on one connection again and again. What is remembered is what any look
+would find: the bearer as it was read, the verified claims with the generation of the keys, and who
+that makes the caller, as long as the account is the very same object. The clock, the keys'
+generation, the account and the route are judged on every request all the same.
+"""
+
+from dataclasses import dataclass
+
+from sidecar.core.bearer import BearerToken
+from sidecar.core.principal import Principal
+from sidecar.core.subject import Account, SubjectKey
+from sidecar.core.verified_tokens import Remembered
+
+
+@dataclass(slots=True)
+class TokenMemory:
+    """One token's. Make a new one whenever the ``Authorization`` lines are others."""
+
+    bearer: BearerToken | None = None
+    remembered: Remembered | None = None
+    key: SubjectKey | None = None
+    account: Account | None = None
+    principal: Principal | None = None
+
+    def remember(self, remembered: Remembered) -> None:
+        """Take note of what the token was found to be; who that was before is forgotten."""
+        issuer, claims, _ = remembered
+        self.remembered = remembered
+        self.key = claims.key(issuer)
+        self.account = self.principal = None

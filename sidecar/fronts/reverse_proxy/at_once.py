@@ -1,0 +1,124 @@
+"""Answering at once what can be answered at once: no await up to the request's last octet.
+
+The hot path. It asks for the decision, and either refuses or begins to relay, right where the
+request was read.
+"""
+
+from typing import TYPE_CHECKING
+
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+
+from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
+from sidecar.core.request import AccessRequest
+from sidecar.fronts.reverse_proxy.asking import make_request_id, read_access_request
+from sidecar.fronts.reverse_proxy.framing import Framing
+from sidecar.fronts.reverse_proxy.prepared_head import PreparedHead, prepare_head
+from sidecar.fronts.reverse_proxy.refusal import refusal_of
+from sidecar.fronts.reverse_proxy.relay import Relay
+
+if TYPE_CHECKING:
+    from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
+    from sidecar.fronts.reverse_proxy.handler import Handler, Parts
+
+
+class AtOnce:
+    """Takes requests from the head of a connection's queue."""
+
+    def __init__(self, parts: "Parts", handler: "Handler") -> None:
+        self._parts = parts
+        self._handler = handler
+
+    def take(
+        self, client: "ClientConnection", message: RawRequestMessage, payload: StreamReader
+    ) -> bool:
+        """Answer a request at once, or begin to relay it; return False when it has to wait.
+
+        Nothing has happened then, and ``Handler.handle`` is to answer it.
+        """
+        if message.upgrade or message.chunked or not payload.is_eof() or payload.exception():
+            return False
+        prepared = client.prepared
+        if prepared is None or not prepared.is_of(message.raw_headers, message.version):
+            prepared = client.prepared = prepare_head(
+                self._parts.head_rules, message.raw_headers, message.version, client.peer
+            )
+        if prepared.head.upgrade or prepared.head.expect or message.method == "CONNECT":
+            return False
+        began = self._parts.clock.steady()
+        asked, problem = read_access_request(message.method, message.path, prepared)
+        decision: Decision | None = problem
+        if problem is None:
+            decision = self._parts.authorizer.authorize_now(asked)
+            if decision is None:
+                return False
+        else:
+            self._parts.observer.decided(asked, problem, 0.0)
+        stays = not (message.should_close or self._handler.is_leaving)
+        framing = Framing(message.method, message.version, stays=stays)
+        relay = Relay(self._parts, client, asked, framing, began)
+        if type(decision) is Grant:
+            # No await between the decision and the registration: see `streams`.
+            self._forward(relay, decision, prepared, message, payload)
+        elif isinstance(decision, Deny):
+            # As where the body was not read: how long it is may be what is wrong with it.
+            framing.stays = stays and not prepared.head.announces_body
+            self._refuse(client, framing, decision, asked, began)
+        return True
+
+    def give_up(self, client: "ClientConnection", message: RawRequestMessage) -> None:
+        """Answer a request that one of our own faults ended; the connection ends with it."""
+        deny = Deny(DenyReason.INTERNAL_ERROR, "see the log")
+        if client.relay is not None:
+            client.relay.refuse(deny)
+            return
+        asked = AccessRequest(message.method, "", "", "", (), client.peer, make_request_id())
+        framing = Framing(message.method, message.version, stays=False)
+        self._refuse(client, framing, deny, asked, self._parts.clock.steady())
+
+    def _forward(
+        self,
+        relay: Relay,
+        grant: Grant,
+        prepared: PreparedHead,
+        message: RawRequestMessage,
+        payload: StreamReader,
+    ) -> None:
+        client = relay.client
+        body = b"" if payload is EMPTY_PAYLOAD else payload.read_nowait(-1)
+        try:
+            _check_length(prepared, body)
+            lines = prepared.lines(
+                self._parts.head_rules, grant.principal, client.peer, client.scheme,
+                relay.asked.request_id,
+            )  # fmt: skip
+        except Denied as denied:
+            relay.framing.stays = False
+            deny = Deny(denied.reason, denied.detail)
+            self._refuse(client, relay.framing, deny, relay.asked, relay.began)
+            return
+        client.relay = relay
+        self._handler.busy.add(client)
+        # The raw target, which `read_target` has judged and only split.
+        line = f"{message.method} {message.path} HTTP/1.1\r\n".encode("ascii")
+        relay.start(grant, b"".join((line, lines, body)))
+
+    def _refuse(
+        self,
+        client: "ClientConnection",
+        framing: Framing,
+        deny: Deny,
+        asked: AccessRequest,
+        began: float,
+    ) -> None:
+        refusal = refusal_of(deny, realm=self._parts.realm, request_id=asked.request_id)
+        client.send(framing.whole(refusal.status, refusal.fields, refusal.body))
+        self._parts.observer.answered(asked, refusal.status, self._parts.clock.steady() - began)
+        client.done(framing.stays)
+
+
+def _check_length(prepared: PreparedHead, body: bytes) -> None:
+    length = prepared.head.content_length
+    if length and int(length[0]) != len(body):
+        # However the parser came to see it so: upstream would take what comes next for the body.
+        raise Denied(DenyReason.MALFORMED_REQUEST, "a body that is not of its length")

@@ -1,0 +1,234 @@
+"""A client's connection: aiohttp's, which answers at once what can be answered at once.
+
+aiohttp parses and queues; a request whose body is at hand and whose decision needs no waiting is
+taken from the head of the queue right where it was read, and relayed by callbacks (``relay``). All
+others, and requests behind one of those, go aiohttp's own way, a task each (``handler``). Requests
+of one connection are answered in their order, whichever way each of them goes.
+
+It overrides what ``RequestHandler`` does with octets and uses some of its private names; a test
+watches them.
+"""
+
+import asyncio
+import logging
+import socket
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from aiohttp.http import RawRequestMessage
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from typing_extensions import override
+
+from sidecar.core.decision import Deny, DenyReason
+
+if TYPE_CHECKING:
+    from sidecar.fronts.reverse_proxy.handler import Handler
+    from sidecar.fronts.reverse_proxy.prepared_head import PreparedHead
+    from sidecar.fronts.reverse_proxy.relay import Relay
+
+log = logging.getLogger(__name__)
+
+_RESET = struct.pack("ii", 1, 0)
+
+
+class ClientConnection(RequestHandler):
+    """aiohttp's connection, whose own error pages are replaced by our refusals."""
+
+    __slots__ = (
+        "_closes_when_sent", "_drains", "_going", "_handler", "_stalled", "peer", "prepared",
+        "relay", "scheme",
+    )  # fmt: skip
+
+    def __init__(self, handler: "Handler", *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._handler = handler
+        self.relay: Relay | None = None
+        self.prepared: PreparedHead | None = None
+        self.peer = ""
+        self.scheme = "http"
+        self._going = False
+        self._drains = False  # what was answered is still to be read by the client
+        self._closes_when_sent = False
+        self._stalled: asyncio.TimerHandle | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self.peer = peer[0] if isinstance(peer, tuple) else ""
+        self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._calm()
+        super().connection_lost(exc)
+        if self.relay is not None:
+            self.relay.client_gone()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._force_close or self._close or self._closes_when_sent:
+            return
+        if self._payload_parser is not None or self._upgraded:
+            super().data_received(data)
+            return
+        parser = self._parser
+        assert parser is not None  # noqa: S101
+        tail = b""
+        messages: Any
+        try:
+            messages, self._upgraded, tail = parser.feed_data(data)
+        except HttpProcessingError as error:
+            refused = _ErrInfo(status=400, exc=error, message=error.message)
+            messages = ((refused, EMPTY_PAYLOAD),)
+        if tail and self._upgraded:
+            self._message_tail = tail
+        if messages:
+            self._request_count += len(messages)
+            self._messages.extend(messages)
+            if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
+                # The parser keeps the rest: taking a few from the queue reads no more of it.
+                self._pause_reading_for_buffer()
+            self._go_on()
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.relay is not None:
+            self.relay.client_paused()
+
+    @override
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.relay is not None:
+            self.relay.client_resumed()
+        elif self._drains:
+            self._sent()
+
+    @override
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        if self.relay is not None or self._drains:
+            self.reset()
+        await super().shutdown(timeout)
+
+    @override
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= 500:
+            log.error("a request failed", exc_info=exc)
+            return self._handler.refuse_unread(
+                request, Deny(DenyReason.INTERNAL_ERROR, "see the log")
+            )
+        # The name of the exception alone: its text quotes what the client sent.
+        deny = Deny(DenyReason.MALFORMED_REQUEST, type(exc).__name__)
+        return self._handler.refuse_unread(request, deny)
+
+    def send(self, octets: bytes) -> None:
+        """Write to the client; nothing happens when it has gone."""
+        transport = self.transport
+        if transport is not None and octets:
+            transport.write(octets)
+
+    def reset(self) -> None:
+        """Break the connection so that no client takes the part for the whole.
+
+        By RST and not FIN: to a body that ends with the connection (HTTP/1.0) a FIN is a good end.
+        """
+        transport = self.transport
+        if transport is None:
+            return
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            with suppress(OSError):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        transport.abort()
+
+    def done(self, stays: bool) -> None:  # noqa: FBT001 - on the hot path
+        """Hear that the relay has ended; go on with the next request, or end the connection."""
+        self.relay = None
+        self._handler.busy.discard(self)
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        self._closes_when_sent = self._closes_when_sent or not stays
+        transport = self.transport
+        if transport is None:
+            return
+        if transport.get_write_buffer_size():
+            # Else one that sends and never reads has us keep every answer, and a connection that
+            # is to be closed stays for ever: closing waits for what is still to be written.
+            self._drains = True
+            self._stalled = self._loop.call_later(self._handler.idle_seconds, self.reset)
+            transport.set_write_buffer_limits(high=0)
+        else:
+            self._sent()
+
+    def _sent(self) -> None:
+        if self._drains:
+            self._drains = False
+            self._calm()
+            if self.transport is not None:
+                self.transport.set_write_buffer_limits()
+        if self._closes_when_sent:
+            self.force_close()
+        else:
+            self._go_on()
+
+    def _calm(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _go_on(self) -> None:
+        """Answer what is at the head of the queue, unless something is being answered."""
+        if self._going:
+            return
+        self._going = True
+        try:
+            while self._messages and self._is_free():
+                message, payload = self._messages[0]
+                if not (isinstance(message, RawRequestMessage) and self._take(message, payload)):
+                    assert self._waiter is not None  # noqa: S101
+                    self._waiter.set_result(None)
+                    return
+        finally:
+            self._going = False
+
+    def _is_free(self) -> bool:
+        return (
+            self.relay is None
+            and not self._drains
+            and not self._closes_when_sent
+            and not self._force_close
+            # Else aiohttp's own way is at work, and takes the next by itself.
+            and self._waiter is not None
+            and not self._waiter.done()
+        )
+
+    def _take(self, message: RawRequestMessage, payload: StreamReader) -> bool:
+        try:
+            if not self._handler.at_once.take(self, message, payload):
+                return False
+        except Exception:
+            log.exception("a request could not be carried out")
+            self._handler.at_once.give_up(self, message)
+        self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        return True
+
+    @override
+    def _process_keepalive(self) -> None:
+        if self.relay is not None or self._drains:
+            # aiohttp's own way is idle, but the connection is not.
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()

@@ -1,0 +1,240 @@
+"""Which connection carries a request: an idle one, a new one, or the first that becomes free.
+
+A request goes to the address with the fewest requests in flight. One that cannot be connected to is
+left out for a while, twice as long each time, and asked again by the next request after that; when
+all are left out, all are asked. No timer per request: one sweep looks at all deadlines.
+"""
+
+import asyncio
+import math
+import ssl
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from sidecar.fronts.reverse_proxy.upstream.connection import Carriage, Connection
+from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed, UpstreamPolicy
+from sidecar.ports import UpstreamError
+
+_LONGEST_SWEEP = 1.0
+_SHORTEST_SWEEP = 0.01
+_FIRST_LEAVE = 0.1
+_LONGEST_LEAVE = 10.0
+# RFC 8305: an address that does not answer must not hold up the other family's.
+_HAPPY_EYEBALLS_SECONDS = 0.25
+
+
+class _Address:
+    """One address of upstream and the connections to it."""
+
+    def __init__(self, url: str, policy: UpstreamPolicy) -> None:
+        self._policy = policy
+        self.path = url[len("unix:") :] if url.startswith("unix:") else None
+        parts = urlsplit(url)
+        self.host = parts.hostname or ""
+        is_tls = parts.scheme == "https"
+        self.port = parts.port or (443 if is_tls else 80)
+        self.tls = (policy.tls or ssl.create_default_context()) if is_tls else None
+        self.idle: list[Connection] = []
+        self.busy: set[Connection] = set()
+        self.connecting = 0
+        self.failures = 0
+        self.left_out_until = -math.inf
+
+    @property
+    def load(self) -> int:
+        return len(self.busy) + self.connecting
+
+    def take_idle(self) -> Connection | None:
+        while self.idle:
+            connection = self.idle.pop()  # the last used: the others may expire
+            if connection.is_usable:
+                return connection
+        return None
+
+    async def connect(self, make: Callable[[], Connection]) -> Connection:
+        loop = asyncio.get_running_loop()
+        if self.path is not None:
+            _, connection = await loop.create_unix_connection(make, self.path)
+        elif self.tls is not None:
+            _, connection = await loop.create_connection(
+                make, self.host, self.port, ssl=self.tls,
+                server_hostname=self._policy.server_name or self.host,
+                happy_eyeballs_delay=_HAPPY_EYEBALLS_SECONDS,
+            )  # fmt: skip
+        else:
+            _, connection = await loop.create_connection(
+                make, self.host, self.port, happy_eyeballs_delay=_HAPPY_EYEBALLS_SECONDS
+            )
+        return connection
+
+    def succeeded(self) -> None:
+        self.failures = 0
+        self.left_out_until = -math.inf
+
+    def failed(self, now: float) -> None:
+        pause = min(_LONGEST_LEAVE, _FIRST_LEAVE * 2 ** min(self.failures, 10))
+        self.failures += 1
+        self.left_out_until = now + pause
+
+
+class Pool:
+    """The connections to upstream, between ``async with`` and its end."""
+
+    def __init__(self, policy: UpstreamPolicy) -> None:
+        self.policy = policy
+        self._addresses = [_Address(url, policy) for url in (policy.url, *policy.more)]
+        self._waiting: deque[Carriage] = deque()
+        self._connects: set[asyncio.Task[None]] = set()
+        self._sweep_seconds = max(
+            _SHORTEST_SWEEP,
+            min(
+                _LONGEST_SWEEP,
+                min(
+                    policy.connect_timeout, policy.first_byte_timeout, policy.idle_timeout,
+                    policy.keep_alive,
+                )
+                / 4,
+            ),
+        )  # fmt: skip
+
+    async def __aenter__(self) -> Self:
+        self.tasks = await asyncio.TaskGroup().__aenter__()
+        self._loop = asyncio.get_running_loop()
+        self._sweeper = self._loop.call_later(self._sweep_seconds, self._sweep)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._sweeper.cancel()
+        for task in self._connects:
+            task.cancel()
+        for address in self._addresses:
+            for connection in (*address.idle, *address.busy):
+                connection.close()
+        await self.tasks.__aexit__(None, None, None)
+
+    def carry(self, carriage: Carriage) -> None:
+        """Send a request as soon as there is a connection for it; the receiver hears the rest."""
+        address = self._choose()
+        connection = None if carriage.is_new_only else address.take_idle()
+        if connection is not None:
+            connection.is_reused = True
+            address.busy.add(connection)
+            connection.carry(carriage)
+        elif self._count() < self.policy.max_connections:
+            self._connect(address, carriage)
+        else:
+            carriage.deadline = self._loop.time() + self.policy.connect_timeout
+            self._waiting.append(carriage)
+
+    def _choose(self) -> _Address:
+        if len(self._addresses) == 1:
+            return self._addresses[0]
+        now = self._loop.time()
+        healthy = [each for each in self._addresses if each.left_out_until <= now]
+        return min(healthy or self._addresses, key=lambda address: address.load)
+
+    def _count(self) -> int:
+        return sum(address.load + len(address.idle) for address in self._addresses)
+
+    def _connect(self, address: _Address, carriage: Carriage) -> None:
+        address.connecting += 1
+        task = self.tasks.create_task(self._open(address, carriage))
+        self._connects.add(task)
+        task.add_done_callback(self._connects.discard)
+
+    async def _open(self, address: _Address, carriage: Carriage) -> None:
+        try:
+            try:
+                async with asyncio.timeout(self.policy.connect_timeout):
+                    connection = await address.connect(lambda: self._make(address))
+            finally:
+                address.connecting -= 1
+        except (OSError, ValueError) as error:
+            address.failed(self._loop.time())
+            self._connect_failed(address, carriage, error)
+            return
+        address.succeeded()
+        if carriage.is_abandoned or not connection.is_usable:
+            self._leave(address, connection, connection.is_usable)
+            if not carriage.is_abandoned:
+                carriage.receiver.failed(UpstreamFailed(UpstreamError.RESET, "closed at once"))
+            return
+        address.busy.add(connection)
+        connection.carry(carriage)
+
+    def _connect_failed(self, address: _Address, carriage: Carriage, error: Exception) -> None:
+        if not carriage.is_abandoned:
+            now = self._loop.time()
+            others = [each for each in self._addresses if each.left_out_until <= now]
+            if others and address not in others:
+                # Nothing was sent, so nothing can happen twice: another address may do.
+                self.carry(carriage)
+            else:
+                carriage.receiver.failed(_connect_failure(error))
+        self._serve_waiting()
+
+    def _make(self, address: _Address) -> Connection:
+        return Connection(
+            self.policy,
+            lambda connection, stays: self._leave(address, connection, stays),
+            self._retry,
+        )
+
+    def _retry(self, carriage: Carriage) -> None:
+        carriage.is_new_only = True
+        self.carry(carriage)
+
+    def _leave(self, address: _Address, connection: Connection, stays: bool) -> None:  # noqa: FBT001
+        address.busy.discard(connection)
+        if stays:
+            connection.deadline = self._loop.time() + self.policy.keep_alive
+            address.idle.append(connection)
+        else:
+            with suppress(ValueError):
+                address.idle.remove(connection)
+        if self._waiting:
+            self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        while self._waiting and (
+            self._count() < self.policy.max_connections
+            or any(address.idle for address in self._addresses)
+        ):
+            carriage = self._waiting.popleft()
+            if not carriage.is_abandoned:
+                carriage.deadline = math.inf
+                self.carry(carriage)
+
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        for address in self._addresses:
+            for connection in [each for each in address.busy if each.deadline <= now]:
+                connection.expire()
+            for connection in [each for each in address.idle if each.deadline <= now]:
+                address.idle.remove(connection)
+                connection.close()
+        late = [each for each in self._waiting if each.deadline <= now]
+        for carriage in late:
+            self._waiting.remove(carriage)
+            if not carriage.is_abandoned:
+                why = UpstreamFailed(UpstreamError.CONNECT_TIMEOUT, "no connection became free")
+                carriage.receiver.failed(why)
+        self._sweeper = self._loop.call_later(self._sweep_seconds, self._sweep)
+
+
+def _connect_failure(error: Exception) -> UpstreamFailed:
+    name = type(error).__name__
+    if isinstance(error, TimeoutError):
+        return UpstreamFailed(UpstreamError.CONNECT_TIMEOUT, name)
+    if isinstance(error, ssl.SSLError | ssl.CertificateError):
+        return UpstreamFailed(UpstreamError.TLS, name)
+    return UpstreamFailed(UpstreamError.CONNECT, name)
