@@ -44,7 +44,7 @@ class AdminListener:
         self._probes = probes
         self._render = render
         self._workers = workers
-        self._revoke = revoke
+        self.revoke = revoke  # a reload replaces it
         self._runner: web.ServerRunner | None = None
         self.url = ""
 
@@ -75,7 +75,7 @@ class AdminListener:
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
         if request.path == _REVOKE:
-            return _no_such_path() if self._revoke is None else await self._revoke(request)
+            return _no_such_path() if self.revoke is None else await self.revoke(request)
         if request.method not in _METHODS:
             return _answer(405, {"message": "method not allowed"}, Allow="GET, HEAD")
         return self._show(request)

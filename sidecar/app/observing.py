@@ -1,7 +1,7 @@
 """Who watches: the metrics and the decision log, joined into one observer."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,12 +21,19 @@ class Observing:
 
 
 @contextmanager
-def observing(settings: Settings, clock: Clock) -> Iterator[Observing]:
-    """Watch until the block ends; the decision log goes to stdout and is flushed then."""
+def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
+    """Watch until the block ends; the decision log goes to stdout and is flushed then.
+
+    Gives what makes an observer from settings: metrics and log are the same for all of them.
+    """
     metrics = Metrics()
     with LineWriter(sys.stdout, metrics.lines_dropped) as writer:
-        decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
+
+        def observed(settings: Settings) -> Observing:
+            decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
+            return Observing(Observers(metrics, decisions), metrics)
+
         try:
-            yield Observing(Observers(metrics, decisions), metrics)
+            yield observed
         finally:
             metrics.flush()

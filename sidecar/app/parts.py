@@ -1,6 +1,7 @@
 """Parts made from settings. Each gets the few values that it needs, never the settings."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -152,8 +153,8 @@ def upstream_policy(settings: Settings) -> UpstreamPolicy:
     )
 
 
-def listen_policy(settings: Settings) -> ListenPolicy:
-    """Return where the reverse proxy listens; several workers share the port."""
+def listen_policy(settings: Settings, listener: socket.socket | None = None) -> ListenPolicy:
+    """Return how the reverse proxy listens, on ``listener`` if there is one."""
     listen = settings.listen
     tls = listen.tls
     return ListenPolicy(
@@ -164,7 +165,7 @@ def listen_policy(settings: Settings) -> ListenPolicy:
         idle_timeout=listen.idle_timeout,
         max_header_bytes=listen.max_header_bytes,
         max_headers=listen.max_headers,
-        shares_port=settings.worker_count() > 1,
+        listener=listener,
     )
 
 

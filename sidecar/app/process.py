@@ -5,85 +5,197 @@ import gc
 import logging
 import multiprocessing
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 from functools import partial
 
 from sidecar.adapters.clock import SystemClock
-from sidecar.admin.listener import AdminListener, Revoke
+from sidecar.admin.listener import AdminListener, Render, Revoke
+from sidecar.app.generations import Generations, Opened
+from sidecar.app.observing import observing
 from sidecar.app.parts import open_keys
+from sidecar.app.reloading import Load, Reloader
 from sidecar.app.revoking import revoking
-from sidecar.app.serving import Serving, running, serving
-from sidecar.app.stopping import Stop, stop_on_signals
-from sidecar.app.supervisor import (
-    Readiness,
-    Supervisor,
-    metrics_directory,
-    reserved_port,
-)
+from sidecar.app.serving import Serving, running, serving_with
+from sidecar.app.sockets import SharedPort, listening_socket, url_of
+from sidecar.app.stopping import Stop, hangups, stop_on_signals
+from sidecar.app.supervisor import Readiness, Supervisor, metrics_directory, prepare_forks
 from sidecar.observability import metrics, process_log
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
 from sidecar.observability.observers import Observers
 from sidecar.observability.silent import SilentObserver
-from sidecar.observability.workers import all_workers
+from sidecar.observability.upkeep import Upkeep
+from sidecar.observability.workers import all_workers, this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_REPORT_SECONDS = 0.5
+_REPORT_SECONDS = 0.1
+_READY_SECONDS = 30.0
+_PATIENCE_SECONDS = 1.0
 _SPARE_SECONDS = 5.0
 # Collections of the younger generations before a full one: that is about two million objects more.
 _YOUNG_BETWEEN_FULL = 300
+# The program itself: what the workers would import one by one.
+_IMPORTED = ["sidecar.app.process", "sidecar.__main__"]
 
 
-def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then end in good order.
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """What the admin listener shows of the metrics: summed up, and by worker."""
+
+    render: Render
+    workers: Callable[[], bytes]
+
+
+def run(settings: Settings, load: Load) -> None:
+    """Serve until SIGTERM or SIGINT, then end in good order; at SIGHUP ``load`` new settings.
 
     Raises:
         OSError: an address cannot be listened on.
     """
-    workers = settings.worker_count()
-    asyncio.run(_serve_alone(settings) if workers == 1 else _supervise(settings, workers))
+    serve = _serve_alone if settings.worker_count() == 1 else _serve_with_workers
+    asyncio.run(serve(settings, load))
 
 
-async def _serve_alone(settings: Settings) -> None:
-    async with stop_on_signals() as stop, serving(settings) as served:
-        _spare_what_stays()
-        _announce(served.url, served.admin_url)
-        await stop.asked.wait()
-        await _leave(served, settings, stop)
+async def _serve_alone(settings: Settings, load: Load) -> None:
+    clock, listen = SystemClock(), settings.listen
+    upkeep = Upkeep(clock.now())
+    with (
+        observing(clock) as observed,
+        listening_socket(listen.host, listen.port, listen.backlog) as listener,
+    ):
+        watched = observed(settings)
+        watched.metrics.registry.register(upkeep)
+
+        @asynccontextmanager
+        async def opened(settings: Settings, succeeds: bool) -> AsyncIterator[_Alone]:  # noqa: FBT001
+            async with serving_with(
+                settings, observed(settings), clock, listener.dup(), revokes=True
+            ) as served:
+                if succeeds:
+                    await served.ready()
+                await served.listen()
+                yield _Alone(served, settings)
+
+        pages = _Pages(watched.metrics.render, partial(this_worker, watched.metrics))
+        await _serve(settings, load, opened, pages, upkeep, [listener])
 
 
-async def _supervise(settings: Settings, workers: int) -> None:
-    clock = SystemClock()
-    listen = settings.listen
+async def _serve_with_workers(settings: Settings, load: Load) -> None:
+    clock, listen = SystemClock(), settings.listen
+    upkeep = Upkeep(clock.now())
     with (
         metrics_directory() as directory,
-        reserved_port(listen.host, listen.port) as port,
+        closing(SharedPort(listen.host, listen.port, settings.worker_count())) as port,
     ):
-        # The port that was found is the one that every worker listens on.
-        settings = settings.model_copy(update={"listen": listen.model_copy(update={"port": port})})
+        prepare_forks(_IMPORTED)
         changes = metrics.ChangeCounter()
-        supervisor = Supervisor(work, settings, workers, clock, metrics.forget_worker)
-        async with (
-            stop_on_signals() as stop,
-            _revoking_for_workers(settings, clock, changes) as revoke,
-            AdminListener(
-                settings.admin.host,
-                settings.admin.port,
-                probes=partial(supervisor.readiness.probes, clock),
-                render=partial(metrics.render_all, directory, changes),
-                workers=partial(all_workers, directory),
-                revoke=revoke,
-            ) as admin,
-        ):
-            scheme = "http" if listen.tls is None else "https"
-            _announce(f"{scheme}://{listen.host}:{port}", admin.url)
-            await supervisor.run(
-                stop.asked, listen.drain_seconds + listen.shutdown_seconds + _SPARE_SECONDS
+        changes.registry.register(upkeep)
+
+        @asynccontextmanager
+        async def opened(settings: Settings, succeeds: bool) -> AsyncIterator[_Fleet]:  # noqa: FBT001
+            supervisor = Supervisor(
+                partial(work, settings, None if succeeds else _PATIENCE_SECONDS),
+                partial(work, settings, _PATIENCE_SECONDS),
+                port,
+                clock,
+                metrics.forget_worker,
+                upkeep.worker_restarted,
             )
+            async with _revoking_for_workers(settings, clock, changes) as revoke:
+                yield _Fleet(supervisor, revoke, settings, clock)
+
+        render = partial(metrics.render_all, directory, changes)
+        pages = _Pages(render, partial(all_workers, directory))
+        await _serve(settings, load, opened, pages, upkeep, port.sockets)
+
+
+async def _serve(
+    settings: Settings,
+    load: Load,
+    opened: Opened,
+    pages: _Pages,
+    upkeep: Upkeep,
+    listeners: list[socket.socket],
+) -> None:
+    """Serve with one generation after another, and the admin listener beside them all."""
+    admin_at = settings.admin
+    async with hangups() as hangup, stop_on_signals() as stop:
+        tasks = asyncio.TaskGroup()
+        generations = Generations(opened, tasks, stop, _READY_SECONDS)
+        admin = AdminListener(
+            admin_at.host,
+            admin_at.port,
+            probes=generations.probes,
+            render=pages.render,
+            workers=pages.workers,
+        )
+
+        async def replace(settings: Settings) -> None:
+            await generations.replace(settings)
+            process_log.configure(settings.log.level)
+            admin.revoke = generations.revoke
+
+        async with admin, tasks:
+            await generations.begin(settings)
+            admin.revoke = generations.revoke
+            _spare_what_stays()
+            log.info("listening on %s", url_of(listeners[0], tls=settings.listen.tls is not None))
+            log.info("admin on %s", admin.url)
+            reloader = Reloader(load, settings, replace, upkeep, SystemClock())
+            async with running(partial(reloader.run, hangup)):
+                await stop.asked.wait()
+            # Whoever serves has duplicates: now no queue stays open behind the last who accepts.
+            for each in listeners:
+                each.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Alone:
+    """This process serves by itself."""
+
+    served: Serving
+    settings: Settings
+
+    @property
+    def revoke(self) -> Revoke | None:
+        return self.served.revoke
+
+    def probes(self) -> Mapping[str, bool]:
+        return self.served.probes()
+
+    def is_ready(self) -> bool:
+        return self.served.is_ready()
+
+    async def serve(self, stop: Stop) -> None:
+        listen = self.settings.listen
+        await self.served.serve(stop, listen.drain_seconds, listen.shutdown_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fleet:
+    """Workers serve, this process watches them."""
+
+    supervisor: Supervisor
+    revoke: Revoke | None
+    settings: Settings
+    clock: Clock
+
+    def probes(self) -> Mapping[str, bool]:
+        return self.supervisor.readiness.probes(self.clock)
+
+    def is_ready(self) -> bool:
+        return self.supervisor.readiness.is_complete(self.clock)
+
+    async def serve(self, stop: Stop) -> None:
+        listen = self.settings.listen
+        grace = listen.drain_seconds + listen.shutdown_seconds + _SPARE_SECONDS
+        await self.supervisor.run(stop, grace)
 
 
 @asynccontextmanager
@@ -109,21 +221,41 @@ def _are_logged(lines: int) -> None:
     del lines
 
 
-def work(settings: Settings, number: int, readiness: Readiness) -> None:
-    """Serve as one of several workers: the parent answers the admin listener for all."""
+def work(
+    settings: Settings,
+    patience: float | None,
+    number: int,
+    readiness: Readiness,
+    listener: socket.socket,
+) -> None:
+    """Serve as one of several workers: the parent answers the admin listener for all.
+
+    Connections are accepted when it is ready, or after ``patience`` seconds, if there is an end.
+    """
     process_log.configure(settings.log.level)
-    asyncio.run(_work(settings, number, readiness))
+    asyncio.run(_work(settings, patience, number, readiness, listener))
 
 
-async def _work(settings: Settings, number: int, readiness: Readiness) -> None:
-    clock = SystemClock()
-    async with stop_on_signals() as stop, serving(settings, with_admin=False) as served:
-        _end_with_parent(stop)
-        _spare_what_stays()
-        report = partial(_report_readiness, served.probes, number, readiness, clock)
-        async with running(report):
-            await stop.asked.wait()
-            await _leave(served, settings, stop)
+async def _work(
+    settings: Settings,
+    patience: float | None,
+    number: int,
+    readiness: Readiness,
+    listener: socket.socket,
+) -> None:
+    clock, listen = SystemClock(), settings.listen
+    with observing(clock) as observed:
+        async with (
+            stop_on_signals(as_worker=True) as stop,
+            serving_with(settings, observed(settings), clock, listener) as served,
+        ):
+            _end_with_parent(stop)
+            _spare_what_stays()
+            await served.ready(patience, stop)
+            await served.listen()
+            report = partial(_report_readiness, served.probes, number, readiness, clock)
+            async with running(report):
+                await served.serve(stop, listen.drain_seconds, listen.shutdown_seconds)
 
 
 def _spare_what_stays() -> None:
@@ -158,17 +290,3 @@ async def _report_readiness(
     while True:
         readiness.report(number, clock, ready=all(probes().values()))
         await asyncio.sleep(_REPORT_SECONDS)
-
-
-async def _leave(served: Serving, settings: Settings, stop: Stop) -> None:
-    """End in good order: unready first, so that no more work comes; then finish what there is."""
-    log.info("ending: requests in flight may finish")
-    served.dismiss()
-    await stop.lasts(settings.listen.drain_seconds)
-    await served.drain(0.0 if stop.hurried.is_set() else settings.listen.shutdown_seconds)
-    log.info("ended")
-
-
-def _announce(url: str, admin_url: str) -> None:
-    log.info("listening on %s", url)
-    log.info("admin on %s", admin_url)

@@ -1,14 +1,16 @@
 """The sidecar in one process: its parts joined and running."""
 
 import asyncio
+import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_source import JwksKeySource
-from sidecar.admin.listener import AdminListener
+from sidecar.admin.listener import AdminListener, Revoke
 from sidecar.app.observing import Observing, observing
 from sidecar.app.parts import (
     Accounts,
@@ -19,6 +21,7 @@ from sidecar.app.parts import (
     upstream_policy,
 )
 from sidecar.app.revoking import revoking
+from sidecar.app.stopping import Stop
 from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
 from sidecar.fronts.reverse_proxy.request_head import HeadRules
@@ -29,7 +32,9 @@ from sidecar.ports import Clock
 from sidecar.settings import Settings
 from sidecar.streams import StreamGuard, Streams
 
-_REPORT_SECONDS = 0.5
+log = logging.getLogger(__name__)
+
+_REPORT_SECONDS = 0.1
 _POLL_SECONDS = 0.01
 
 Job = Callable[[], Awaitable[None]]
@@ -37,14 +42,25 @@ Job = Callable[[], Awaitable[None]]
 
 @dataclass
 class Serving:
-    """A running sidecar. ``admin_url`` is empty where another process answers for it."""
+    """A sidecar; it runs, and listens once it is told to.
 
-    url: str
-    admin_url: str
-    _proxy: ReverseProxy
+    ``admin_url`` is empty where another one answers for it.
+    """
+
+    _listening: Callable[[], AbstractAsyncContextManager[ReverseProxy]]
+    _stack: AsyncExitStack
     _keys: JwksKeySource
     _accounts: Accounts
+    revoke: Revoke | None = None
+    url: str = ""
+    admin_url: str = ""
+    _proxy: ReverseProxy | None = None
     _is_leaving: bool = False
+
+    async def listen(self) -> None:
+        """Accept connections. Raises OSError where the address cannot be listened on."""
+        self._proxy = await self._stack.enter_async_context(self._listening())
+        self.url = self._proxy.url
 
     def probes(self) -> Mapping[str, bool]:
         """Return what has to hold for requests to be granted, by name."""
@@ -54,31 +70,76 @@ class Serving:
             "staying": not self._is_leaving,
         }
 
-    async def ready(self) -> None:
-        """Wait until keys are loaded and the account view is live."""
-        while not all(self.probes().values()):  # noqa: ASYNC110 - it comes from several sides
-            await asyncio.sleep(_POLL_SECONDS)
+    def is_ready(self) -> bool:
+        """Return whether keys are loaded and the account view is live."""
+        return all(self.probes().values())
 
-    def dismiss(self) -> None:
-        """Be unready from now on, and tell clients to come back on other connections."""
+    async def ready(self, patience: float | None = None, stop: Stop | None = None) -> None:
+        """Wait until it is ready, ``patience`` seconds at most, and not if it is to ``stop``."""
+        try:
+            async with asyncio.timeout(patience):
+                while not (self.is_ready() or (stop is not None and stop.asked.is_set())):  # noqa: ASYNC110 - it comes from several sides
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            pass
+
+    async def serve(self, stop: Stop, drain_seconds: float, shutdown_seconds: float) -> None:
+        """Serve until ``stop``, then end in good order.
+
+        Unready first, so that no more work comes; then finish what there is. One that is relieved
+        accepts nothing more at once: its successor does.
+        """
+        await stop.asked.wait()
+        log.info("ending: requests in flight may finish")
         self._is_leaving = True
-        self._proxy.dismiss()
-
-    async def drain(self, seconds: float) -> None:
-        """Accept nothing more; requests in flight may take ``seconds`` to end."""
-        await self._proxy.drain(seconds)
+        if self._proxy is not None:
+            self._proxy.dismiss()
+            if stop.is_relieved:
+                await self._proxy.stop_accepting()
+            await stop.lasts(drain_seconds)
+            await self._proxy.drain(0.0 if stop.hurried.is_set() else shutdown_seconds)
+        log.info("ended")
 
 
 @asynccontextmanager
-async def serving(settings: Settings, *, with_admin: bool = True) -> AsyncIterator[Serving]:
+async def serving(settings: Settings) -> AsyncIterator[Serving]:
     """Serve until the block ends. Keys and accounts may still be on their way: see ``ready``.
 
     Raises:
         OSError: an address cannot be listened on.
     """
     clock = SystemClock()
+    with observing(clock) as observed:
+        watched = observed(settings)
+        async with serving_with(settings, watched, clock, revokes=True) as served:
+            await served.listen()
+            admin = settings.admin
+            async with AdminListener(
+                admin.host,
+                admin.port,
+                probes=served.probes,
+                render=watched.metrics.render,
+                workers=partial(this_worker, watched.metrics),
+                revoke=served.revoke,
+            ) as listener:
+                served.admin_url = listener.url
+                yield served
+
+
+@asynccontextmanager
+async def serving_with(
+    settings: Settings,
+    observed: Observing,
+    clock: Clock,
+    listener: socket.socket | None = None,
+    *,
+    revokes: bool = False,
+) -> AsyncIterator[Serving]:
+    """Run until the block ends, without an admin listener; ``listener`` is what to listen on.
+
+    ``revokes`` is whether to make what answers the revocation endpoint, too.
+    """
     async with AsyncExitStack() as stack:
-        observed = stack.enter_context(observing(settings, clock))
         accounts = make_accounts(settings, clock, observed.observer)
         keys = await stack.enter_async_context(open_keys(settings, clock, observed.observer))
         streams = Streams(observed.observer)
@@ -89,27 +150,16 @@ async def serving(settings: Settings, *, with_admin: bool = True) -> AsyncIterat
             streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired
         )
         report = partial(_report, accounts, clock, observed)
-        proxy = await stack.enter_async_context(listening(handler, listen_policy(settings)))
-        served = Serving(proxy.url, "", proxy, keys, accounts)
-        if with_admin:
+        revoke = None
+        if revokes:
             revoke = await stack.enter_async_context(
                 revoking(settings, keys, accounts.view, clock, observed.observer)
             )
-            admin = AdminListener(
-                settings.admin.host,
-                settings.admin.port,
-                probes=served.probes,
-                render=observed.metrics.render,
-                workers=partial(this_worker, observed.metrics),
-                revoke=revoke,
-            )
-            await stack.enter_async_context(admin)
-            served.admin_url = admin.url
-        # Last, so that an address that is taken is told as what it is, and not as a group of one.
         await stack.enter_async_context(
             running(keys.run, accounts.run, accounts.remember, guard.run, report)
         )
-        yield served
+        front = partial(listening, handler, listen_policy(settings, listener))
+        yield Serving(front, stack, keys, accounts, revoke)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Being told to end: in good order, or in a hurry."""
+"""Being told to end, in good order or in a hurry, and being told to read the settings anew."""
 
 import asyncio
 import signal
@@ -6,20 +6,45 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+RELIEF = signal.SIGUSR1
+"""What a worker gets whose successor serves already."""
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stop:
-    """``asked`` is set by the first signal, ``hurried`` by SIGINT or by a second one."""
+    """``asked`` is set by the first signal, ``hurried`` by SIGINT or by a second SIGTERM.
 
+    ``is_relieved`` says that others serve already: nothing new need be accepted. A worker
+    ``is_patient``: service managers may send SIGTERM to each process, and its parent does too.
+    """
+
+    is_patient: bool = False
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     hurried: asyncio.Event = field(default_factory=asyncio.Event)
+    is_relieved: bool = False
+    followers: list["Stop"] = field(default_factory=list)
+    _was_told: bool = False
 
     def hear(self, number: int) -> None:
-        """Take a signal. SIGINT is a person at a terminal, who does not wait for balancers."""
-        if self.asked.is_set() or number == signal.SIGINT:
+        """Take a signal, and pass it on to the followers.
+
+        SIGINT is a person at a terminal, who does not wait for balancers.
+        """
+        if number == RELIEF:
+            self.relieve()
+            return
+        if number == signal.SIGINT or (self._was_told and not self.is_patient):
             self.hurried.set()
+        self._was_told = True
+        self.asked.set()
+        for follower in self.followers:
+            follower.hear(number)
+
+    def relieve(self) -> None:
+        """End in good order, and accept nothing more from now on."""
+        self.is_relieved = True
         self.asked.set()
 
     async def lasts(self, seconds: float) -> None:
@@ -32,14 +57,27 @@ class Stop:
 
 
 @asynccontextmanager
-async def stop_on_signals() -> AsyncIterator[Stop]:
-    """Hear SIGTERM and SIGINT until the block ends."""
+async def stop_on_signals(*, as_worker: bool = False) -> AsyncIterator[Stop]:
+    """Hear SIGTERM and SIGINT, a worker also its relief, until the block ends."""
     loop = asyncio.get_running_loop()
-    stop = Stop()
-    for number in _SIGNALS:
+    stop = Stop(is_patient=as_worker)
+    numbers = (*_SIGNALS, RELIEF) if as_worker else _SIGNALS
+    for number in numbers:
         loop.add_signal_handler(number, stop.hear, number)
     try:
         yield stop
     finally:
-        for number in _SIGNALS:
+        for number in numbers:
             loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def hangups() -> AsyncIterator[asyncio.Event]:
+    """Set the event at each SIGHUP until the block ends."""
+    loop = asyncio.get_running_loop()
+    heard = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, heard.set)
+    try:
+        yield heard
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)

@@ -1,56 +1,83 @@
 """Several workers: processes that share the port (SO_REUSEPORT), watched by one parent.
 
 The parent answers the admin listener for all of them: metrics are summed over the workers' files
-(prometheus_client's multiprocess mode), readiness is that of every worker. A worker that ends by
-itself is replaced; a parent that is told to end ends them all.
+(prometheus_client's multiprocess mode). A worker that ends by itself is replaced; a parent that is
+told to end ends them all.
+
+Workers are forked from a process that has imported everything and does nothing else (Python's
+forkserver): one is there within 0.2 s of the death of another instead of after a second or more of
+imports, and they share the memory of what was imported. Its own death is that of no worker: Python
+starts another one, and the workers, who see it as their parent's, end in good order.
 """
 
 import asyncio
 import logging
 import multiprocessing
 import os
+import random
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
+from sidecar.app.sockets import SharedPort
+from sidecar.app.stopping import RELIEF, Stop
 from sidecar.ports import Clock
 
 log = logging.getLogger(__name__)
 
-_SPAWN = multiprocessing.get_context("spawn")
+_FORKS = multiprocessing.get_context("forkserver")
 _READY_FOR_SECONDS = 2.0
-_RESPAWN_SECONDS = (0.1, 5.0)
+_TELL_AGAIN_SECONDS = 0.5
+_RESPAWN_SECONDS = (0.05, 5.0)
+_LIVED_LONG_SECONDS = 10.0
+_NEVER = -1.0
 
 
 class Readiness:
     """One slot a worker, in shared memory, with the steady time at which it last was ready.
 
-    A worker that hangs stops writing, and so ceases to be ready without anybody's saying so.
+    A worker that hangs stops writing, and so ceases to be ready without anybody's saying so. One
+    that has died or is starting is not counted: the others serve without it.
     """
 
     def __init__(self, workers: int) -> None:
-        self._slots = _SPAWN.Array("d", workers, lock=False)
+        self._slots = _FORKS.Array("d", [_NEVER] * workers, lock=False)
 
     def report(self, worker: int, clock: Clock, *, ready: bool) -> None:
-        """Say how this worker is; called by the worker about twice a second."""
-        self._slots[worker] = clock.steady() if ready else 0.0
+        """Say how this worker is; called by the worker several times a second."""
+        if ready:
+            self._slots[worker] = clock.steady()
+        elif self._slots[worker] != _NEVER:
+            self._slots[worker] = 0.0
+
+    def forget(self, worker: int) -> None:
+        """Note that this worker has died."""
+        self._slots[worker] = _NEVER
 
     def probes(self, clock: Clock) -> Mapping[str, bool]:
-        """Return which workers are ready."""
+        """Return which workers are ready, of those that have started, and whether there is one."""
         now = clock.steady()
-        return {
+        started = {
             f"worker {number}": now - reported < _READY_FOR_SECONDS
             for number, reported in enumerate(self._slots)
+            if reported != _NEVER
         }
+        return {"workers": bool(started), **started}
+
+    def is_complete(self, clock: Clock) -> bool:
+        """Return whether all have started and are ready."""
+        probes = self.probes(clock)
+        return len(probes) == 1 + len(self._slots) and all(probes.values())
 
 
-Work = Callable[[Any, int, Readiness], None]
+Work = Callable[[int, Readiness, socket.socket], None]
 
 
 @dataclass(slots=True)
@@ -58,73 +85,131 @@ class _Worker:
     number: int
     process: BaseProcess | None = None
     failures: int = 0
-    is_stopping: bool = field(default=False)
 
 
 class Supervisor:
-    """Keeps ``count`` processes running ``work(argument, number, readiness)``."""
+    """Keeps a process per socket of ``port`` running ``work(number, readiness, socket)``.
+
+    The first ones run ``first`` instead, ``work`` those that replace them.
+    ``ended`` gets the process id of each that has ended, ``restarting`` is called before one that
+    ended by itself is replaced.
+    """
 
     def __init__(
         self,
+        first: Work,
         work: Work,
-        argument: object,
-        count: int,
+        port: SharedPort,
         clock: Clock,
-        forget: Callable[[int], None],
+        ended: Callable[[int], None],
+        restarting: Callable[[], None],
     ) -> None:
+        self._first = first
         self._work = work
-        self._argument = argument
+        self._port = port
         self._clock = clock
-        self._forget = forget
-        self._workers = [_Worker(number) for number in range(count)]
-        self.readiness = Readiness(count)
+        self._ended = ended
+        self._restarting = restarting
+        self._workers = [_Worker(number) for number in range(len(port.sockets))]
+        self._is_stopping = False
+        self.readiness = Readiness(len(port.sockets))
 
-    async def run(self, stop: asyncio.Event, grace_seconds: float) -> None:
+    async def run(self, stop: Stop, grace_seconds: float) -> None:
         """Keep the workers running until ``stop``; then end them, with ``grace_seconds`` to go."""
         async with asyncio.TaskGroup() as tasks:
             keepers = [tasks.create_task(self._keep(worker)) for worker in self._workers]
-            await stop.wait()
-            for worker in self._workers:
-                worker.is_stopping = True
-                if worker.process is not None:
-                    worker.process.terminate()
-            _, late = await asyncio.wait(keepers, timeout=grace_seconds)
-            for worker in self._workers:
-                if late and worker.process is not None:
-                    log.warning("worker %d did not end in time and is killed", worker.number)
-                    worker.process.kill()
+            try:
+                await stop.asked.wait()
+                self._is_stopping = True
+                for worker, keeper in zip(self._workers, keepers, strict=True):
+                    if worker.process is None:
+                        keeper.cancel()  # it waits to start another one
+                await self._end(keepers, stop, grace_seconds)
+            finally:
+                self._is_stopping = True
+                self._kill()
+
+    async def _end(
+        self, keepers: list[asyncio.Task[None]], stop: Stop, grace_seconds: float
+    ) -> None:
+        until = self._clock.steady() + grace_seconds
+        while self._clock.steady() < until:
+            # Again and again: one that is just starting hears nothing yet.
+            if stop.hurried.is_set():
+                self._tell(signal.SIGINT)
+            else:
+                self._tell(RELIEF if stop.is_relieved else signal.SIGTERM)
+            _, late = await asyncio.wait(keepers, timeout=_TELL_AGAIN_SECONDS)
+            if not late:
+                return
+
+    def _tell(self, number: int) -> None:
+        for worker in self._workers:
+            if worker.process is not None and worker.process.pid is not None:
+                os.kill(worker.process.pid, number)
+
+    def _kill(self) -> None:
+        for worker in self._workers:
+            if worker.process is not None:
+                log.warning("worker %d did not end in time and is killed", worker.number)
+                worker.process.kill()
 
     async def _keep(self, worker: _Worker) -> None:
-        while not worker.is_stopping:
+        work = self._first
+        while not self._is_stopping:
             began = self._clock.steady()
-            process = _SPAWN.Process(
-                target=self._work,
-                args=(self._argument, worker.number, self.readiness),
+            process = _FORKS.Process(
+                target=work,
+                args=(worker.number, self.readiness, self._port.sockets[worker.number]),
                 name=f"sidecar-worker-{worker.number}",
             )
             process.start()
             worker.process = process
-            await _ended(process)
-            worker.process = None
-            self.readiness.report(worker.number, self._clock, ready=False)
+            await _end_of(process)
+            worker.process, work = None, self._work
+            self.readiness.forget(worker.number)
             if process.pid is not None:
-                self._forget(process.pid)
-            if worker.is_stopping:
-                return
-            shortest, longest = _RESPAWN_SECONDS
-            lived_long = self._clock.steady() - began > longest
-            worker.failures = 0 if lived_long else worker.failures + 1
-            delay = min(longest, shortest * 2 ** min(worker.failures, 10))
-            log.error(
-                "worker %d ended with %s; a new one starts in %.1f s",
-                worker.number,
-                process.exitcode,
-                delay,
-            )
-            await asyncio.sleep(delay)
+                self._ended(process.pid)
+            if not self._is_stopping:
+                lived_long = self._clock.steady() - began > _LIVED_LONG_SECONDS
+                worker.failures = 0 if lived_long else worker.failures + 1
+                await self._pause(worker, process.exitcode)
+
+    async def _pause(self, worker: _Worker, exit_code: int | None) -> None:
+        delay = pause_after(worker.failures)
+        number = worker.number
+        log.error("worker %d ended with %s; a new one in %.2f s", number, exit_code, delay)
+        if worker.failures > 1:
+            # The first time what waits in its queue is kept for the next one, who is there at once.
+            self._port.renew(number)
+        await asyncio.sleep(delay)
+        self._restarting()
 
 
-async def _ended(process: BaseProcess) -> None:
+def pause_after(failures: int) -> float:
+    """Return the seconds until another start: twice as many each time, and never in step."""
+    shortest, longest = _RESPAWN_SECONDS
+    return min(longest, shortest * 2.0 ** min(failures, 10)) * random.SystemRandom().uniform(0.5, 1)
+
+
+def prepare_forks(modules: list[str]) -> None:
+    """Start what workers are forked from, with ``modules`` imported.
+
+    The signals that a terminal or a service manager sends to the whole group are not for it.
+    """
+    _FORKS.set_forkserver_preload(modules)
+    ignored = {number: signal.signal(number, signal.SIG_IGN) for number in _OF_THE_GROUP}
+    try:
+        forkserver.ensure_running()
+    finally:
+        for number, handler in ignored.items():
+            signal.signal(number, handler)
+
+
+_OF_THE_GROUP = (signal.SIGHUP, signal.SIGTERM)
+
+
+async def _end_of(process: BaseProcess) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_reader(process.sentinel, ended.set)
@@ -136,28 +221,10 @@ async def _ended(process: BaseProcess) -> None:
 
 
 @contextmanager
-def reserved_port(host: str, port: int) -> Iterator[int]:
-    """Hold ``port`` (0: one that the system chooses) for the workers without listening on it.
-
-    Raises:
-        OSError: somebody has it already. Shared, it would split the requests between the two.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
-    with socket.socket(family, socket.SOCK_STREAM) as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind((host, port))
-        yield int(holder.getsockname()[1])
-
-
-@contextmanager
 def metrics_directory() -> Iterator[Path]:
     """Give the workers a fresh directory for their metrics, through the environment.
 
-    prometheus_client reads the variable when it is imported, in each worker anew.
+    prometheus_client reads the variable when it is imported, for all workers once.
     """
     directory = Path(tempfile.mkdtemp(prefix="sidecar-metrics-"))
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)

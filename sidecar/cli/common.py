@@ -45,10 +45,14 @@ class Output(StrEnum):
     JSON = "json"
 
 
+def find_config(config: Path | None) -> Path | None:
+    """Return the settings file: the one that is named, or what is in one of the usual places."""
+    return config or next((place for place in _USUAL_PLACES if place.exists()), None)
+
+
 def load_settings(config: Path | None) -> Settings:
     """Return the settings; ends the process with 2 and every problem when there are any."""
-    if config is None:
-        config = next((place for place in _USUAL_PLACES if place.exists()), None)
+    config = find_config(config)
     try:
         return load(config, os.environ)
     except SettingsProblems as problems:

@@ -1,6 +1,7 @@
 """``sidecar`` and its commands."""
 
 import json
+import os
 import sys
 from typing import Annotated
 
@@ -8,8 +9,9 @@ import typer
 
 from sidecar import __version__, app
 from sidecar.cli import accounts, explain, revocations, store, watch
-from sidecar.cli.common import Config, check, load_settings, stop
+from sidecar.cli.common import Config, check, find_config, load_settings, stop
 from sidecar.observability import process_log
+from sidecar.settings import load
 from sidecar.settings import schema as settings_schema
 
 cli = typer.Typer(
@@ -53,12 +55,13 @@ def _common(
 
 @cli.command()
 def run(config: Config = None) -> None:
-    """Serve: the reverse proxy, and the admin listener beside it."""
+    """Serve: the reverse proxy, and the admin listener beside it. SIGHUP reloads the settings."""
+    config = find_config(config)
     settings = load_settings(config)
     check(settings)
     process_log.configure(settings.log.level)
     try:
-        app.run(settings)
+        app.run(settings, lambda: load(config, os.environ))
     except OSError as problem:
         stop(f"cannot start: {problem}", 3)
 

@@ -64,7 +64,7 @@ class Metrics:
     """Implements ``ports.Observer``, and a few gauges that the composition root feeds."""
 
     def __init__(self) -> None:
-        registry = self._registry = CollectorRegistry()
+        registry = self.registry = CollectorRegistry()
         self._tallies: list[CounterTally | HistogramTally] = []
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
@@ -137,12 +137,12 @@ class Metrics:
     def families(self) -> Iterable[Metric]:
         """Return what this process has counted."""
         self.flush()
-        return self._registry.collect()
+        return self.registry.collect()
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the exposition of this process in the format that ``accept`` asks for."""
         self.flush()
-        return _render(self._registry, accept)
+        return _render(self.registry, accept)
 
     def _tally_of(self, status: int) -> CounterTally:
         label = str(status) if status in _CODES else "other"

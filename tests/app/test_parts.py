@@ -110,7 +110,6 @@ def test_the_listener_and_upstream_get_their_bounds_and_tls(
 ) -> None:
     found = settings(
         tmp_path,
-        workers=3,
         listen={
             "host": "127.0.0.1",
             "port": 9443,
@@ -133,7 +132,6 @@ def test_the_listener_and_upstream_get_their_bounds_and_tls(
     listen, upstream = listen_policy(found), upstream_policy(found)
     assert (listen.host, listen.port, listen.idle_timeout) == ("127.0.0.1", 9443, 7)
     assert listen.tls is not None
-    assert listen.shares_port
     assert upstream.url == "https://gateway:8009"
     assert (upstream.connect_timeout, upstream.first_byte_timeout) == (1, 2)
     assert (upstream.idle_timeout, upstream.max_connections) == (3, 4)
@@ -141,7 +139,6 @@ def test_the_listener_and_upstream_get_their_bounds_and_tls(
     assert upstream.tls is not None
     plain = settings(tmp_path)
     assert listen_policy(plain).tls is None
-    assert not listen_policy(plain).shares_port
     assert upstream_policy(plain).tls is None
 
 

@@ -2,7 +2,7 @@ import asyncio
 import os
 import signal
 
-from sidecar.app.stopping import Stop, stop_on_signals
+from sidecar.app.stopping import RELIEF, Stop, hangups, stop_on_signals
 
 
 async def test_sigterm_asks_and_a_second_signal_hurries() -> None:
@@ -31,3 +31,35 @@ async def test_a_pause_lasts_its_time_and_ends_with_a_hurry() -> None:
         await asyncio.sleep(0)
         stop.hurried.set()
         await asyncio.wait_for(pause, 5)
+
+
+async def test_a_worker_is_patient_with_signals_that_come_twice_and_hears_its_relief() -> None:
+    async with stop_on_signals(as_worker=True) as stop:
+        for _ in range(2):
+            stop.hear(signal.SIGTERM)
+        assert not stop.hurried.is_set()
+        assert not stop.is_relieved
+
+        os.kill(os.getpid(), RELIEF)
+        async with asyncio.timeout(5):
+            while not stop.is_relieved:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+
+async def test_followers_hear_what_is_heard() -> None:
+    stop, follower = Stop(), Stop()
+    stop.followers.append(follower)
+    stop.hear(signal.SIGTERM)
+    assert follower.asked.is_set()
+    assert not follower.hurried.is_set()
+
+    stop.hear(signal.SIGTERM)
+    assert follower.hurried.is_set()
+
+
+async def test_every_hangup_is_heard() -> None:
+    async with hangups() as heard:
+        for _ in range(2):
+            heard.clear()
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.wait_for(heard.wait(), 5)

@@ -12,7 +12,8 @@ import pytest
 from tests.e2e.conftest import Site
 from tests.e2e.processes import Sidecar, running_sidecar
 from tests.e2e.test_main_job import bearer, status
-from tests.fakes.waiting import until
+from tests.e2e.traffic import Traffic, steady
+from tests.fakes.waiting import until, until_async
 
 pytestmark = pytest.mark.e2e
 
@@ -20,14 +21,21 @@ WORKERS = 3
 
 
 def pids(sidecar: Sidecar) -> list[int]:
-    parent = sidecar.process.pid
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii")
-    return [pid for pid in map(int, children.split()) if _is_worker(pid)]
+    forks = [pid for pid in _children(sidecar.process.pid) if _is_forked(pid)]
+    return [worker for pid in forks for worker in _children(pid)]
 
 
-def _is_worker(pid: int) -> bool:
+def _children(pid: int) -> list[int]:
     try:
-        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split())]
+    except FileNotFoundError:
+        return []
+
+
+def _is_forked(pid: int) -> bool:
+    """Return whether it is what workers are forked from, or such a worker."""
+    try:
+        return b"multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except FileNotFoundError:
         return False
 
@@ -45,6 +53,17 @@ async def ask_all(site: Site, sidecar: Sidecar, token: str, times: int = 60) -> 
     return statuses
 
 
+async def all_ready(site: Site, sidecar: Sidecar, workers: int) -> None:
+    """Wait until there are so many workers, and each is ready."""
+
+    async def are_ready() -> bool:
+        async with site.http.get(sidecar.admin_url + "/readyz") as response:
+            checks = (await response.json())["checks"]
+        return [checks.get(f"worker {number}") for number in range(workers)] == [True] * workers
+
+    await until_async(are_ready, 20)
+
+
 async def metric(site: Site, sidecar: Sidecar, name: str) -> float:
     async with site.http.get(sidecar.admin_url + "/metrics") as response:
         text = await response.text()
@@ -56,9 +75,14 @@ async def test_every_worker_hears_a_revocation_and_one_page_counts_for_all(site:
     await site.enable()
     token = site.token()
     async with running_sidecar(site.settings(workers=WORKERS), site.directory) as sidecar:
+        await all_ready(site, sidecar, WORKERS)
         assert await ask_all(site, sidecar, token) == {200}
         granted = 'sidecar_decisions_total{outcome="granted",reason=""}'
-        assert await metric(site, sidecar, granted) == 60
+
+        async def all_are_counted() -> bool:
+            return await metric(site, sidecar, granted) == 60
+
+        await until_async(all_are_counted)
         assert await metric(site, sidecar, "sidecar_account_view_live") == 1
 
         await site.disable()
@@ -68,18 +92,56 @@ async def test_every_worker_hears_a_revocation_and_one_page_counts_for_all(site:
         assert await ask_all(site, sidecar, token) == {401}
 
 
-async def test_a_worker_that_is_killed_is_replaced(site: Site) -> None:
+async def test_a_worker_that_is_killed_is_replaced_while_the_other_serves(site: Site) -> None:
     await site.enable()
-    async with running_sidecar(site.settings(workers=WORKERS), site.directory) as sidecar:
+    async with running_sidecar(site.settings(workers=2), site.directory) as sidecar:
         before = pids(sidecar)
-        assert len(before) == WORKERS
-        os.kill(before[0], signal.SIGKILL)
+        await all_ready(site, sidecar, 2)
+        assert len(before) == 2
+        traffic = Traffic(sidecar.url, site.token())
+        async with steady(traffic, new_per_second=50, kept=0):
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            os.kill(before[0], signal.SIGKILL)
+            await until(lambda: before[0] not in pids(sidecar))
+            await all_ready(site, sidecar, 2)
+            took = loop.time() - began
 
-        await until(lambda: len(set(pids(sidecar)) - {before[0]}) == WORKERS, 20)
+        assert took < 1
+        assert set(traffic.statuses) == {200}
+        assert len(traffic.failures) <= 1, "what the killed one was about to answer"
+        assert traffic.refused == 0
+        assert await metric(site, sidecar, "sidecar_worker_restarts_total") == 1
+
+
+async def test_a_sidecar_without_a_living_worker_is_not_ready(site: Site) -> None:
+    async with running_sidecar(site.settings(workers=2), site.directory) as sidecar:
+        seen = set()
+        for _ in range(4):  # each time the next ones take longer to come
+            for pid in pids(sidecar):
+                os.kill(pid, signal.SIGKILL)
+            await until(lambda: not pids(sidecar))
+            async with site.http.get(sidecar.admin_url + "/readyz") as response:
+                seen.add(response.status)
+
+        assert 503 in seen
         await sidecar.ready()
 
-        assert await ask_all(site, sidecar, site.token()) == {200}
-        assert before[0] not in pids(sidecar)
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_an_end_under_load_loses_nothing_that_was_accepted(site: Site, workers: int) -> None:
+    await site.enable()
+    listen = {"host": "127.0.0.1", "port": 0, "drain_seconds": 1, "shutdown_seconds": 10}
+    settings = site.settings(workers=workers, listen=listen)
+    async with running_sidecar(settings, site.directory) as sidecar:
+        traffic = Traffic(sidecar.url, site.token())
+        async with steady(traffic, new_per_second=150, kept=15):
+            await until(lambda: traffic.statuses[200] > 100, 20)
+            assert await sidecar.terminate() == 0
+
+        assert traffic.failures == []
+        assert set(traffic.statuses) == {200}
+        assert traffic.refused > 0
 
 
 async def test_workers_end_with_their_parent(site: Site) -> None:
@@ -98,7 +160,7 @@ async def test_workers_do_not_outlive_a_parent_that_is_killed(site: Site) -> Non
         sidecar.process.kill()
         await sidecar.process.wait()
 
-        await until(lambda: not any(_is_worker(pid) for pid in workers), 20)
+        await until(lambda: not any(_is_forked(pid) for pid in workers), 20)
 
 
 async def test_one_worker_serves_as_the_process_itself(site: Site) -> None:

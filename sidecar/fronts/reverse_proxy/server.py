@@ -1,6 +1,7 @@
 """The listener: aiohttp's low-level server with our limits, errors and drain."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 _LINGER_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 _CLOSE_SECONDS = 0.05
+_FIRST_REQUEST_SECONDS = 0.25
+_HANDSHAKE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,8 @@ class ListenPolicy:
     """Where to listen, and for how long a client may do nothing; times in seconds.
 
     ``idle_timeout`` ends a connection on which no request comes, a half-sent head included.
-    ``shares_port`` lets several processes listen on one port (SO_REUSEPORT).
+    ``listener`` is a bound socket to listen on instead of ``host`` and ``port``; it is closed with
+    the front, so give a duplicate where the queue of connections has to outlive it.
     """
 
     host: str
@@ -38,7 +42,7 @@ class ListenPolicy:
     idle_timeout: float = 75.0
     max_header_bytes: int = 16384
     max_headers: int = 128
-    shares_port: bool = False
+    listener: socket.socket | None = None
 
 
 class _Server(web.Server):
@@ -55,23 +59,42 @@ class ReverseProxy:
     """A running listener. ``url`` is where it is."""
 
     def __init__(
-        self, handler: Handler, server: _Server, listener: asyncio.Server, url: str
+        self,
+        handler: Handler,
+        server: _Server,
+        listener: asyncio.Server,
+        tls: ssl.SSLContext | None,
+        url: str,
     ) -> None:
         self._handler = handler
         self._server = server
         self._listener = listener
+        self._tls = tls
         self.url = url
 
     def dismiss(self) -> None:
         """Go on serving, and tell each client to come back on another connection."""
         self._handler.is_leaving = True
 
+    async def stop_accepting(self) -> None:
+        """Accept no more connections, and go on serving those that there are."""
+        loop = asyncio.get_running_loop()
+        for each in self._listener.sockets:
+            loop.remove_reader(each.fileno())
+        # asyncio drops a connection that it accepted in the turn in which its server is closed.
+        await asyncio.sleep(0)
+        await self._accept_rest()
+        self._listener.close()
+
     async def drain(self, seconds: float) -> None:
         """Accept no more connections, let requests in flight end, and cut the rest at the end."""
         self.dismiss()
-        self._listener.close()
+        await self.stop_accepting()
         try:
             async with asyncio.timeout(seconds):
+                if self._server.connections:
+                    # On those that were accepted last, the first request may still be on its way.
+                    await asyncio.sleep(_FIRST_REQUEST_SECONDS)
                 # Not aiohttp's own shutdown: that one stops reading, and so loses uploads.
                 while self._close_idle():  # noqa: ASYNC110 - aiohttp tells nobody
                     await asyncio.sleep(_POLL_SECONDS)
@@ -79,6 +102,23 @@ class ReverseProxy:
             late = len(self._server.connections)
             log.warning("%d connections are cut: they did not end within %g s", late, seconds)
         await self._server.shutdown(_CLOSE_SECONDS)
+
+    async def _accept_rest(self) -> None:
+        """Take whoever still waits in the queue: closing it would reset them."""
+        loop = asyncio.get_running_loop()
+        handshake_seconds = None if self._tls is None else _HANDSHAKE_SECONDS
+        for each in self._listener.sockets:
+            with each.dup() as queue, contextlib.suppress(BlockingIOError):
+                while True:
+                    connection, _ = queue.accept()
+                    connection.setblocking(False)  # noqa: FBT003
+                    with contextlib.suppress(OSError):  # TLS that fails, or a client that has gone
+                        await loop.connect_accepted_socket(
+                            self._server,
+                            connection,
+                            ssl=self._tls,
+                            ssl_handshake_timeout=handshake_seconds,
+                        )
 
     def _close_idle(self) -> int:
         busy = self._handler.busy
@@ -107,16 +147,17 @@ async def listening(handler: Handler, policy: ListenPolicy) -> AsyncIterator[Rev
         lingering_time=_LINGER_SECONDS,
         auto_decompress=False,
     )
+    where: dict[str, Any] = {"host": policy.host, "port": policy.port}
+    if policy.listener is not None:
+        where = {"sock": policy.listener}
     listener = await asyncio.get_running_loop().create_server(
         server,
-        policy.host,
-        policy.port,
+        **where,
         ssl=policy.tls,
         backlog=policy.backlog,
-        reuse_port=policy.shares_port or None,
     )
     try:
-        yield ReverseProxy(handler, server, listener, _url(listener.sockets[0], policy))
+        yield ReverseProxy(handler, server, listener, policy.tls, _url(listener.sockets[0], policy))
     finally:
         listener.close()
         await server.shutdown(_CLOSE_SECONDS)

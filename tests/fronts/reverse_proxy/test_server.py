@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 from typing import Any
 
@@ -124,6 +125,23 @@ async def test_a_drain_lets_requests_end_and_closes_idle_connections() -> None:
         assert response.endswith(b"ok")
         writer.close()
         idle_writer.close()
+
+
+async def test_a_connection_that_waits_to_be_accepted_is_served_before_the_end() -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(OK)
+
+    async with scripted_upstream(talk) as upstream, running_front(upstream.url) as front:
+        # Connected without a turn of the event loop: nobody can have accepted it yet.
+        with socket.create_connection(front.address) as client:
+            client.setblocking(False)  # noqa: FBT003
+            await front.proxy.stop_accepting()
+            await asyncio.get_running_loop().sock_sendall(client, front.request())
+
+            answer = await asyncio.get_running_loop().sock_recv(client, 4096)
+            assert status_of(answer) == 200
+            with pytest.raises(OSError, match="Connect call failed"):
+                await asyncio.open_connection(*front.address)
 
 
 async def test_a_drain_cuts_what_does_not_end_in_time() -> None:

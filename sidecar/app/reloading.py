@@ -1,0 +1,100 @@
+"""SIGHUP: settings, and the files that they name, are read anew; what is wrong changes nothing."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from sidecar.app.checking import problems_of
+from sidecar.app.generations import NotReplaced
+from sidecar.app.parts import MEMORY
+from sidecar.observability.upkeep import Upkeep
+from sidecar.ports import Clock
+from sidecar.settings import Problem, Settings, SettingsProblems
+
+log = logging.getLogger(__name__)
+
+Load = Callable[[], Settings]
+"""Reads the settings anew; raises SettingsProblems."""
+
+_FIXED: dict[str, Callable[[Settings], object]] = {
+    "listen.host": lambda settings: settings.listen.host,
+    "listen.port": lambda settings: settings.listen.port,
+    "admin.host": lambda settings: settings.admin.host,
+    "admin.port": lambda settings: settings.admin.port,
+    "workers": Settings.worker_count,
+}
+
+
+def read_anew(load: Load, in_force: Settings) -> Settings:
+    """Return the new settings, all that can be checked beforehand checked.
+
+    Raises:
+        SettingsProblems: they are wrong, or differ from those in force where only a restart helps.
+    """
+    settings = load()
+    problems = [*problems_of(settings), *_fixed(in_force, settings)]
+    if problems:
+        raise SettingsProblems("these settings", problems)
+    return settings
+
+
+def _fixed(before: Settings, after: Settings) -> list[Problem]:
+    problems = [
+        Problem(place, "cannot change in a reload; restart the sidecar for it")
+        for place, read in _FIXED.items()
+        if read(before) != read(after)
+    ]
+    if any(each.accounts.url.startswith(MEMORY) for each in (before, after)):
+        problems.append(
+            Problem("accounts.url", "a reload would forget what is in memory://; restart instead")
+        )
+    return problems
+
+
+class Reloader:
+    """Puts new settings in force at each SIGHUP, one after the other."""
+
+    def __init__(
+        self,
+        load: Load,
+        in_force: Settings,
+        replace: Callable[[Settings], Awaitable[None]],
+        upkeep: Upkeep,
+        clock: Clock,
+    ) -> None:
+        self._load = load
+        self._in_force = in_force
+        self._replace = replace
+        self._upkeep = upkeep
+        self._clock = clock
+
+    async def run(self, heard: asyncio.Event) -> None:
+        """Reload whenever ``heard`` is set; those that come meanwhile are one more."""
+        while True:
+            await heard.wait()
+            heard.clear()
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Read the settings and put them in force, or say why not."""
+        log.info("reading the settings anew")
+        try:
+            # Files are read, and PEM parsed: not while requests wait.
+            settings = await asyncio.to_thread(partial(read_anew, self._load, self._in_force))
+            await self._replace(settings)
+        except SettingsProblems as problems:
+            for problem in problems.problems:
+                log.error("settings: %s", problem)  # noqa: TRY400 - there is nothing to trace
+            self._fail()
+        except NotReplaced as problem:
+            log.error("settings: %s", problem)  # noqa: TRY400
+            self._fail()
+        else:
+            self._in_force = settings
+            self._upkeep.reloaded(self._clock.now())
+            log.info("the new settings are in force")
+
+    def _fail(self) -> None:
+        self._upkeep.reload_failed()
+        log.error("the reload is refused: the settings from before stay in force")
