@@ -98,7 +98,6 @@ class AtOnce:
             self._refuse(client, relay.framing, deny, relay.asked, relay.began)
             return
         client.relay = relay
-        self._handler.busy.add(client)
         # The raw target, which `read_target` has judged and only split.
         line = f"{message.method} {message.path} HTTP/1.1\r\n".encode("ascii")
         relay.start(grant, b"".join((line, lines, body)))

@@ -142,6 +142,18 @@ class ClientConnection(RequestHandler):
         deny = Deny(DenyReason.MALFORMED_REQUEST, type(exc).__name__)
         return self._handler.refuse_unread(request, deny)
 
+    @property
+    def is_idle(self) -> bool:
+        """Say whether no request has come that is not yet answered."""
+        return (
+            self.relay is None
+            and not self._drains
+            and not self._messages
+            # Else aiohttp's own way has taken one.
+            and self._waiter is not None
+            and not self._waiter.done()
+        )
+
     def send(self, octets: bytes) -> None:
         """Write to the client; nothing happens when it has gone."""
         transport = self.transport
@@ -165,7 +177,6 @@ class ClientConnection(RequestHandler):
     def done(self, stays: bool) -> None:  # noqa: FBT001 - on the hot path
         """Hear that the relay has ended; go on with the next request, or end the connection."""
         self.relay = None
-        self._handler.busy.discard(self)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         self._closes_when_sent = self._closes_when_sent or not stays
         if self.transport is None:

@@ -8,7 +8,6 @@ import logging
 from dataclasses import dataclass
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Deny, Grant
@@ -50,7 +49,6 @@ class Handler:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self.is_leaving = False  # then every response is its connection's last
-        self.busy: set[RequestHandler] = set()
         self.at_once = AtOnce(parts, self)
 
     @property
@@ -68,13 +66,11 @@ class Handler:
         prepared = prepare_head(self._parts.head_rules, request.raw_headers, request.version, peer)
         head = prepared.head
         asked, problem = read_access_request(request.method, request.raw_path, prepared)
-        self.busy.add(request.protocol)
         try:
             await self._answer(request, response, head, asked, problem, peer)
         except ConnectionError:
             response.abort()  # the client has gone: there is nobody to refuse
         finally:
-            self.busy.discard(request.protocol)
             self._parts.observer.answered(
                 asked, response.sent_status or _CLIENT_GONE, self._parts.clock.steady() - began
             )

@@ -121,11 +121,13 @@ class ReverseProxy:
                         )
 
     def _close_idle(self) -> int:
-        busy = self._handler.busy
+        busy = 0
         for connection in self._server.connections:
-            if connection not in busy:
+            if isinstance(connection, ClientConnection) and not connection.is_idle:
+                busy += 1
+            else:
                 connection.force_close()
-        return len(busy)
+        return busy
 
 
 @asynccontextmanager
