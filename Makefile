@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-revocation redis-bars unit e2e chaos-long lint types imports schema docker-lint lock clean
+.PHONY: help demo test bench soak bench-revocation redis-bars unit e2e chaos-long lint types imports schema docker-lint lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,8 +33,12 @@ demo: $(VENV)/demo.stamp ## see the whole story; ONCE=1 ends after it with 0 or 
 
 test: lint types imports schema docker-lint unit e2e ## all that CI runs
 
-bench: $(VENV)/dev.stamp ## what a request costs beside a bare proxy
-	@PYTHONPATH=. $(BIN)/python tests/bench/proxy_cost.py
+bench: $(VENV)/dev.stamp ## what a request costs beside Envoy and others; QUICK=1 is the main table
+	@PYTHONPATH=. $(BIN)/python tests/bench/proxy_cost.py $(if $(QUICK),--quick)
+
+REQUESTS ?= 10000000
+soak: $(VENV)/dev.stamp ## whether memory stays flat over REQUESTS requests (10 million)
+	@PYTHONPATH=. $(BIN)/python tests/bench/soak.py --requests $(REQUESTS)
 
 bench-revocation: $(VENV)/dev.stamp ## how fast revocation is, and what it costs; 6 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/revocation.py

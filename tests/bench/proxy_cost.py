@@ -66,7 +66,12 @@ class Bench:
         self, case: Case, peers: Sequence[Peer] | None = None, warm_seconds: int = 0
     ) -> None:
         chosen = self.peers if peers is None else peers
-        samples = await load_in_turn(chosen, case, _ROUNDS, _SECONDS, warm_seconds)
+        try:
+            samples = await load_in_turn(chosen, case, _ROUNDS, _SECONDS, warm_seconds)
+        except SystemExit as broken:
+            # One case that cannot be measured must not take the others with it.
+            self.report.skip(str(broken))
+            return
         self.report.compare(case.title, samples)
 
     def tokens(self, name: str, *tokens: str) -> Path:
