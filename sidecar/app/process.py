@@ -100,7 +100,8 @@ async def _serve_with_workers(settings: Settings, load: Load) -> None:
         @asynccontextmanager
         async def opened(settings: Settings, succeeds: bool) -> AsyncIterator[_Fleet]:  # noqa: FBT001
             supervisor = Supervisor(
-                partial(work, settings, None if succeeds else _PATIENCE_SECONDS),
+                # The first ones answer from the start, if only that they cannot decide yet.
+                partial(work, settings, None if succeeds else 0.0),
                 partial(work, settings, _PATIENCE_SECONDS),
                 port,
                 clock,
