@@ -192,7 +192,9 @@ class Authorizer:
                     memory.remember(remembered)
                 return issuer, claims
             memory.remembered = None
-        token = read_token(bearer)
+        token = memory.token
+        if token is None:
+            token = memory.token = read_token(bearer)
         evidence.token = token
         found = self._rules.issuers.get(token.issuer)
         if found is None:

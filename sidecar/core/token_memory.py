@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sidecar.core.bearer import BearerToken
 from sidecar.core.principal import Principal
 from sidecar.core.subject import Account, SubjectKey
+from sidecar.core.token import UnverifiedToken
 from sidecar.core.verified_tokens import Remembered
 
 
@@ -19,6 +20,7 @@ class TokenMemory:
     """One token's. Make a new one whenever the ``Authorization`` lines are others."""
 
     bearer: BearerToken | None = None
+    token: UnverifiedToken | None = None
     remembered: Remembered | None = None
     key: SubjectKey | None = None
     account: Account | None = None

@@ -11,6 +11,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Self, TextIO
@@ -31,7 +32,11 @@ _CAPACITY = 10_000
 _LONGEST_PATH = 1024
 _LONGEST_HOST = 255
 _FLUSH_SECONDS = 2.0
-_BATCH = 256
+_GATHER_SECONDS = 0.01
+
+
+# ASCII only: no line end or terminal escape of a client's survives.
+_encode = json.JSONEncoder().encode
 
 
 class Logged(StrEnum):
@@ -86,7 +91,9 @@ class LineWriter:
         ended = False
         while not ended:
             batch = [self._lines.get()]
-            while len(batch) < _BATCH and not self._lines.empty():
+            # To be woken for each line would cost the event loop far more than the line.
+            time.sleep(_GATHER_SECONDS)
+            while len(batch) < self._capacity and not self._lines.empty():
                 batch.append(self._lines.get())
             lines = [line for line in batch if line is not None]
             ended = len(lines) < len(batch)
@@ -167,7 +174,7 @@ def decision_line(request: AccessRequest, decision: Decision, seconds: float, no
             "client_id": caller.client_id,
             "token_id": caller.token_id,
         }
-    return json.dumps(line)  # ASCII only: no line end or terminal escape of a client's survives
+    return _encode(line)
 
 
 def audit_line(record: AuditRecord) -> str:
@@ -186,7 +193,7 @@ def audit_line(record: AuditRecord) -> str:
     else:
         before, after = _members(record.before), _members(record.after)
         line |= {"subject": record.key.subject, "before": before, "after": after}
-    return json.dumps(line)
+    return _encode(line)
 
 
 def _harmless(text: str) -> str:
