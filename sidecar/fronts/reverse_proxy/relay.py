@@ -1,9 +1,8 @@
 """A granted request whose body is at hand, carried out by callbacks: no task, no timer, no await.
 
 This is the way of nearly all requests. What has to be waited for (a body still to come, a
-handshake, keys or an account not at hand) goes the way of ``exchange``.
-
-What it costs is written in ``client_connection``.
+handshake, keys or an account not at hand) goes the way of ``exchange``. What the steps cost is
+written in ``client_connection``.
 """
 
 import asyncio
