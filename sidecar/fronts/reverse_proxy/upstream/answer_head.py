@@ -112,8 +112,8 @@ class AnswerHead:
         ]
 
     def octets(self) -> int:
-        """Return the size of names and values."""
-        return sum(len(name) + len(value) for name, value in self.fields)
+        """Return the size of what is kept of the head: reason, names and values."""
+        return len(self.reason) + sum(len(name) + len(value) for name, value in self.fields)
 
 
 def _is_event_stream(value: bytes) -> bool:

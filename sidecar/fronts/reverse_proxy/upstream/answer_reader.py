@@ -129,6 +129,10 @@ class AnswerReader:
         if self._skips_body:
             self.is_complete = True
 
+    def on_chunk_header(self) -> None:
+        if self.is_complete:
+            self.is_tainted = True  # a chunk after the answer to a HEAD
+
     def on_body(self, data: bytes) -> None:
         if self.is_complete or self.head is None:
             self.is_tainted = True
@@ -142,6 +146,7 @@ class AnswerReader:
     def _read_head(self, status: int) -> AnswerHead | None:
         parser = self._parser
         head = AnswerHead(status, self._reason, self._fields)
+        self._fields = []  # what comes now are trailers, and no part of the head
         try:
             head.sort("1.1" if self._is_1_1 else parser.get_http_version())
             if self._head_bytes > self._max_head_bytes < head.octets():

@@ -52,8 +52,8 @@ class Carriage:
     """
 
     __slots__ = (
-        "connection", "deadline", "is_new_only", "is_whole", "method", "octets", "receiver",
-        "upgrade",
+        "connection", "deadline", "is_new_only", "is_repeatable", "is_whole", "method", "octets",
+        "receiver", "upgrade",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +69,8 @@ class Carriage:
         self.octets = octets
         self.receiver = receiver
         self.is_whole = is_whole
+        # What was written piece by piece is gone, and the head alone is another request.
+        self.is_repeatable = is_whole and method in IDEMPOTENT
         self.upgrade = upgrade
         self.connection: Connection | None = None
         self.deadline = math.inf  # of the wait for a connection
@@ -264,12 +266,7 @@ class Connection(asyncio.Protocol):
     def _lose(self, detail: str) -> None:
         carriage = self._carriage
         assert carriage is not None  # noqa: S101
-        if (
-            self.is_reused
-            and not self._reader.has_begun
-            and carriage.is_whole
-            and carriage.method in IDEMPOTENT
-        ):
+        if self.is_reused and not self._reader.has_begun and carriage.is_repeatable:
             # RFC 9112, 9.3.1: upstream closed the kept connection while the request was under way.
             self._detach()
             self.close()

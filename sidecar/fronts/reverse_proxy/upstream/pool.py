@@ -147,7 +147,7 @@ class Pool:
             connection.is_reused = True
             address.busy.add(connection)
             connection.carry(carriage)
-        elif self._count() < self.policy.max_connections:
+        elif self._count() < self.policy.max_connections or self._make_room():
             self._connect(address, carriage)
         else:
             carriage.deadline = self._loop.time() + self.policy.connect_timeout
@@ -163,6 +163,14 @@ class Pool:
     def _count(self) -> int:
         return sum(address.load + len(address.idle) for address in self._addresses)
 
+    def _make_room(self) -> bool:
+        """Close an idle connection that is of no use to this request; say whether there was one."""
+        for address in self._addresses:
+            if address.idle:
+                address.idle.pop(0).close()
+                return True
+        return False
+
     def _connect(self, address: _Address, carriage: Carriage) -> None:
         address.connecting += 1
         task = self.tasks.create_task(self._open(address, carriage))
@@ -175,7 +183,10 @@ class Pool:
         except Exception:
             # It must not end the group of all others.
             log.exception("a connection to upstream could not be made")
-            carriage.receiver.failed(UpstreamFailed(UpstreamError.CONNECT, "see the log"))
+            if not carriage.is_abandoned:
+                carriage.abandon()
+                carriage.receiver.failed(UpstreamFailed(UpstreamError.CONNECT, "see the log"))
+            self._serve_waiting()
 
     async def _connect_and_carry(self, address: _Address, carriage: Carriage) -> None:
         try:

@@ -1,0 +1,110 @@
+"""An answer's head: which fields go on, and one way to read how its body ends."""
+
+import pytest
+
+from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead, Field, Malformed
+
+
+def head_of(*fields: Field, version: str = "1.1") -> AnswerHead:
+    head = AnswerHead(200, b"OK", list(fields))
+    head.sort(version)
+    return head
+
+
+def test_fields_go_on_as_they_came_and_in_their_order() -> None:
+    fields = [(b"X-b", b"1"), (b"SET-cookie", b"a=1"), (b"Content-Type", b"a/b"), (b"X-b", b"2")]
+
+    assert head_of(*fields).end_to_end == fields
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"Connection", b"Keep-Alive", b"TE", b"TRAILER", b"upgrade", b"Proxy-Authenticate"],
+)
+def test_what_is_for_the_next_hop_alone_ends_here(name: bytes) -> None:
+    head = head_of((name, b"close"), (b"Server", b"a"))
+
+    assert head.end_to_end == [(b"Server", b"a")]
+    assert head.fields == [(name, b"close"), (b"Server", b"a")]
+
+
+def test_what_connection_names_ends_here_however_it_is_spelled() -> None:
+    head = head_of((b"x-HOP", b"1"), (b"Connection", b"close, X-Hop"), (b"Connection", b"y"),
+                   (b"Y", b"2"), (b"Z", b"3"))  # fmt: skip
+
+    assert head.end_to_end == [(b"Z", b"3")]
+
+
+def test_connection_cannot_take_the_length_away() -> None:
+    head = head_of((b"Content-Length", b"7"), (b"Connection", b"content-length"))
+
+    assert head.length == 7
+    assert head.end_to_end == [(b"Content-Length", b"7")]
+
+
+def test_a_body_without_length_or_chunks_ends_with_the_connection() -> None:
+    head = head_of(version="1.0")
+
+    assert (head.length, head.chunked) == (None, False)
+
+
+@pytest.mark.parametrize("coding", [b"chunked", b"Chunked", b"CHUNKED"])
+def test_chunks_are_our_hops_affair(coding: bytes) -> None:
+    head = head_of((b"Transfer-Encoding", coding))
+
+    assert head.chunked
+    assert head.end_to_end == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(b"Content-Length", b"1"), (b"Transfer-Encoding", b"chunked")],
+        [(b"Content-Length", b"1"), (b"content-length", b"1")],
+        [(b"Content-Length", b"")],
+        [(b"Content-Length", b"1, 1")],
+        [(b"Content-Length", b"+1")],
+        [(b"Content-Length", b"-1")],
+        [(b"Content-Length", b"0x1")],
+        [(b"Content-Length", b"9" * 20)],
+        [(b"Transfer-Encoding", b"")],
+        [(b"Transfer-Encoding", b"gzip")],
+        [(b"Transfer-Encoding", b"gzip, chunked")],
+        [(b"Transfer-Encoding", b"chunked, chunked")],
+        [(b"Transfer-Encoding", b"chunked"), (b"Transfer-Encoding", b"chunked")],
+        [(b"Transfer-Encoding", b"\x0bchunked")],
+    ],
+)
+def test_a_framing_that_can_be_read_in_two_ways_is_refused(fields: list[Field]) -> None:
+    with pytest.raises(Malformed):
+        head_of(*fields)
+
+
+def test_http_1_0_knows_no_chunks() -> None:
+    with pytest.raises(Malformed):
+        head_of((b"Transfer-Encoding", b"chunked"), version="1.0")
+
+
+@pytest.mark.parametrize("version", ["0.9", "1.2", "2.0"])
+def test_another_version_is_refused(version: str) -> None:
+    with pytest.raises(Malformed):
+        head_of(version=version)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"text/event-stream", True),
+        (b"Text/Event-Stream ; charset=utf-8", True),
+        (b"text/event-streams", False),
+        (b"application/json", False),
+    ],
+)
+def test_an_event_stream_is_known_by_its_type(value: bytes, expected: bool) -> None:  # noqa: FBT001
+    assert head_of((b"content-TYPE", value)).is_event_stream is expected
+
+
+def test_a_name_too_long_to_be_remembered_is_read_all_the_same() -> None:
+    field = (b"X-" + b"y" * 100, b"1")
+
+    assert head_of(field).end_to_end == [field]
