@@ -120,6 +120,10 @@ class AnswerReader:
             self._is_1_1 = False
             self._problem = self._judge_interim(status)
             return
+        if self.head is not None or (status == 101 and not self._parser.should_upgrade()):
+            # Without its Upgrade a 101 switches nothing, and another answer would follow it.
+            self._problem = self._problem or "a 101 that switches to nothing"
+            return
         head = self._read_head(status)
         if head is None:
             return

@@ -226,7 +226,10 @@ class Connection(asyncio.Protocol):
     def resume(self) -> None:
         if self.is_paused:
             self.is_paused = False
-            self.deadline = self._loop.time() + self.idle_timeout
+            if self._reader.head is not None:
+                self.deadline = self._loop.time() + self.idle_timeout
+            elif self._carriage is not None and self._carriage.is_whole:
+                self.await_answer()
             self.transport.resume_reading()
 
     def abandon(self) -> None:

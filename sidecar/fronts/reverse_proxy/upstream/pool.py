@@ -107,6 +107,7 @@ class Pool:
         self._addresses = [_Address(url, policy) for url in (policy.url, *policy.more)]
         self._waiting: deque[Carriage] = deque()
         self._connects: set[asyncio.Task[None]] = set()
+        self._is_closed = False
         self._sweep_seconds = max(
             _SHORTEST_SWEEP,
             min(
@@ -131,6 +132,7 @@ class Pool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._is_closed = True
         self._sweeper.cancel()
         for task in self._connects:
             task.cancel()
@@ -141,6 +143,9 @@ class Pool:
 
     def carry(self, carriage: Carriage) -> None:
         """Send a request as soon as there is a connection for it; the receiver hears the rest."""
+        if self._is_closed:
+            carriage.receiver.failed(UpstreamFailed(UpstreamError.CONNECT, "the sidecar is ending"))
+            return
         address = self._choose()
         connection = None if carriage.is_new_only else address.take_idle()
         if connection is not None:
@@ -252,6 +257,8 @@ class Pool:
                 self.carry(carriage)
 
     def _sweep(self) -> None:
+        # First of all: nothing that fails below may end the deadlines of all others.
+        self._sweeper = self._loop.call_later(self._sweep_seconds, self._sweep)
         now = self._loop.time()
         for address in self._addresses:
             for connection in [each for each in address.busy if each.deadline <= now]:
@@ -265,7 +272,6 @@ class Pool:
             if not carriage.is_abandoned:
                 why = UpstreamFailed(UpstreamError.CONNECT_TIMEOUT, "no connection became free")
                 carriage.receiver.failed(why)
-        self._sweeper = self._loop.call_later(self._sweep_seconds, self._sweep)
 
 
 def _connect_failure(error: Exception) -> UpstreamFailed:
