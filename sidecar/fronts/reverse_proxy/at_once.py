@@ -97,9 +97,9 @@ class AtOnce:
             deny = Deny(denied.reason, denied.detail)
             self._refuse(client, relay.framing, deny, relay.asked, relay.began)
             return
-        client.relay = relay
         # The raw target, which `read_target` has judged and only split.
         line = f"{message.method} {message.path} HTTP/1.1\r\n".encode("ascii")
+        client.relay = relay
         relay.start(grant, b"".join((line, lines, body)))
 
     def _refuse(

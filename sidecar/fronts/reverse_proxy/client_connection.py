@@ -192,7 +192,7 @@ class ClientConnection(RequestHandler):
             self._drains = True
             self._be_stalled()
         elif self._closes_when_sent:
-            self._close_when_sent()
+            self.force_close()
         else:
             self._go_on()
 
@@ -200,16 +200,17 @@ class ClientConnection(RequestHandler):
         self._drains = False
         self._calm()
         if self._closes_when_sent:
-            self._close_when_sent()
+            self.force_close()
         else:
             self._go_on()
 
-    def _close_when_sent(self) -> None:
+    @override
+    def force_close(self) -> None:
         if self.transport is not None and self.transport.get_write_buffer_size():
             # Closing waits for what is still to be written, for ever if nobody reads it.
             self._sending = self.transport
             self._be_stalled()
-        self.force_close()
+        super().force_close()
 
     def _be_stalled(self) -> None:
         self._calm()

@@ -65,6 +65,10 @@ class Handler:
         peer = _peer_of(request)
         prepared = prepare_head(self._parts.head_rules, request.raw_headers, request.version, peer)
         head = prepared.head
+        if head.upgrade:
+            # The parser drops what came behind it in the same read: no request may follow, or the
+            # answers of a connection that others share would go astray.
+            response.close_after()
         asked, problem = read_access_request(request.method, request.raw_path, prepared)
         try:
             await self._answer(request, response, head, asked, problem, peer)

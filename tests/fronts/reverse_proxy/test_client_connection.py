@@ -72,6 +72,32 @@ async def test_requests_that_go_both_ways_are_answered_in_their_order() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"TLS/1.0"])
+async def test_nothing_follows_a_switch_of_protocols_that_was_not_made(protocol: bytes) -> None:
+    """What is pipelined behind it is lost in the parser: half of it must not be read as another."""
+    async with (
+        scripted_upstream(answer_by_path) as upstream,
+        running_front(upstream.url, world=admin()) as front,
+    ):
+        switch = (b"Connection: Upgrade", b"Upgrade: " + protocol)
+        reader, writer = await asyncio.open_connection(*front.address)
+        writer.write(
+            front.request("GET /admin/1 HTTP/1.1", *switch)
+            + front.request("POST /admin/2 HTTP/1.1", b"Content-Length: 300", body=b"x")
+        )
+        await until(lambda: front.world.observer.answers)
+        with suppress(ConnectionError):
+            writer.write(front.request("GET /admin/3 HTTP/1.1"))
+            response = await read_all(reader)
+        writer.close()
+
+    assert response.count(b"HTTP/1.1 ") == 1
+    assert b"Connection: close" in response
+    assert [each.request_line.split()[1] for each in upstream.conversations] in (
+        [], ["/admin/1"],
+    )  # fmt: skip
+
+
 async def test_a_request_behind_one_that_is_relayed_waits_for_its_end() -> None:
     async def talk(conversation: Conversation) -> None:
         if "/1" in conversation.request_line:

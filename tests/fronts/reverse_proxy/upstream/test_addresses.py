@@ -113,6 +113,32 @@ async def test_one_that_waits_gets_the_connection_that_becomes_free() -> None:
     assert well.connections == 1
 
 
+async def test_one_that_is_sent_again_and_one_that_waits_both_get_their_turn() -> None:
+    """A full pool, and a kept connection that upstream drops under a request."""
+    dropped = asyncio.Event()
+
+    async def talk(conversation: Conversation) -> None:
+        if len(well.conversations) == 2:
+            await dropped.wait()
+            conversation.abort()
+        else:
+            await conversation.say(OK)
+
+    async with (
+        scripted_upstream(talk) as well,
+        Upstream(UpstreamPolicy(well.url, max_connections=1)) as upstream,
+        asyncio.TaskGroup() as tasks,
+    ):
+        assert await body_of(upstream) == b"ok"
+        first = tasks.create_task(body_of(upstream))
+        await until(lambda: len(well.conversations) == 2)
+        second = tasks.create_task(body_of(upstream))
+        await asyncio.sleep(0)
+        dropped.set()
+
+        assert (await first, await second) == (b"ok", b"ok")
+
+
 async def test_what_is_in_flight_when_the_pool_ends_is_told_so() -> None:
     """Also where it would be sent again, had it been lost otherwise."""
     waiting = asyncio.Event()
