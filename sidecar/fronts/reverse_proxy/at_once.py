@@ -56,8 +56,8 @@ class AtOnce:
             self._parts.observer.decided(asked, problem, 0.0)
         stays = not (message.should_close or self._handler.is_leaving)
         framing = Framing(message.method, message.version, stays=stays)
-        relay = Relay(self._parts, client, asked, framing, began)
         if type(decision) is Grant:
+            relay = Relay(self._parts, client, asked, framing, began)
             # No await between the decision and the registration: see `streams`.
             self._forward(relay, decision, prepared, message, payload)
         elif isinstance(decision, Deny):

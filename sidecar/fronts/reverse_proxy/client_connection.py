@@ -17,9 +17,6 @@ watches them.
 
 import asyncio
 import logging
-import socket
-import struct
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -30,6 +27,7 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from typing_extensions import override
 
 from sidecar.core.decision import Deny, DenyReason
+from sidecar.fronts.reverse_proxy.downstream import reset
 
 if TYPE_CHECKING:
     from sidecar.fronts.reverse_proxy.handler import Handler
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
     from sidecar.fronts.reverse_proxy.relay import Relay
 
 log = logging.getLogger(__name__)
-
-_RESET = struct.pack("ii", 1, 0)
 
 
 class ClientConnection(RequestHandler):
@@ -151,14 +147,7 @@ class ClientConnection(RequestHandler):
     @property
     def is_idle(self) -> bool:
         """Say whether no request has come that is not yet answered."""
-        return (
-            self.relay is None
-            and not self._drains
-            and not self._messages
-            # Else aiohttp's own way has taken one.
-            and self._waiter is not None
-            and not self._waiter.done()
-        )
+        return not self._messages and self._answers_nothing()
 
     def send(self, octets: bytes) -> None:
         """Write to the client; nothing happens when it has gone."""
@@ -167,18 +156,10 @@ class ClientConnection(RequestHandler):
             transport.write(octets)
 
     def reset(self) -> None:
-        """Break the connection so that no client takes the part for the whole.
-
-        By RST and not FIN: to a body that ends with the connection (HTTP/1.0) a FIN is a good end.
-        """
+        """Break the connection so that no client takes the part for the whole."""
         transport = self.transport or self._sending
-        if transport is None:
-            return
-        connection = transport.get_extra_info("socket")
-        if connection is not None:
-            with suppress(OSError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        transport.abort()
+        if transport is not None:
+            reset(transport)
 
     def done(self, stays: bool) -> None:  # noqa: FBT001 - on the hot path
         """Hear that the relay has ended; go on with the next request, or end the connection."""
@@ -191,14 +172,15 @@ class ClientConnection(RequestHandler):
             # Else one that sends and never reads has us keep every answer.
             self._drains = True
             self._be_stalled()
-        elif self._closes_when_sent:
-            self.force_close()
         else:
-            self._go_on()
+            self._proceed()
 
     def _drained(self) -> None:
         self._drains = False
         self._calm()
+        self._proceed()
+
+    def _proceed(self) -> None:
         if self._closes_when_sent:
             self.force_close()
         else:
@@ -227,7 +209,12 @@ class ClientConnection(RequestHandler):
             return
         self._going = True
         try:
-            while self._messages and self._is_free():
+            while (
+                self._messages
+                and not self._closes_when_sent
+                and not self._force_close
+                and self._answers_nothing()
+            ):
                 message, payload = self._messages[0]
                 if not (isinstance(message, RawRequestMessage) and self._take(message, payload)):
                     assert self._waiter is not None  # noqa: S101
@@ -236,12 +223,10 @@ class ClientConnection(RequestHandler):
         finally:
             self._going = False
 
-    def _is_free(self) -> bool:
+    def _answers_nothing(self) -> bool:
         return (
             self.relay is None
             and not self._drains
-            and not self._closes_when_sent
-            and not self._force_close
             # Else aiohttp's own way is at work, and takes the next by itself.
             and self._waiter is not None
             and not self._waiter.done()

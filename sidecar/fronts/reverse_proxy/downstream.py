@@ -15,6 +15,8 @@ from typing_extensions import override
 from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.response_head import Field, phrase_of, write_head
 
+_RESET = struct.pack("ii", 1, 0)
+
 
 class Downstream(web.StreamResponse):
     """One response to one request, written straight to the connection.
@@ -131,19 +133,10 @@ class Downstream(web.StreamResponse):
         self.begin(status, phrase_of(status), sized, b"" if self._asked.method == "HEAD" else body)
 
     def abort(self) -> None:
-        """Break the connection so that no client takes the part for the whole.
-
-        By RST and not FIN: to a body that ends with the connection (HTTP/1.0) a FIN is a good end.
-        """
+        """Break the connection so that no client takes the part for the whole."""
         self._framing.stays = False
-        transport = self._asked.transport
-        if transport is None:
-            return
-        connection = transport.get_extra_info("socket")
-        if connection is not None:
-            with suppress(OSError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+        if self._asked.transport is not None:
+            reset(self._asked.transport)
 
     def _framed(self, data: bytes) -> tuple[bytes, ...]:
         if not data:
@@ -162,6 +155,18 @@ class Downstream(web.StreamResponse):
             raise ConnectionResetError("the client has gone")
         if parts:
             transport.write(b"".join(parts))
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Break a connection at once, so that no client takes the part for the whole.
+
+    By RST and not FIN: to a body that ends with the connection (HTTP/1.0) a FIN is a good end.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        with suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
 
 
 class ShortBody(Exception):

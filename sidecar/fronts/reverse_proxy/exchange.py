@@ -22,9 +22,7 @@ from sidecar.fronts.reverse_proxy.request_head import RequestHead
 from sidecar.fronts.reverse_proxy.response_head import (
     Field,
     SplitResponse,
-    end_to_end,
     has_body,
-    is_event_stream,
 )
 from sidecar.fronts.reverse_proxy.tunnel import Tunnel
 from sidecar.fronts.reverse_proxy.upstream import Answer, UpstreamFailed
@@ -111,8 +109,8 @@ class Exchange:
         if answer.status < 200:
             # Nobody asked for another protocol: bytes after this 101 would be a tunnel.
             raise UpstreamFailed(UpstreamError.MALFORMED, f"an unasked {answer.status}")
-        fields = end_to_end(answer.raw_headers)
-        if is_event_stream(fields):
+        fields = answer.end_to_end
+        if answer.is_event_stream:
             self._stream.is_endless = True
         if not self._request.content.is_eof():
             self._response.close_after()
@@ -142,7 +140,7 @@ class Exchange:
     async def _switch(self, answer: Answer, key: bytes) -> None:
         if not is_accepted(key, answer.raw_headers):
             raise UpstreamFailed(UpstreamError.MALFORMED, "a 101 to no handshake of ours")
-        self._response.switch(answer.reason, end_to_end(answer.raw_headers))
+        self._response.switch(answer.reason, answer.end_to_end)
         self._tunnel = Tunnel(self._request, answer, self._parts.idle_seconds)
         await self._tunnel.run()
 

@@ -1,14 +1,12 @@
-"""The head of a response, written byte for byte as upstream gave it, hop-by-hop fields left out.
+"""The head of a response, written byte for byte as upstream gave it.
 
 Not aiohttp's writer: that one adds ``Server`` and ``Date``, folds the order, and cannot write the
 octets beyond ASCII that upstreams put into ``Content-Disposition``.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
-
-from sidecar.fronts.reverse_proxy.hop_by_hop import HOP_BY_HOP, read_options
 
 Field = tuple[bytes, bytes]
 
@@ -24,28 +22,6 @@ _LONGEST_REMEMBERED = 64
 
 class SplitResponse(Exception):
     """Upstream's head has octets that would end a line of ours."""
-
-
-def end_to_end(raw_headers: Iterable[Field]) -> list[Field]:
-    """Return upstream's fields without the hop-by-hop ones and those ``Connection`` names."""
-    fields = list(raw_headers)
-    connection = [value for name, value in fields if name.lower() == b"connection"]
-    dropped = HOP_BY_HOP | read_options(connection) if connection else HOP_BY_HOP
-    # What Connection names is judged here as anywhere, but the framing stays ours to know.
-    return [
-        field
-        for field in fields
-        if (name := field[0].lower()) not in dropped or name == b"content-length"
-    ]
-
-
-def is_event_stream(fields: Iterable[Field]) -> bool:
-    """Say whether the body is server-sent events, which end only when somebody ends them."""
-    return any(
-        name.lower() == b"content-type"
-        and value.partition(b";")[0].strip().lower() == b"text/event-stream"
-        for name, value in fields
-    )
 
 
 def has_body(method: str, status: int) -> bool:

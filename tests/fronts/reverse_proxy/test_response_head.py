@@ -4,9 +4,7 @@ from hypothesis import strategies as st
 
 from sidecar.fronts.reverse_proxy.response_head import (
     SplitResponse,
-    end_to_end,
     has_body,
-    is_event_stream,
     phrase_of,
     write_head,
 )
@@ -57,26 +55,6 @@ def test_whatever_is_written_has_as_many_lines_as_fields(
     assert head.endswith(b"\r\n\r\n")
 
 
-def test_hop_by_hop_fields_and_those_connection_names_are_left_out() -> None:
-    fields = [
-        (b"Connection", b"close, X-Hop, Content-Length"),
-        (b"X-Hop", b"1"),
-        (b"Keep-Alive", b"5"),
-        (b"Transfer-Encoding", b"chunked"),
-        (b"Upgrade", b"h2c"),
-        (b"Content-Length", b"2"),
-        (b"X-Hop-Too", b"1"),
-    ]
-
-    assert end_to_end(fields) == [(b"Content-Length", b"2"), (b"X-Hop-Too", b"1")]
-
-
-def test_order_and_duplicates_are_kept() -> None:
-    fields = [(b"Set-Cookie", b"b"), (b"Server", b"s"), (b"Set-Cookie", b"a")]
-
-    assert end_to_end(fields) == fields
-
-
 @pytest.mark.parametrize(
     ("method", "status", "has"),
     [("GET", 200, True), ("HEAD", 200, False), ("GET", 204, False), ("GET", 304, False),
@@ -89,17 +67,3 @@ def test_some_responses_never_have_a_body(method: str, status: int, *, has: bool
 def test_a_status_nobody_registered_has_no_phrase() -> None:
     assert phrase_of(404) == b"Not Found"
     assert phrase_of(299) == b""
-
-
-@pytest.mark.parametrize(
-    ("content_type", "is_one"),
-    [
-        (b"text/event-stream", True),
-        (b" Text/Event-Stream ; charset=utf-8", True),
-        (b"text/event-streams", False),
-        (b"text/plain; a=text/event-stream", False),
-    ],
-)
-def test_an_event_stream_is_told_by_its_type(content_type: bytes, *, is_one: bool) -> None:
-    assert is_event_stream([(b"Server", b"s"), (b"content-TYPE", content_type)]) is is_one
-    assert not is_event_stream([(b"X-Content-Type", content_type)])

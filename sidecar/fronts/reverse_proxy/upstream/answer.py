@@ -81,9 +81,13 @@ class Answer:
         return self._told.fields
 
     @property
-    def is_stuck(self) -> bool:
-        """Say whether upstream does not take what is written to it."""
-        return self.carriage.connection is not None and not self.carriage.can_write
+    def end_to_end(self) -> list[Field]:
+        """The fields that go on to the client."""
+        return self._told.end_to_end
+
+    @property
+    def is_event_stream(self) -> bool:
+        return self._told.is_event_stream
 
     @property
     def _told(self) -> AnswerHead:

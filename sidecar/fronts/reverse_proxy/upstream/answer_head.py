@@ -80,7 +80,8 @@ class AnswerHead:
                 lengths.append(value)
                 kept.append(each)
             elif kind is _Kind.TYPE:
-                self.is_event_stream = _is_event_stream(value)
+                # One of several is enough: what has no end must not be let run on as if it had.
+                self.is_event_stream = self.is_event_stream or _is_event_stream(value)
                 kept.append(each)
             elif kind is _Kind.CODING:
                 codings.append(value)

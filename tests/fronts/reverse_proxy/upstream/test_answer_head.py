@@ -108,3 +108,43 @@ def test_a_name_too_long_to_be_remembered_is_read_all_the_same() -> None:
     field = (b"X-" + b"y" * 100, b"1")
 
     assert head_of(field).end_to_end == [field]
+
+
+def test_hop_by_hop_fields_and_those_connection_names_are_left_out() -> None:
+    fields = [
+        (b"Connection", b"close, X-Hop, Content-Length"),
+        (b"X-Hop", b"1"),
+        (b"Keep-Alive", b"5"),
+        (b"Upgrade", b"h2c"),
+        (b"Content-Length", b"2"),
+        (b"X-Hop-Too", b"1"),
+    ]
+
+    assert head_of(*fields).end_to_end == [(b"Content-Length", b"2"), (b"X-Hop-Too", b"1")]
+
+
+def test_order_and_duplicates_are_kept() -> None:
+    fields = [(b"Set-Cookie", b"b"), (b"Server", b"s"), (b"Set-Cookie", b"a")]
+
+    assert head_of(*fields).end_to_end == fields
+
+
+@pytest.mark.parametrize(
+    ("content_type", "is_one"),
+    [
+        (b"text/event-stream", True),
+        (b" Text/Event-Stream ; charset=utf-8", True),
+        (b"text/event-streams", False),
+        (b"text/plain; a=text/event-stream", False),
+    ],
+)
+def test_an_event_stream_is_told_by_its_type(content_type: bytes, *, is_one: bool) -> None:
+    assert head_of((b"Server", b"s"), (b"content-TYPE", content_type)).is_event_stream is is_one
+    assert not head_of((b"X-Content-Type", content_type)).is_event_stream
+
+
+def test_one_of_several_types_is_enough_for_an_event_stream() -> None:
+    event, plain = (b"Content-Type", b"text/event-stream"), (b"Content-Type", b"text/plain")
+
+    assert head_of(event, plain).is_event_stream
+    assert head_of(plain, event).is_event_stream
