@@ -80,7 +80,7 @@ docker-lint: $(VENV)/dev.stamp ## hadolint on the Dockerfile
 	@$(BIN)/hadolint Dockerfile
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate --upgrade
+	--no-emit-index-url --no-header --no-annotate --no-strip-extras --upgrade
 
 lock: $(VENV)/dev.stamp ## write the lock anew from pyproject.toml
 	@$(COMPILE) pyproject.toml -o lock/run.txt
