@@ -30,6 +30,9 @@ class Generation(Protocol):
     def is_ready(self) -> bool:
         """Return whether it could take over."""
 
+    def accepts(self) -> bool:
+        """Return whether a new connection may still come to it."""
+
     async def serve(self, stop: Stop) -> None:
         """Serve until ``stop``, then end in good order."""
 
@@ -87,7 +90,8 @@ class Generations:
     async def replace(self, settings: Settings) -> None:
         """Let a new one take over, once it is ready; the one before it then ends in good order.
 
-        Where two still end from reloads before, that of one of them is waited for.
+        Returns when new connections come to the new one only. Where two still end from reloads
+        before, that of one of them is waited for.
 
         Raises:
             NotReplaced: it does not start, or is not ready in time.
@@ -108,6 +112,7 @@ class Generations:
             self._leaving.add(before.task)
             before.task.add_done_callback(self._leaving.discard)
             before.stop.relieve()
+            await self._departure_of(before)
 
     async def _readiness_of(self, reign: _Reign) -> None:
         try:
@@ -121,6 +126,15 @@ class Generations:
             raise NotReplaced(f"it was not ready within {self._patience:g} s") from None
         except (OSError, ValueError) as error:
             raise NotReplaced(f"it does not start: {error}") from None
+
+    async def _departure_of(self, reign: _Reign) -> None:
+        """Wait until new connections go to the successor alone: before, two settings hold."""
+        try:
+            async with asyncio.timeout(self._patience):
+                while reign.begun.result().accepts() and not reign.task.done():  # noqa: ASYNC110 - workers say so in shared memory
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            log.warning("the settings from before may still serve some: a process of theirs hangs")
 
     async def _abandon(self, reign: _Reign) -> None:
         reign.stop.hurried.set()

@@ -173,6 +173,9 @@ class _Alone:
     def is_ready(self) -> bool:
         return self.served.is_ready()
 
+    def accepts(self) -> bool:
+        return self.served.accepts()
+
     async def serve(self, stop: Stop) -> None:
         listen = self.settings.listen
         await self.served.serve(stop, listen.drain_seconds, listen.shutdown_seconds)
@@ -192,6 +195,9 @@ class _Fleet:
 
     def is_ready(self) -> bool:
         return self.supervisor.readiness.is_complete(self.clock)
+
+    def accepts(self) -> bool:
+        return self.supervisor.readiness.accepts()
 
     async def serve(self, stop: Stop) -> None:
         listen = self.settings.listen
@@ -254,7 +260,7 @@ async def _work(
             _spare_what_stays()
             await served.ready(patience, stop)
             await served.listen()
-            report = partial(_report_readiness, served.probes, number, readiness, clock)
+            report = partial(_report_readiness, served, number, readiness, clock)
             async with running(report):
                 await served.serve(stop, listen.drain_seconds, listen.shutdown_seconds)
 
@@ -286,8 +292,9 @@ def _end_with_parent(stop: Stop) -> None:
 
 
 async def _report_readiness(
-    probes: Callable[[], Mapping[str, bool]], number: int, readiness: Readiness, clock: Clock
+    served: Serving, number: int, readiness: Readiness, clock: Clock
 ) -> None:
     while True:
-        readiness.report(number, clock, ready=all(probes().values()))
+        ready, accepting = served.is_ready(), served.accepts()
+        readiness.report(number, clock, ready=ready, accepting=accepting)
         await asyncio.sleep(_REPORT_SECONDS)

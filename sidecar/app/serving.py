@@ -74,6 +74,10 @@ class Serving:
         """Return whether keys are loaded and the account view is live."""
         return all(self.probes().values())
 
+    def accepts(self) -> bool:
+        """Return whether a new connection may still come to it."""
+        return self._proxy is not None and self._proxy.is_accepting
+
     async def ready(self, patience: float | None = None, stop: Stop | None = None) -> None:
         """Wait until it is ready, ``patience`` seconds at most, and not if it is to ``stop``."""
         try:

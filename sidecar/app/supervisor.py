@@ -49,9 +49,11 @@ class Readiness:
 
     def __init__(self, workers: int) -> None:
         self._slots = _FORKS.Array("d", [_NEVER] * workers, lock=False)
+        self._accepting = _FORKS.Array("b", [False] * workers, lock=False)
 
-    def report(self, worker: int, clock: Clock, *, ready: bool) -> None:
+    def report(self, worker: int, clock: Clock, *, ready: bool, accepting: bool) -> None:
         """Say how this worker is; called by the worker several times a second."""
+        self._accepting[worker] = accepting
         if ready:
             self._slots[worker] = clock.steady()
         elif self._slots[worker] != _NEVER:
@@ -59,7 +61,12 @@ class Readiness:
 
     def forget(self, worker: int) -> None:
         """Note that this worker has died."""
+        self._accepting[worker] = False
         self._slots[worker] = _NEVER
+
+    def accepts(self) -> bool:
+        """Return whether a new connection may still come to one of them."""
+        return any(self._accepting)
 
     def probes(self, clock: Clock) -> Mapping[str, bool]:
         """Return which workers are ready, of those that have started, and whether there is one."""

@@ -6,6 +6,7 @@ that leave in the middle; and writers that do not agree.
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from sidecar.adapters.redis_push import connection_for
 from sidecar.adapters.redis_store import RedisAccountStore, open_redis_store
 from sidecar.authorize import Authorizer, Rules
 from sidecar.core.decision import Deny, DenyReason, Grant
+from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Routes
 from sidecar.core.subject import Account, AccountStatus, Standing, SubjectKey
 from sidecar.core.verified_tokens import VerifiedTokens
@@ -89,6 +91,26 @@ def test_nobody_waits_long_for_a_redis_that_is_stopped(*, strict: bool) -> None:
     assert max(waits) <= 0.1
 
 
+async def until_granted(
+    times: int, authorizer: Authorizer, view: RedisAccountView, request: AccessRequest
+) -> None:
+    """Ask until so many are granted: each time that the view knows the account, at once.
+
+    On a machine that is busy the lease may lapse between two, and what was known is forgotten.
+    """
+    for _ in range(10 * times):
+        await until(view.is_live)
+        with suppress(StatusUnavailable):
+            await view.read(ROBOT, None)
+        await asyncio.sleep(0.002)
+        if view.is_live() and view.look_up(ROBOT, None) is not None:
+            assert isinstance(authorizer.authorize_now(request), Grant)
+            times -= 1
+        if times == 0:
+            return
+    pytest.fail("the account was hardly ever known")
+
+
 async def test_a_redis_far_away_costs_nothing_while_it_can_be_believed_and_then_is_not(
     redis: RedisServer,
 ) -> None:
@@ -106,13 +128,7 @@ async def test_a_redis_far_away_costs_nothing_while_it_can_be_believed_and_then_
         request = world.request(token=world.sign())
         for round_trip in (0.005, 0.05):
             proxy.delay = round_trip / 2
-            for _ in range(20):
-                await until(view.is_live)
-                if view.look_up(ROBOT, None) is None:
-                    await view.read(ROBOT, None)
-                await asyncio.sleep(round_trip / 2)
-                await until(view.is_live)
-                assert isinstance(authorizer.authorize_now(request), Grant)
+            await until_granted(20, authorizer, view, request)
 
         proxy.delay = 0.5 / 2
         await until(lambda: not view.is_live())

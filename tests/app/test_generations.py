@@ -23,6 +23,7 @@ class FakeGeneration:
     def __init__(self, *, succeeds: bool) -> None:
         self.succeeds = succeeds
         self.ready = False
+        self.leaves_at_once = True
         self.may_end = asyncio.Event()
         self.fails = asyncio.Event()
         self.stop: Stop | None = None
@@ -33,6 +34,10 @@ class FakeGeneration:
 
     def is_ready(self) -> bool:
         return self.ready
+
+    def accepts(self) -> bool:
+        is_relieved = self.stop is not None and self.stop.is_relieved
+        return not (is_relieved and self.leaves_at_once)
 
     async def serve(self, stop: Stop) -> None:
         self.stop = stop
@@ -58,6 +63,7 @@ class House:
         self.opened: list[FakeGeneration] = []
         self.problem: Exception | None = None
         self.hangs = False
+        self.generations_are_ready = False
         self.generations = Generations(self._open, tasks, self.stop, patience)
 
     @asynccontextmanager
@@ -67,6 +73,7 @@ class House:
         if self.hangs:
             await asyncio.Event().wait()
         generation = FakeGeneration(succeeds=succeeds)
+        generation.ready = self.generations_are_ready
         self.opened.append(generation)
         try:
             yield generation
@@ -117,6 +124,35 @@ async def test_the_old_one_goes_on_until_the_new_one_is_ready(tmp_path: Path) ->
         assert not old.is_over
         assert found.generations.probes() == {"ready": True, "staying": True}
         assert found.generations.revoke is None
+
+
+async def test_new_settings_are_in_force_once_nobody_comes_to_the_old_ones(tmp_path: Path) -> None:
+    async with house(tmp_path) as found, asyncio.TaskGroup() as tasks:
+        await found.generations.begin(found.settings)
+        old = found.opened[0]
+        old.leaves_at_once = False
+        replacing = await found.replace_in(tasks)
+        found.opened[1].ready = True
+        await until(lambda: old.stop is not None and old.stop.is_relieved)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(replacing), 0.05)
+        assert not replacing.done()
+
+        old.leaves_at_once = True
+        await replacing
+
+
+async def test_an_old_one_that_hangs_does_not_stop_the_reload(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house(tmp_path, patience=0.02) as found:
+        await found.generations.begin(found.settings)
+        found.opened[0].leaves_at_once = False
+        found.generations_are_ready = True
+        await found.generations.replace(found.settings)
+
+        assert found.generations.probes() == {"ready": True, "staying": True}
+        assert "may still serve some" in caplog.text
 
 
 async def test_one_that_is_not_ready_in_time_is_given_up(tmp_path: Path) -> None:

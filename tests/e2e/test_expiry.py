@@ -31,16 +31,16 @@ async def test_a_download_may_finish_and_an_event_stream_may_not(site: Site) -> 
 
     async with scripted_upstream(talk) as upstream:
         settings = site.settings(upstream={"url": upstream.url}, streams={"expired": "finish"})
-        token = bearer(site.token(lifetime=2))
-        async with (
-            running_sidecar(settings, site.directory) as sidecar,
-            site.http.get(sidecar.url + "/api/download", headers=token) as download,
-            site.http.get(sidecar.url + "/api/events", headers=token) as events,
-        ):
-            assert (download.status, events.status) == (200, 200)
-            with pytest.raises(aiohttp.ClientError):
-                async with asyncio.timeout(10):
-                    await events.content.read()
+        async with running_sidecar(settings, site.directory) as sidecar:
+            token = bearer(site.token(lifetime=4))  # not before: the start may take long
+            async with (
+                site.http.get(sidecar.url + "/api/download", headers=token) as download,
+                site.http.get(sidecar.url + "/api/events", headers=token) as events,
+            ):
+                assert (download.status, events.status) == (200, 200)
+                with pytest.raises(aiohttp.ClientError):
+                    async with asyncio.timeout(10):
+                        await events.content.read()
 
-            finish.set()
-            assert await download.read() == b"halfmore"
+                finish.set()
+                assert await download.read() == b"halfmore"

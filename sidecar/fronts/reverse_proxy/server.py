@@ -5,7 +5,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +56,7 @@ class _Server(web.Server):
 
 
 class ReverseProxy:
-    """A running listener. ``url`` is where it is."""
+    """A running listener. ``url`` is where it is, ``is_accepting`` until new ones go elsewhere."""
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class ReverseProxy:
         self._listener = listener
         self._tls = tls
         self.url = url
+        self.is_accepting = True
 
     def dismiss(self) -> None:
         """Go on serving, and tell each client to come back on another connection."""
@@ -83,8 +84,11 @@ class ReverseProxy:
             loop.remove_reader(each.fileno())
         # asyncio drops a connection that it accepted in the turn in which its server is closed.
         await asyncio.sleep(0)
-        await self._accept_rest()
+        # Whoever still waits in the queue is taken: closing it would reset them.
+        waiting = [connection for each in self._listener.sockets for connection in _all_of(each)]
         self._listener.close()
+        self.is_accepting = False
+        await asyncio.gather(*map(self._take, waiting))
 
     async def drain(self, seconds: float) -> None:
         """Accept no more connections, let requests in flight end, and cut the rest at the end."""
@@ -103,22 +107,14 @@ class ReverseProxy:
             log.warning("%d connections are cut: they did not end within %g s", late, seconds)
         await self._server.shutdown(_CLOSE_SECONDS)
 
-    async def _accept_rest(self) -> None:
-        """Take whoever still waits in the queue: closing it would reset them."""
-        loop = asyncio.get_running_loop()
-        handshake_seconds = None if self._tls is None else _HANDSHAKE_SECONDS
-        for each in self._listener.sockets:
-            with each.dup() as queue, contextlib.suppress(BlockingIOError):
-                while True:
-                    connection, _ = queue.accept()
-                    connection.setblocking(False)  # noqa: FBT003
-                    with contextlib.suppress(OSError):  # TLS that fails, or a client that has gone
-                        await loop.connect_accepted_socket(
-                            self._server,
-                            connection,
-                            ssl=self._tls,
-                            ssl_handshake_timeout=handshake_seconds,
-                        )
+    async def _take(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # TLS that fails, or a client that has gone
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._server,
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=None if self._tls is None else _HANDSHAKE_SECONDS,
+            )
 
     def _close_idle(self) -> int:
         busy = 0
@@ -128,6 +124,14 @@ class ReverseProxy:
             else:
                 connection.force_close()
         return busy
+
+
+def _all_of(queue: socket.socket) -> Iterator[socket.socket]:
+    with queue.dup() as listener, contextlib.suppress(BlockingIOError):
+        while True:
+            connection, _ = listener.accept()
+            connection.setblocking(False)  # noqa: FBT003
+            yield connection
 
 
 @asynccontextmanager
