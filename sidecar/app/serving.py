@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_source import JwksKeySource
 from sidecar.admin.listener import AdminListener, Revoke
+from sidecar.app.doors import Front, Opening, Sockets
 from sidecar.app.observing import Observing, observing
 from sidecar.app.parts import (
     Accounts,
@@ -25,7 +26,7 @@ from sidecar.app.stopping import Stop
 from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
 from sidecar.fronts.reverse_proxy.request_head import HeadRules
-from sidecar.fronts.reverse_proxy.server import ReverseProxy, listening
+from sidecar.fronts.reverse_proxy.server import listening
 from sidecar.fronts.reverse_proxy.upstream import Upstream
 from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
@@ -47,20 +48,21 @@ class Serving:
     ``admin_url`` is empty where another one answers for it.
     """
 
-    _listening: Callable[[], AbstractAsyncContextManager[ReverseProxy]]
+    _openings: Sequence[Opening]
     _stack: AsyncExitStack
     _keys: JwksKeySource
     _accounts: Accounts
     revoke: Revoke | None = None
     url: str = ""
     admin_url: str = ""
-    _proxy: ReverseProxy | None = None
+    _fronts: list[Front] = field(default_factory=list)
     _is_leaving: bool = False
 
     async def listen(self) -> None:
-        """Accept connections. Raises OSError where the address cannot be listened on."""
-        self._proxy = await self._stack.enter_async_context(self._listening())
-        self.url = self._proxy.url
+        """Accept connections. Raises OSError where an address cannot be listened on."""
+        for opening in self._openings:
+            self._fronts.append(await self._stack.enter_async_context(opening()))
+        self.url = self._fronts[0].url
 
     def probes(self) -> Mapping[str, bool]:
         """Return what has to hold for requests to be granted, by name."""
@@ -76,7 +78,7 @@ class Serving:
 
     def accepts(self) -> bool:
         """Return whether a new connection may still come to it."""
-        return self._proxy is not None and self._proxy.is_accepting
+        return any(front.is_accepting for front in self._fronts)
 
     async def ready(self, patience: float | None = None, stop: Stop | None = None) -> None:
         """Wait until it is ready, ``patience`` seconds at most, and not if it is to ``stop``."""
@@ -96,12 +98,13 @@ class Serving:
         await stop.asked.wait()
         log.info("ending: requests in flight may finish")
         self._is_leaving = True
-        if self._proxy is not None:
-            self._proxy.dismiss()
-            if stop.is_relieved:
-                await self._proxy.stop_accepting()
-            await stop.lasts(drain_seconds)
-            await self._proxy.drain(0.0 if stop.hurried.is_set() else shutdown_seconds)
+        for front in self._fronts:
+            front.dismiss()
+        if stop.is_relieved:
+            await asyncio.gather(*(front.stop_accepting() for front in self._fronts))
+        await stop.lasts(drain_seconds)
+        seconds = 0.0 if stop.hurried.is_set() else shutdown_seconds
+        await asyncio.gather(*(front.drain(seconds) for front in self._fronts))
         log.info("ended")
 
 
@@ -135,12 +138,13 @@ async def serving_with(
     settings: Settings,
     observed: Observing,
     clock: Clock,
-    listener: socket.socket | None = None,
+    sockets: Sockets = MappingProxyType({}),
     *,
     revokes: bool = False,
 ) -> AsyncIterator[Serving]:
-    """Run until the block ends, without an admin listener; ``listener`` is what to listen on.
+    """Run until the block ends, without an admin listener.
 
+    ``sockets`` are the doors' that are bound already; the others are bound when it listens.
     ``revokes`` is whether to make what answers the revocation endpoint, too.
     """
     async with AsyncExitStack() as stack:
@@ -162,8 +166,8 @@ async def serving_with(
         await stack.enter_async_context(
             running(keys.run, accounts.run, accounts.remember, guard.run, report)
         )
-        front = partial(listening, handler, listen_policy(settings, listener))
-        yield Serving(front, stack, keys, accounts, revoke)
+        front = partial(listening, handler, listen_policy(settings, sockets.get("listen")))
+        yield Serving([front], stack, keys, accounts, revoke)
 
 
 @asynccontextmanager
