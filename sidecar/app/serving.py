@@ -12,22 +12,16 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_source import JwksKeySource
 from sidecar.admin.listener import AdminListener, Revoke
 from sidecar.app.doors import Front, Opening, Sockets
+from sidecar.app.fronts import Shared, fronts_of
 from sidecar.app.observing import Observing, observing
 from sidecar.app.parts import (
     Accounts,
-    listen_policy,
     make_accounts,
     make_authorizer,
     open_keys,
-    upstream_policy,
 )
 from sidecar.app.revoking import revoking
 from sidecar.app.stopping import Stop
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
-from sidecar.fronts.reverse_proxy.handler import Handler, Parts
-from sidecar.fronts.reverse_proxy.request_head import HeadRules
-from sidecar.fronts.reverse_proxy.server import listening
-from sidecar.fronts.reverse_proxy.upstream import Upstream
 from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
@@ -39,6 +33,7 @@ _REPORT_SECONDS = 0.1
 _POLL_SECONDS = 0.01
 
 Job = Callable[[], Awaitable[None]]
+Probes = Callable[[], Mapping[str, bool]]
 
 
 @dataclass
@@ -50,8 +45,7 @@ class Serving:
 
     _openings: Sequence[Opening]
     _stack: AsyncExitStack
-    _keys: JwksKeySource
-    _accounts: Accounts
+    _probes: Probes
     revoke: Revoke | None = None
     url: str = ""
     admin_url: str = ""
@@ -66,11 +60,7 @@ class Serving:
 
     def probes(self) -> Mapping[str, bool]:
         """Return what has to hold for requests to be granted, by name."""
-        return {
-            "keys": self._keys.is_ready(),
-            "accounts": self._accounts.view.is_live(),
-            "staying": not self._is_leaving,
-        }
+        return {**self._probes(), "staying": not self._is_leaving}
 
     def is_ready(self) -> bool:
         """Return whether keys are loaded and the account view is live."""
@@ -151,8 +141,6 @@ async def serving_with(
         accounts = make_accounts(settings, clock, observed.observer)
         keys = await stack.enter_async_context(open_keys(settings, clock, observed.observer))
         streams = Streams(observed.observer)
-        upstream = await stack.enter_async_context(Upstream(upstream_policy(settings)))
-        handler = _handler(settings, keys, accounts, streams, upstream, clock, observed)
         leeways = {issuer.issuer: issuer.leeway for issuer in settings.issuers}
         guard = StreamGuard(
             streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired
@@ -166,8 +154,19 @@ async def serving_with(
         await stack.enter_async_context(
             running(keys.run, accounts.run, accounts.remember, guard.run, report)
         )
-        front = partial(listening, handler, listen_policy(settings, sockets.get("listen")))
-        yield Serving([front], stack, keys, accounts, revoke)
+        shared = Shared(
+            make_authorizer(settings, keys, accounts.view, clock, observed.observer),
+            streams,
+            clock,
+            observed.observer,
+            partial(_probes, keys, accounts),
+        )
+        openings = await stack.enter_async_context(fronts_of(settings, shared, sockets))
+        yield Serving(openings, stack, shared.probes, revoke)
+
+
+def _probes(keys: JwksKeySource, accounts: Accounts) -> Mapping[str, bool]:
+    return {"keys": keys.is_ready(), "accounts": accounts.view.is_live()}
 
 
 @asynccontextmanager
@@ -184,32 +183,6 @@ async def running(*jobs: Job) -> AsyncIterator[None]:
         finally:
             for task in started:
                 task.cancel()
-
-
-def _handler(
-    settings: Settings,
-    keys: JwksKeySource,
-    accounts: Accounts,
-    streams: Streams,
-    upstream: Upstream,
-    clock: Clock,
-    observed: Observing,
-) -> Handler:
-    return Handler(
-        Parts(
-            authorizer=make_authorizer(settings, keys, accounts.view, clock, observed.observer),
-            streams=streams,
-            upstream=upstream,
-            head_rules=HeadRules(
-                settings.identity(),
-                TrustedProxies(settings.trusted_networks()),
-                settings.forward_authorization,
-            ),
-            clock=clock,
-            observer=observed.observer,
-            idle_seconds=settings.upstream.idle_timeout,
-        )
-    )
 
 
 async def _report(accounts: Accounts, clock: Clock, observed: Observing) -> None:
