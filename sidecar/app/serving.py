@@ -22,9 +22,9 @@ from sidecar.app.parts import (
 )
 from sidecar.app.revoking import revoking
 from sidecar.app.stopping import Stop
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
+from sidecar.fronts.forwarded import TrustedProxies
+from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
-from sidecar.fronts.reverse_proxy.request_head import HeadRules
 from sidecar.fronts.reverse_proxy.server import ReverseProxy, listening
 from sidecar.fronts.reverse_proxy.upstream import Upstream
 from sidecar.observability.workers import this_worker

@@ -30,8 +30,8 @@ from sidecar.core.decision import Deny, DenyReason
 from sidecar.fronts.reverse_proxy.downstream import reset
 
 if TYPE_CHECKING:
+    from sidecar.fronts.prepared_head import PreparedHead
     from sidecar.fronts.reverse_proxy.handler import Handler
-    from sidecar.fronts.reverse_proxy.prepared_head import PreparedHead
     from sidecar.fronts.reverse_proxy.relay import Relay
 
 log = logging.getLogger(__name__)

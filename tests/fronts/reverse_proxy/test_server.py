@@ -11,8 +11,8 @@ import trustme
 
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.request import AccessRequest
+from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
-from sidecar.fronts.reverse_proxy.request_head import HeadRules
 from sidecar.fronts.reverse_proxy.server import ListenPolicy, listening
 from sidecar.fronts.reverse_proxy.upstream import Upstream, UpstreamPolicy
 from sidecar.streams import Streams

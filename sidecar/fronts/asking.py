@@ -5,7 +5,7 @@ from itertools import count
 
 from sidecar.core.decision import Denied, Deny
 from sidecar.core.request import AccessRequest, check_method, read_target
-from sidecar.fronts.reverse_proxy.prepared_head import PreparedHead
+from sidecar.fronts.prepared_head import PreparedHead
 
 _LONGEST_LOGGED = 256
 
