@@ -19,7 +19,7 @@ from sidecar.adapters.redis_push import connection_for
 from sidecar.app.tls import client_context, server_context
 from sidecar.authorize import Authorizer, Rules
 from sidecar.core.verified_tokens import VerifiedTokens
-from sidecar.fronts.reverse_proxy.server import ListenPolicy
+from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
 from sidecar.ports import AccountView, Clock, KeySource, Observer
 from sidecar.settings import Settings
