@@ -18,7 +18,7 @@ _ORIGINAL = ("x-original-method", "x-original-url")
 _SCHEMES = ("http", "https", "ws", "wss")
 # The authority ends at the first slash, and has to be a host: nginx takes "a?x=" for one, and
 # http://a?x=/admin must not be read as the path "/".
-_URL = re.compile(r"([a-z]+)://([^/]*)(/.*)")
+_URL = re.compile(r"([a-z]+)://([^/]*)(.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def read_original(
             method, url = values
             found = _URL.fullmatch(url)
             if found is None:
-                raise _malformed("X-Original-URL is not scheme, host and path")
+                raise _malformed("X-Original-URL is no URL")
             return _original(method, *found.groups())
         case Dialect.ENVOY:
             if not target.startswith(f"{prefix}/"):
@@ -75,6 +75,8 @@ def read_original(
 
 
 def _original(method: str, scheme: str, host: str, target: str) -> Original:
+    if not method:
+        raise _malformed("the forwarded method is empty")
     if scheme not in _SCHEMES:
         raise _malformed("the scheme is not one of HTTP's")
     if not is_host(host.encode("latin-1")):
@@ -90,7 +92,7 @@ def _check_place(prefix: str, target: str) -> None:
 def _the_one(name: str, raw_headers: RawHeaders) -> str:
     wanted = name.encode("ascii")
     values = [value for given, value in raw_headers if given.lower() == wanted]
-    if len(values) != 1 or not values[0]:
+    if len(values) != 1:
         raise _malformed(f"not exactly one {name}")
     return values[0].decode("latin-1")
 
