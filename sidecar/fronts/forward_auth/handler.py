@@ -70,7 +70,8 @@ class Handler:
         status = _PROXY_GONE
         try:
             response = self._answer(await self._decide(question), question.asked)
-            if self.is_leaving or request.can_read_body:
+            if self.is_leaving or request.can_read_body or "Upgrade" in request.headers:
+                # A body is not read; and behind an upgrade the parser sees no further question.
                 response.force_close()
             status = response.status
             return response
@@ -112,7 +113,7 @@ class Handler:
             asked,
             found if problem is None else problem,
             _switches(prepared, request),
-            is_websocket=not prepared.head.upgrade or prepared.head.wants_websocket,
+            is_websocket=all(each.lower() == b"websocket" for each in prepared.head.upgrade),
         )
 
     async def _decide(self, question: _Question) -> Decision:
