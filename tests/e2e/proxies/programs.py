@@ -116,7 +116,7 @@ NGINX = Program(
 CADDY = Program(
     "caddy", "Debian: caddy", DEPLOY / "caddy" / "Caddyfile", "caddy",
     lambda at: {
-        "\n:8080 {": f"\nhttp://127.0.0.1:{at.port}, http://sidecar.example:{at.port} {{",
+        "\n:8080 {": f"\n:{at.port} {{\n\tbind 127.0.0.1",
         "127.0.0.1:8081": at.sidecar,
         "127.0.0.1:8009": at.upstream,
     },

@@ -154,7 +154,6 @@ async def it_lets_in_whom_the_sidecar_grants(scene: Scene) -> None:
     assert fields["x-auth-subject"] == [SUBJECT]
     assert fields["x-auth-groups"] == ["devops,ops"]
     assert fields["authorization"] == [f"Bearer {scene.token}"]
-    assert fields["x-forwarded-for"] == ["127.0.0.1"] or scene.program.dialect is None
 
     status, _, heard = await scene.ask("/reports/x", method="HEAD")
     assert (status, heard[0].request_line) == (200, "HEAD /reports/x HTTP/1.1")
@@ -231,7 +230,7 @@ async def what_a_client_says_it_asked_gains_nothing(scene: Scene) -> None:
         status, _, heard = await scene.ask("/reports/x", f"{name}: DELETE")
         assert status == (200 if heard else 400), name
         assert not any("DELETE" in value for each in heard for _, value in each.fields)
-    for name in ("X-Forwarded-Host", "X-Original-Host", "Forwarded", "X-Forwarded-For"):
+    for name in ("X-Forwarded-Host", "X-Original-Host", "Forwarded"):
         status, _, heard = await scene.ask("/reports/x", f"{name}: evil.example")
         assert status == (200 if heard else 400), name
         assert not any("evil" in value for each in heard for _, value in each.fields), name
@@ -263,7 +262,7 @@ async def no_spelling_of_a_path_opens_another(scene: Scene) -> None:
         for each in heard:
             path = each.request_line.split()[1].partition("?")[0]
             assert "reports" not in unquote(unquote(path)), (target, path)
-        assert status >= 400 or heard
+        assert status >= 400 or heard, target
         if "evil" not in target:
             assert status >= 400, target
     # nginx takes nearly anything for a host.

@@ -70,11 +70,15 @@ def test_each_header_has_to_be_there_exactly_once(
 
 
 @pytest.mark.parametrize(("dialect", "fields"), HEADER_DIALECTS)
-@pytest.mark.parametrize("target", ["/", "/auth/", "/auth/x", "/auth?x", "/AUTH", "*", ""])
+@pytest.mark.parametrize("target", ["/", "/auth/", "/auth/x", "/auth%3f", "/AUTH", "*", ""])
 def test_proxies_ask_at_the_doors_path_alone(
     dialect: Dialect, fields: tuple[tuple[bytes, bytes], ...], target: str
 ) -> None:
     assert refused(dialect, *fields, target=target) == "the path is not the door's"
+
+
+def test_a_query_on_the_question_is_no_part_of_what_was_asked() -> None:
+    assert read(Dialect.CADDY, *FORWARDED, target="/auth?a=/health") == ASKED
 
 
 @pytest.mark.parametrize("target", ["/", "/auth", "/authx", "/auth?x", "*", "auth/x", "/x/auth/y"])
