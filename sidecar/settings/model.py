@@ -15,8 +15,10 @@ from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
 from sidecar.settings.assertion import Assertion
 from sidecar.settings.fields import Section, Strings, read_list
+from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.hoop import CLEARED, hoop_routes
 from sidecar.settings.issuers import Issuer, repeated
+from sidecar.settings.networks import Network
 from sidecar.settings.routes import Route
 from sidecar.settings.sections import (
     Accounts,
@@ -24,7 +26,6 @@ from sidecar.settings.sections import (
     Limits,
     Listen,
     Log,
-    Network,
     Upstream,
 )
 from sidecar.settings.streams import Streams
@@ -94,7 +95,10 @@ HeaderName = Annotated[str, AfterValidator(_is_header)]
 class Settings(Section):
     """The sidecar's settings."""
 
-    upstream: Upstream
+    forward_auth: ForwardAuth | None = None
+    """A door at which proxies ask; without it there is none."""
+    upstream: Upstream | None = Field(default=None, validate_default=True)
+    """What stands behind `listen`; without it that door stays closed."""
     accounts: Accounts
     issuers: tuple[Issuer, ...]
     """Whose tokens are accepted."""
@@ -130,6 +134,13 @@ class Settings(Section):
     """Processes that share the port; auto is one per core."""
     insecure_old_aiohttp: bool = False
     """Run on an aiohttp that is older than 3.14.3 or without its C parser, with known attacks."""
+
+    @field_validator("upstream")
+    @classmethod
+    def _is_there_a_door(cls, upstream: Upstream | None, info: ValidationInfo) -> Upstream | None:
+        if upstream is None and info.data.get("forward_auth", ...) is None:
+            raise ValueError("is missing; nobody could come in without it, or `forward_auth`")
+        return upstream
 
     @field_validator("issuers")
     @classmethod

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-_LISTENING = re.compile(r"listening on (https?://[^\s\"]+)")
+_LISTENING = re.compile(r"(?:listening|forward_auth) on (https?://[^\s\"]+)")
 _ADMIN = re.compile(r"admin on (http://[^\s\"]+)")
 START_SECONDS = 30.0
 
