@@ -150,7 +150,7 @@ def list_accounts(
             return list(await store.list(place))
 
     found = wait_for(act(), settings)
-    uses = read_uses(settings, place, found)
+    uses = read_uses(settings, place, found, needed=unused is not None)
     if unused is not None:
         found = unused_for(unused, found, uses)
     if output is Output.JSON:

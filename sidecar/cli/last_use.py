@@ -13,6 +13,7 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.cli.common import stop, wait_for
 from sidecar.core.last_use import UseRecord
 from sidecar.core.subject import Account
+from sidecar.ports import StatusUnavailable
 from sidecar.settings import Settings
 
 _DURATION = re.compile(r"(?=\d)(?:(\d{1,5})d)?(?:(\d{1,7})h)?(?:(\d{1,8})m)?(?:(\d{1,9})s)?")
@@ -66,14 +67,26 @@ class Uses:
         return {"last_seen": use.last_seen, "uses": use.uses}
 
 
-def read_uses(settings: Settings, realm: str, accounts: Sequence[Account]) -> Uses:
-    """Return what is recorded of these accounts; ends the process with 3 where that cannot be."""
+def read_uses(
+    settings: Settings, realm: str, accounts: Sequence[Account], *, needed: bool = False
+) -> Uses:
+    """Return what is recorded of these accounts.
+
+    Where it cannot be read that is said, and ends the process with 3 if it is ``needed``: who looks
+    for an account in a hurry gets it without.
+    """
     if settings.accounts.last_use is None:
         return Uses(None)
 
-    async def read() -> UseRecord:
+    async def read() -> UseRecord | None:
         async with app.open_last_use(settings) as store:
-            return await store.read(realm, [account.subject for account in accounts])
+            try:
+                return await store.read(realm, [account.subject for account in accounts])
+            except StatusUnavailable as problem:
+                if needed:
+                    raise
+                typer.echo(f"how accounts are used cannot be read: {problem}", err=True)
+                return None
 
     return Uses(wait_for(read(), settings))
 

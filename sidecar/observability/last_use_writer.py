@@ -101,7 +101,7 @@ class LastUseWriter:
         self._recent.lost += sum(use.uses for use in left.values())
         self._count_lost()
         if left:
-            log.warning("the last use of %d accounts is lost: it could not be written", len(left))
+            log.warning("the accounts' last use could not be written and is lost: %d", len(left))
 
     async def _write(self) -> None:
         batches = list(_batches(self._policy.realms, self._recent.take()))

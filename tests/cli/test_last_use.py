@@ -47,6 +47,9 @@ class Office:
         assert self.shell.account("list", "--unused", duration, "-o", "json") == 0
         return [each["subject"] for each in json.loads(self.shell.out)]
 
+    def spoil(self) -> None:
+        self._redis.set(self._keys.last_seen("default"), "of another type")
+
     def close(self) -> None:
         self._redis.close()
 
@@ -123,6 +126,17 @@ def test_where_it_is_not_recorded_nothing_is_said_of_it(shell: Shell) -> None:
     assert "last_seen" not in json.loads(shell.out)
     shell.account("list")
     assert "LAST SEEN" not in shell.out
+
+
+def test_an_account_is_found_though_its_use_cannot_be_read(office: Office) -> None:
+    office.account("robot", used=1, made=80)
+    office.spoil()
+
+    assert office.shell.account("list", "-o", "json") == 0
+    assert [each["subject"] for each in json.loads(office.shell.out)] == ["robot"]
+    assert "how accounts are used cannot be read" in office.shell.err
+    assert office.shell.account("show", "robot") == 0
+    assert office.shell.account("list", "--unused", "1d") == 3
 
 
 def test_a_deleted_account_that_is_made_anew_was_never_used(office: Office) -> None:

@@ -189,7 +189,7 @@ async def test_the_end_is_not_kept_waiting_for_what_cannot_be_written(
         desk.shelf.hanging = asyncio.Event() if hangs else None
 
     assert desk.count("lost") == 3
-    assert "the last use of 2 accounts is lost" in caplog.text
+    assert "could not be written and is lost: 2" in caplog.text
 
 
 async def test_an_end_in_the_middle_of_a_write_loses_nothing() -> None:

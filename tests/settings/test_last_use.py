@@ -37,3 +37,10 @@ def test_it_is_written_once_a_minute_unless_told_otherwise(desk: Desk) -> None:
 )
 def test_what_cannot_work_is_refused(desk: Desk, settings: dict[str, Any], says: str) -> None:
     assert says in desk.the_problem(settings)
+
+
+def test_the_environment_can_turn_it_on(desk: Desk) -> None:
+    found = desk.load(GOOD, SIDECAR_ACCOUNTS__LAST_USE__EVERY="30").accounts.last_use
+
+    assert found is not None
+    assert found.every == 30
