@@ -12,7 +12,7 @@ from sidecar.core.groups import GroupRules
 from sidecar.core.issuer import Issuer
 from sidecar.core.principal import PrincipalKind
 from sidecar.core.request import Ambiguity
-from sidecar.core.routes import Route
+from sidecar.core.routes import Requirement, Route, Unregistered
 from sidecar.core.subject import AccountStatus, SubjectKey
 from sidecar.ports import Change, StatusUnavailable
 from tests.fakes.tokens import ec_key, key_set, rsa_key
@@ -810,3 +810,21 @@ def test_a_claim_that_counted_yesterday_does_not_count_by_the_settings_of_today(
     world.settle(ISSUERS)
 
     assert reason(world.ask("GET", "/admin/x", token=token)) is R.MISSING_GROUP
+
+
+def test_people_without_an_account_are_in_the_groups_of_their_claim() -> None:
+    people = Route(
+        "staff",
+        "/staff",
+        requirement=Requirement(groups=frozenset({"staff"}), unregistered=Unregistered.FORWARD),
+    )
+    world = World(issuers=by_claim(), routes=[people])
+
+    def ask(claim: list[str]) -> DenyReason | None:
+        return reason(world.ask("GET", "/staff", token=world.sign(sub="anna", groups=claim)))
+
+    world.accounts.preload(SubjectKey(REALM, "anna"))
+    assert ask(["staff"]) is None
+    assert ask(["guests"]) is R.MISSING_GROUP
+    world.settle(ISSUERS, [people])
+    assert ask(["staff"]) is R.MISSING_GROUP

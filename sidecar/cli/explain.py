@@ -15,6 +15,7 @@ from sidecar.core.request import AccessRequest
 from sidecar.observability import process_log
 
 _PATIENCE_SECONDS = 8.0
+_MOST_SHOWN = 10
 
 # What whoever runs the program or the sidecar can do about each denial.
 REMEDIES = {
@@ -169,10 +170,14 @@ def _group_steps(evidence: Evidence) -> Iterator[str]:
         return
     groups = issuer.groups.of_caller(claims.groups, standing.account)
     source = "the account" if issuer.groups.claim is None else f"the claim {issuer.groups.claim}"
-    yield (
-        f"groups     {', '.join(groups) or 'none'}; from {source}, renamed by group_names; what can"
-        " be no group is left out"
-    )
+    yield f"groups     {', '.join(groups) or 'none'}; from {source}, under their group_names"
+    left_out = issuer.groups.left_out(claims.raw)
+    if left_out:
+        names = ", ".join(_shown(name) for name in left_out[:_MOST_SHOWN])
+        yield (
+            f"left out   {names}{', ...' if left_out[_MOST_SHOWN:] else ''}: no name of a group (a"
+            " comma, a letter beyond ASCII), or one that group_names gives to others"
+        )
 
 
 def _shown(text: str | None) -> str:

@@ -51,6 +51,12 @@ class GroupRules:
             raise ValueError(f"the groups claim has more than {MAX_GROUPS}, or too long ones")
         return self._renamed(names)
 
+    def left_out(self, raw: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the names in the claim that count for nothing, to show them to who asks why."""
+        if self.claim is None or self.claim not in raw:
+            return ()
+        return tuple(name for name in _read_names(raw[self.claim]) if not self._renamed([name]))
+
     def of_caller(self, claimed: tuple[str, ...], account: Account | None) -> tuple[str, ...]:
         """Return the caller's groups: ``claimed`` by the token, or those of its account now."""
         if self.claim is not None:

@@ -195,7 +195,7 @@ def test_groups_that_are_not_simply_the_accounts_are_explained(site: Site, tmp_p
 
     said = explain()
     assert "account    active, groups ops" in said
-    assert "groups     admin; from the account, renamed" in said
+    assert "groups     admin; from the account, under their group_names" in said
     assert "decision   granted" in said
 
     settings["issuers"][0] |= {"groups_from": "claim", "groups_claim": "https://x.example/groups"}
@@ -203,3 +203,10 @@ def test_groups_that_are_not_simply_the_accounts_are_explained(site: Site, tmp_p
     said = explain()
     assert "groups     none; from the claim https://x.example/groups" in said
     assert "denied: missing_group" in said
+    assert "left out" not in said
+
+    claims: dict[str, Any] = {"https://x.example/groups": ["dev", "admin", "a,b", "\x1b[31m"]}
+    token = site.provider.issue("robot", **claims)
+    said = explain()
+    assert "groups     dev; from the claim" in said
+    assert "left out   admin, a,b, \\x1b[31m: no name of a group" in said

@@ -134,6 +134,12 @@ def test_a_name_that_the_mapping_gives_out_cannot_be_had_past_it() -> None:
     assert GroupRules("g", {"admin": "admin"}).of_claims({"g": ["admin"]}) == ("admin",)
 
 
+def test_what_counts_for_nothing_can_be_shown() -> None:
+    assert RENAMED.left_out({HOOP: ["admin", "dev", "a,b", "a1b2-c3"]}) == ("admin", "a,b")
+    assert RENAMED.left_out({}) == ()
+    assert ACCOUNT_GROUPS.left_out({"groups": ["a,b"]}) == ()
+
+
 @given(JSON)
 def test_whatever_the_claim_holds_it_is_refused_or_names_groups(value: Any) -> None:
     try:
