@@ -52,8 +52,8 @@ class Carriage:
     """
 
     __slots__ = (
-        "connection", "deadline", "is_new_only", "is_repeatable", "is_whole", "method", "octets",
-        "receiver", "upgrade",
+        "connection", "connects", "deadline", "is_new_only", "is_repeatable", "is_whole", "method",
+        "octets", "receiver", "upgrade",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +75,7 @@ class Carriage:
         self.connection: Connection | None = None
         self.deadline = math.inf  # of the wait for a connection
         self.is_new_only = False
+        self.connects = 0  # connections that were opened for it, or tried to be
 
     @property
     def is_abandoned(self) -> bool:
