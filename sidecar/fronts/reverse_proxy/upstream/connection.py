@@ -256,6 +256,7 @@ class Connection(asyncio.Protocol):
         stays = (
             # RFC 9112, 9.6: an early answer; the rest of the request has no reader.
             carriage.is_whole
+            and not self.writing_paused
             and reader.head.keeps_alive
             and not reader.is_tainted
             and not self.transport.is_closing()
