@@ -2,8 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from typing_extensions import override
@@ -13,7 +12,7 @@ from sidecar.fronts.reverse_proxy.upstream.connection import Carriage, Connectio
 from sidecar.fronts.reverse_proxy.upstream.pool import Pool, _Address
 from sidecar.ports import UpstreamError
 from tests.fakes.receiver import Books, RecordingReceiver
-from tests.fakes.upstream import OK, Conversation, scripted_upstream
+from tests.fakes.upstream import OK, Conversation, full_backlog, scripted_upstream
 from tests.fakes.waiting import until
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -27,23 +26,6 @@ def carriage() -> tuple[Carriage, RecordingReceiver]:
 
 async def hold(conversation: Conversation) -> None:
     await conversation.read_to_end()
-
-
-@contextmanager
-def full_backlog() -> Iterator[str]:
-    """Yield the URL of an address that never answers a connection."""
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        others = [socket.socket() for _ in range(4)]
-        for other in others:
-            other.settimeout(0)
-            other.connect_ex(full.getsockname())
-        try:
-            yield f"http://127.0.0.1:{full.getsockname()[1]}"
-        finally:
-            for other in others:
-                other.close()
 
 
 def refusing() -> str:
