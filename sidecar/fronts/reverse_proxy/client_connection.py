@@ -63,7 +63,7 @@ class ClientConnection(RequestHandler):
         self._going = False
         self._drains = False  # what was answered is still to be read by the client
         self._closes_when_sent = False
-        self._sending: asyncio.Transport | None = None  # closed, with something still to be written
+        self._sending: asyncio.Transport | None = None  # of an end that is still to be seen through
         self._stalled: asyncio.TimerHandle | None = None
 
     @override
@@ -75,9 +75,9 @@ class ClientConnection(RequestHandler):
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
         self._calm()
         self._sending = None
-        super().connection_lost(exc)
         if self.relay is not None:
             self.relay.client_gone()
 
@@ -123,9 +123,18 @@ class ClientConnection(RequestHandler):
 
     @override
     async def shutdown(self, timeout: float | None = 15.0) -> None:
-        if self.relay is not None or self._drains:
+        if self.relay is not None or self._drains or self._sending is not None:
             self.reset()
         await super().shutdown(timeout)
+
+    @override
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        finished = await super().finish_response(request, resp, start_time)
+        if not resp.keep_alive:
+            self._end()
+        return finished
 
     @override
     def handle_error(
@@ -147,6 +156,8 @@ class ClientConnection(RequestHandler):
     @property
     def is_idle(self) -> bool:
         """Say whether no request has come that is not yet answered."""
+        if self._sending is not None:
+            return not self._sending.get_write_buffer_size()
         return not self._messages and self._answers_nothing()
 
     def send(self, octets: bytes) -> None:
@@ -182,17 +193,45 @@ class ClientConnection(RequestHandler):
 
     def _proceed(self) -> None:
         if self._closes_when_sent:
-            self.force_close()
+            self._end()
         else:
             self._go_on()
 
+    def _end(self) -> None:
+        """End our side, and wait a while for the client to end its own (RFC 9112, 9.6).
+
+        To close while more of it is on its way would reset the connection, and a client that is
+        still sending would never read the answer that tells it to stop.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing() or not transport.can_write_eof():
+            self.force_close()
+            return
+        try:
+            transport.write_eof()
+        except OSError:  # the client has gone, and it is not yet told here
+            self.force_close()
+            return
+        transport.resume_reading()  # to nowhere
+        self._sending, self.transport = transport, None
+        self._calm()
+        self._stalled = self._loop.call_later(self._lingering_time, self.force_close)
+        super().force_close()
+
     @override
     def force_close(self) -> None:
-        if self.transport is not None and self.transport.get_write_buffer_size():
-            # Closing waits for what is still to be written, for ever if nobody reads it.
+        if self._sending is not None:
+            self._see_through(self._sending)
+        elif self.transport is not None and self.transport.get_write_buffer_size():
             self._sending = self.transport
             self._be_stalled()
         super().force_close()
+
+    def _see_through(self, transport: asyncio.Transport) -> None:
+        if transport.get_write_buffer_size():
+            # Closing waits for what is still to be written, for ever if nobody reads it.
+            self._be_stalled()
+        transport.close()
 
     def _be_stalled(self) -> None:
         self._calm()

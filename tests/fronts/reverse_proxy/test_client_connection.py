@@ -1,11 +1,13 @@
 """A client's connection: requests in their order, whichever way each goes; and its timers."""
 
 import asyncio
+import socket
 from contextlib import suppress
 
 import pytest
 from aiohttp.web_protocol import RequestHandler
 
+from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
 from sidecar.fronts.reverse_proxy.handler import Handler
 from sidecar.fronts.reverse_proxy.server import ListenPolicy, listening
 from tests.fakes.front import Front, read_all, running_front, status_of
@@ -14,7 +16,7 @@ from tests.fakes.waiting import until
 from tests.fakes.world import World
 
 PRIVATE = (
-    "_buffer_paused", "_close", "_force_close", "_keepalive_timeout", "_loop",
+    "_buffer_paused", "_close", "_force_close", "_keepalive_timeout", "_lingering_time", "_loop",
     "_max_msg_queue_size", "_message_tail", "_messages", "_msg_queue_resume_size",
     "_next_keepalive_close_time", "_parser", "_pause_reading_for_buffer", "_paused",
     "_payload_parser", "_process_keepalive", "_request_count", "_resume_reading_if_drained",
@@ -222,3 +224,58 @@ async def test_a_connection_lives_as_long_as_its_client_asks(
         writer.close()
 
     assert len(upstream.conversations) == (2 if stays else 1)
+
+
+# Refused at once, by a task, and by the parser: whichever way, the rest of it is still on its way.
+REFUSED = (
+    b"POST /reports HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+    b"POST /reports HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\nx",
+    b"GET /reports HTTP/1.1\r\nHost: a\r\nA: " + b"x" * 20_000,
+)
+
+
+@pytest.mark.parametrize("refused", REFUSED, ids=["at once", "by a task", "unread"])
+async def test_who_is_refused_and_still_sends_can_read_why(refused: bytes) -> None:
+    """RFC 9112, 9.6: a connection that is closed at once is reset, and the answer lost with it."""
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as client:
+            client.setblocking(False)  # noqa: FBT003
+            await loop.sock_connect(client, front.address)
+            await loop.sock_sendall(client, refused)
+            await until(lambda: front.world.observer.answers)
+            for _ in range(50):
+                await loop.sock_sendall(client, b"x" * 10_000)
+                await asyncio.sleep(0)
+            response = b""
+            while data := await loop.sock_recv(client, 65536):
+                response += data
+
+        assert status_of(response) in (400, 401)
+        assert response.endswith(b"}")
+        await until(lambda: not front.proxy._server.connections)
+
+
+async def test_a_client_that_does_not_end_its_side_is_not_waited_for_for_long() -> None:
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        reader, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request("GET /reports HTTP/1.1", b"Connection: close"))
+        assert status_of(await read_all(reader)) == 200
+        assert len(front.proxy._server.connections) == 1
+
+        await until(lambda: not front.proxy._server.connections)
+        writer.close()
+
+
+async def test_a_drain_waits_for_no_client_that_has_its_answer() -> None:
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        reader, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request("GET /reports HTTP/1.1", b"Connection: close"))
+        assert status_of(await read_all(reader)) == 200
+        (connection,) = front.proxy._server.connections
+        assert isinstance(connection, ClientConnection)
+        assert connection.is_idle
+
+        await front.proxy.drain(20)
+        assert not front.proxy._server.connections
+        writer.close()
