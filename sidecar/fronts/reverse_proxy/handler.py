@@ -14,6 +14,7 @@ from sidecar.core.decision import Decision, Deny, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.reverse_proxy.asking import make_request_id, read_access_request
 from sidecar.fronts.reverse_proxy.at_once import AtOnce
+from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
 from sidecar.fronts.reverse_proxy.downstream import Downstream
 from sidecar.fronts.reverse_proxy.exchange import Exchange
 from sidecar.fronts.reverse_proxy.prepared_head import prepare_head
@@ -60,6 +61,8 @@ class Handler:
         """Answer one request. Whatever fails, nothing ungranted is forwarded."""
         began = self._parts.clock.steady()
         response = Downstream(request, self._parts.idle_seconds)
+        if isinstance(request.protocol, ClientConnection):
+            request.protocol.downstream = response
         if self.is_leaving:
             response.close_after()
         peer = _peer_of(request)

@@ -59,6 +59,11 @@ class Relay:
         self._stream: Stream
         self._carriage: Carriage
 
+    @property
+    def is_begun(self) -> bool:
+        """Say whether something of the answer was sent."""
+        return bool(self._status)
+
     def start(self, grant: Grant, octets: bytes) -> None:
         """Register the stream and send the request, in the turn in which it was granted."""
         self._carriage = Carriage(self.asked.method, octets, self)
