@@ -108,6 +108,52 @@ async def test_a_gigabyte_that_nobody_reads_stops_upstream_and_is_given_up(asked
 
 
 @WAYS
+async def test_a_cut_waits_for_nobody_who_does_not_read(asked: Asked) -> None:
+    endless = Endless()
+    line, fields, body = asked
+    async with (
+        scripted_upstream(endless.talk) as scripted,
+        running_front(scripted.url, world=admin(), idle_seconds=60) as front,
+        unreading(front, front.request(line, *fields, body=body)),
+    ):
+        await until(lambda: upstream_is_stopped(front))
+        assert front.cut() == 1
+
+        await until(lambda: clear(front), seconds=5)
+        await asyncio.wait_for(scripted.last.ended.wait(), 5)
+
+
+async def test_a_cut_waits_for_no_upstream_that_does_not_read() -> None:
+    async def flood(client: socket.socket) -> None:
+        while True:
+            await asyncio.get_running_loop().sock_sendall(client, PIECE)
+
+    async def talk(_: Conversation) -> None:
+        await over.wait()
+
+    over = asyncio.Event()
+    length = b"Content-Length: %d" % GIGABYTE
+    async with (
+        scripted_upstream(talk) as scripted,
+        running_front(scripted.url, world=admin(), idle_seconds=60) as front,
+        unreading(front, front.request("POST /admin/x HTTP/1.1", length)) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        flooding = tasks.create_task(flood(client))
+        await until(lambda: scripted.conversations and front.parts.upstream._addresses[0].busy)
+        _, upstream = ends_of(front)
+        await until(lambda: upstream.writing_paused)
+        assert front.cut() == 1
+        response = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 65536), 5)
+        flooding.cancel()
+        assert status_of(response) == 401
+        client.close()
+
+        await until(lambda: clear(front), seconds=5)
+        over.set()
+
+
+@WAYS
 async def test_who_reads_slowly_gets_it_all_and_in_order(asked: Asked) -> None:
     whole = b"".join(b"%09d\n" % number for number in range(1_000_000))
 
