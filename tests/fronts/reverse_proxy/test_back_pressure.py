@@ -267,6 +267,39 @@ async def test_answers_that_nobody_reads_hold_up_the_requests_behind_them() -> N
         writer.close()
 
 
+@WAYS
+async def test_who_reads_late_gets_all_answers_in_their_order(asked: Asked) -> None:
+    """Each is asked for once those before it are taken; the last is taken to its last octet."""
+    text = b"x" * 50_000
+
+    async def talk(conversation: Conversation) -> None:
+        if conversation.values("Transfer-Encoding"):
+            await conversation.reader.readuntil(b"0\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\nX-Number: %d\r\nContent-Length: %d\r\n\r\n"
+        await conversation.say(head % (len(scripted.conversations), len(text)) + text)
+
+    line, fields, body = asked
+    count = 200
+    came = bytearray()
+    async with (
+        scripted_upstream(talk) as scripted,
+        running_front(scripted.url, world=admin()) as front,
+    ):
+        one = front.request(line, *fields, body=body)
+        last = front.request(line, b"Connection: close", *fields, body=body)
+        async with unreading(front, one * (count - 1) + last, window=30_000) as client:
+            await until(lambda: scripted.conversations)
+            assert await standing(lambda: len(scripted.conversations)) < count
+            while data := await asyncio.get_running_loop().sock_recv(client, 1_000_000):
+                came += data
+        await until(lambda: clear(front))
+
+    answers = bytes(came).split(b"HTTP/1.1 200 OK\r\n")[1:]
+    numbers = [int(each.split(b"\r\n")[0].removeprefix(b"X-Number: ")) for each in answers]
+    assert numbers == list(range(1, count + 1))
+    assert all(each.endswith(b"\r\n" + text) for each in answers)
+
+
 async def test_requests_behind_one_that_takes_long_are_not_all_read() -> None:
     """Then it is not heard either that their client has left, until the one has its answer."""
     policy = UpstreamPolicy("", first_byte_timeout=1.0)
