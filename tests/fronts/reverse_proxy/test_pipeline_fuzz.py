@@ -30,7 +30,7 @@ from tests.fakes.upstream import scripted_upstream
 from tests.fakes.waiting import until
 from tests.fakes.world import World
 
-SEEDS = range(60)
+SEEDS = range(40)
 
 
 class _Octets(io.BytesIO):
