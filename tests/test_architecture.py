@@ -20,6 +20,8 @@ TESTED_ELSEWHERE = {
     "sidecar/__main__.py": "tests/e2e/test_main_job.py",
     "sidecar/observability/silent.py": "tests/observability/test_decision_log.py",
     "sidecar/app/process.py": "tests/e2e/test_workers.py",
+    "sidecar/app/fronts.py": "tests/e2e/test_main_job.py",
+    "sidecar/app/worker.py": "tests/e2e/test_workers.py",
     "sidecar/app/supervisor.py": "tests/e2e/test_workers.py",
     "sidecar/app/serving.py": "tests/e2e/test_main_job.py",
     "sidecar/app/observing.py": "tests/e2e/test_main_job.py",

@@ -1,11 +1,7 @@
 """``sidecar run``: one process that serves, or a parent that watches several."""
 
 import asyncio
-import gc
 import logging
-import multiprocessing
-import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
@@ -14,15 +10,16 @@ from functools import partial
 
 from sidecar.adapters.clock import SystemClock
 from sidecar.admin.listener import AdminListener, Render, Revoke
+from sidecar.app.doors import SharedDoors, Sockets, close_all, doors_of, open_doors
 from sidecar.app.generations import Generations, Opened
 from sidecar.app.observing import observing
 from sidecar.app.parts import open_keys
 from sidecar.app.reloading import Load, Reloader
 from sidecar.app.revoking import revoking
 from sidecar.app.serving import Serving, running, serving_with
-from sidecar.app.sockets import SharedPort, listening_socket, url_of
 from sidecar.app.stopping import Stop, hangups, stop_on_signals
-from sidecar.app.supervisor import Readiness, Supervisor, metrics_directory, prepare_forks
+from sidecar.app.supervisor import Supervisor, metrics_directory, prepare_forks
+from sidecar.app.worker import spare_what_stays, work
 from sidecar.observability import metrics, process_log
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
 from sidecar.observability.observers import Observers
@@ -34,12 +31,9 @@ from sidecar.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_REPORT_SECONDS = 0.1
 _READY_SECONDS = 30.0
 _PATIENCE_SECONDS = 1.0
 _SPARE_SECONDS = 5.0
-# Collections of the younger generations before a full one: that is about two million objects more.
-_YOUNG_BETWEEN_FULL = 300
 # The program itself: what the workers would import one by one.
 _IMPORTED = ["sidecar.app.process", "sidecar.__main__"]
 
@@ -63,19 +57,17 @@ def run(settings: Settings, load: Load) -> None:
 
 
 async def _serve_alone(settings: Settings, load: Load) -> None:
-    clock, listen = SystemClock(), settings.listen
+    clock = SystemClock()
     upkeep = Upkeep(clock.now())
-    with (
-        observing(clock) as observed,
-        listening_socket(listen.host, listen.port, listen.backlog) as listener,
-    ):
+    with observing(clock) as observed, open_doors(doors_of(settings)) as sockets:
         watched = observed(settings)
         watched.metrics.registry.register(upkeep)
 
         @asynccontextmanager
         async def opened(settings: Settings, succeeds: bool) -> AsyncIterator[_Alone]:  # noqa: FBT001
+            own = {name: each.dup() for name, each in sockets.items()}
             async with serving_with(
-                settings, observed(settings), clock, listener.dup(), revokes=True
+                settings, observed(settings), clock, own, revokes=True
             ) as served:
                 if succeeds:
                     await served.ready()
@@ -83,15 +75,15 @@ async def _serve_alone(settings: Settings, load: Load) -> None:
                 yield _Alone(served, settings)
 
         pages = _Pages(watched.metrics.render, partial(this_worker, watched.metrics))
-        await _serve(settings, load, opened, pages, upkeep, [listener])
+        await _serve(settings, load, opened, pages, upkeep, sockets, partial(close_all, sockets))
 
 
 async def _serve_with_workers(settings: Settings, load: Load) -> None:
-    clock, listen = SystemClock(), settings.listen
+    clock = SystemClock()
     upkeep = Upkeep(clock.now())
     with (
         metrics_directory() as directory,
-        closing(SharedPort(listen.host, listen.port, settings.worker_count())) as port,
+        closing(SharedDoors(doors_of(settings), settings.worker_count())) as doors,
     ):
         prepare_forks(_IMPORTED)
         changes = metrics.ChangeCounter()
@@ -103,7 +95,7 @@ async def _serve_with_workers(settings: Settings, load: Load) -> None:
                 # The first ones answer from the start, if only that they cannot decide yet.
                 partial(work, settings, None if succeeds else 0.0),
                 partial(work, settings, _PATIENCE_SECONDS),
-                port,
+                doors,
                 clock,
                 metrics.forget_worker,
                 upkeep.worker_restarted,
@@ -113,7 +105,7 @@ async def _serve_with_workers(settings: Settings, load: Load) -> None:
 
         render = partial(metrics.render_all, directory, changes)
         pages = _Pages(render, partial(all_workers, directory))
-        await _serve(settings, load, opened, pages, upkeep, port.sockets)
+        await _serve(settings, load, opened, pages, upkeep, doors.of_worker(0), doors.close)
 
 
 async def _serve(
@@ -122,7 +114,8 @@ async def _serve(
     opened: Opened,
     pages: _Pages,
     upkeep: Upkeep,
-    listeners: list[socket.socket],
+    sockets: Sockets,
+    leave: Callable[[], None],
 ) -> None:
     """Serve with one generation after another, and the admin listener beside them all."""
     admin_at = settings.admin
@@ -145,15 +138,16 @@ async def _serve(
         async with admin, tasks:
             await generations.begin(settings)
             admin.revoke = generations.revoke
-            _spare_what_stays()
-            log.info("listening on %s", url_of(listeners[0], tls=settings.listen.tls is not None))
+            spare_what_stays()
+            for door in doors_of(settings):
+                name = "listening" if door.name == "listen" else door.name
+                log.info("%s on %s", name, door.url(sockets[door.name]))
             log.info("admin on %s", admin.url)
             reloader = Reloader(load, settings, replace, upkeep, SystemClock())
             async with running(partial(reloader.run, hangup)):
                 await stop.asked.wait()
             # Whoever serves has duplicates: now no queue stays open behind the last who accepts.
-            for each in listeners:
-                each.close()
+            leave()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,75 +220,3 @@ async def _revoking_for_workers(
 def _are_logged(lines: int) -> None:
     """Leave lost lines to the writer's own warning: the metrics are the workers'."""
     del lines
-
-
-def work(
-    settings: Settings,
-    patience: float | None,
-    number: int,
-    readiness: Readiness,
-    listener: socket.socket,
-) -> None:
-    """Serve as one of several workers: the parent answers the admin listener for all.
-
-    Connections are accepted when it is ready, or after ``patience`` seconds, if there is an end.
-    """
-    process_log.configure(settings.log.level)
-    asyncio.run(_work(settings, patience, number, readiness, listener))
-
-
-async def _work(
-    settings: Settings,
-    patience: float | None,
-    number: int,
-    readiness: Readiness,
-    listener: socket.socket,
-) -> None:
-    clock, listen = SystemClock(), settings.listen
-    with observing(clock) as observed:
-        async with (
-            stop_on_signals(as_worker=True) as stop,
-            serving_with(settings, observed(settings), clock, listener) as served,
-        ):
-            _end_with_parent(stop)
-            _spare_what_stays()
-            await served.ready(patience, stop)
-            await served.listen()
-            report = partial(_report_readiness, served, number, readiness, clock)
-            async with running(report):
-                await served.serve(stop, listen.drain_seconds, listen.shutdown_seconds)
-
-
-def _spare_what_stays() -> None:
-    """Keep full garbage collections short and seldom: they stand the event loop still.
-
-    What the start has made (modules, classes, settings) stays to the end, and took 60 to 110 ms to
-    walk; it is taken out of sight. So are not the open streams: with 3000 of them it is 300 ms, and
-    more than a lease. The younger generations, which get nearly all garbage, are left as they are.
-    """
-    gc.collect()
-    gc.freeze()
-    youngest, young, _ = gc.get_threshold()
-    gc.set_threshold(youngest, young, _YOUNG_BETWEEN_FULL)
-
-
-def _end_with_parent(stop: Stop) -> None:
-    """End when the parent has died: nobody would replace this worker, or answer for it."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        loop = asyncio.get_running_loop()
-
-        def heard() -> None:
-            loop.remove_reader(parent.sentinel)
-            stop.hear(signal.SIGTERM)
-
-        loop.add_reader(parent.sentinel, heard)
-
-
-async def _report_readiness(
-    served: Serving, number: int, readiness: Readiness, clock: Clock
-) -> None:
-    while True:
-        ready, accepting = served.is_ready(), served.accepts()
-        readiness.report(number, clock, ready=ready, accepting=accepting)
-        await asyncio.sleep(_REPORT_SECONDS)

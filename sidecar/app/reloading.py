@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 
 from sidecar.app.checking import problems_of
+from sidecar.app.doors import doors_of
 from sidecar.app.generations import NotReplaced
 from sidecar.app.parts import MEMORY
 from sidecar.observability.upkeep import Upkeep
@@ -17,9 +18,8 @@ log = logging.getLogger(__name__)
 Load = Callable[[], Settings]
 """Reads the settings anew; raises SettingsProblems."""
 
+_RESTART = "cannot change in a reload; restart the sidecar for it"
 _FIXED: dict[str, Callable[[Settings], object]] = {
-    "listen.host": lambda settings: settings.listen.host,
-    "listen.port": lambda settings: settings.listen.port,
     "admin.host": lambda settings: settings.admin.host,
     "admin.port": lambda settings: settings.admin.port,
     "workers": Settings.worker_count,
@@ -40,16 +40,25 @@ def read_anew(load: Load, in_force: Settings) -> Settings:
 
 
 def _fixed(before: Settings, after: Settings) -> list[Problem]:
-    problems = [
-        Problem(place, "cannot change in a reload; restart the sidecar for it")
-        for place, read in _FIXED.items()
-        if read(before) != read(after)
-    ]
+    changed = [place for place, read in _FIXED.items() if read(before) != read(after)]
+    problems = [Problem(place, _RESTART) for place in (*_moved(before, after), *changed)]
     if any(each.accounts.url.startswith(MEMORY) for each in (before, after)):
         problems.append(
             Problem("accounts.url", "a reload would forget what is in memory://; restart instead")
         )
     return problems
+
+
+def _moved(before: Settings, after: Settings) -> Iterator[str]:
+    """Name what differs in where the doors are: the process holds their sockets from its start."""
+    old = {door.name: door for door in doors_of(before)}
+    new = {door.name: door for door in doors_of(after)}
+    yield from sorted(old.keys() ^ new.keys())
+    for name in sorted(old.keys() & new.keys()):
+        if old[name].host != new[name].host:
+            yield f"{name}.host"
+        if old[name].port != new[name].port:
+            yield f"{name}.port"
 
 
 class Reloader:

@@ -2,31 +2,26 @@
 
 import asyncio
 import logging
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_source import JwksKeySource
 from sidecar.admin.listener import AdminListener, Revoke
+from sidecar.app.doors import Front, Opening, Sockets
+from sidecar.app.fronts import Shared, fronts_of
 from sidecar.app.observing import Observing, observing
 from sidecar.app.parts import (
     Accounts,
-    listen_policy,
     make_accounts,
     make_authorizer,
     open_keys,
-    upstream_policy,
 )
 from sidecar.app.revoking import revoking
 from sidecar.app.stopping import Stop
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
-from sidecar.fronts.reverse_proxy.handler import Handler, Parts
-from sidecar.fronts.reverse_proxy.request_head import HeadRules
-from sidecar.fronts.reverse_proxy.server import ReverseProxy, listening
-from sidecar.fronts.reverse_proxy.upstream import Upstream
 from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
@@ -38,6 +33,7 @@ _REPORT_SECONDS = 0.1
 _POLL_SECONDS = 0.01
 
 Job = Callable[[], Awaitable[None]]
+Probes = Callable[[], Mapping[str, bool]]
 
 
 @dataclass
@@ -47,28 +43,24 @@ class Serving:
     ``admin_url`` is empty where another one answers for it.
     """
 
-    _listening: Callable[[], AbstractAsyncContextManager[ReverseProxy]]
+    _openings: Sequence[Opening]
     _stack: AsyncExitStack
-    _keys: JwksKeySource
-    _accounts: Accounts
+    _probes: Probes
     revoke: Revoke | None = None
     url: str = ""
     admin_url: str = ""
-    _proxy: ReverseProxy | None = None
+    _fronts: list[Front] = field(default_factory=list)
     _is_leaving: bool = False
 
     async def listen(self) -> None:
-        """Accept connections. Raises OSError where the address cannot be listened on."""
-        self._proxy = await self._stack.enter_async_context(self._listening())
-        self.url = self._proxy.url
+        """Accept connections. Raises OSError where an address cannot be listened on."""
+        for opening in self._openings:
+            self._fronts.append(await self._stack.enter_async_context(opening()))
+        self.url = self._fronts[0].url
 
     def probes(self) -> Mapping[str, bool]:
         """Return what has to hold for requests to be granted, by name."""
-        return {
-            "keys": self._keys.is_ready(),
-            "accounts": self._accounts.view.is_live(),
-            "staying": not self._is_leaving,
-        }
+        return {**self._probes(), "staying": not self._is_leaving}
 
     def is_ready(self) -> bool:
         """Return whether keys are loaded and the account view is live."""
@@ -76,7 +68,7 @@ class Serving:
 
     def accepts(self) -> bool:
         """Return whether a new connection may still come to it."""
-        return self._proxy is not None and self._proxy.is_accepting
+        return any(front.is_accepting for front in self._fronts)
 
     async def ready(self, patience: float | None = None, stop: Stop | None = None) -> None:
         """Wait until it is ready, ``patience`` seconds at most, and not if it is to ``stop``."""
@@ -96,12 +88,13 @@ class Serving:
         await stop.asked.wait()
         log.info("ending: requests in flight may finish")
         self._is_leaving = True
-        if self._proxy is not None:
-            self._proxy.dismiss()
-            if stop.is_relieved:
-                await self._proxy.stop_accepting()
-            await stop.lasts(drain_seconds)
-            await self._proxy.drain(0.0 if stop.hurried.is_set() else shutdown_seconds)
+        for front in self._fronts:
+            front.dismiss()
+        if stop.is_relieved:
+            await asyncio.gather(*(front.stop_accepting() for front in self._fronts))
+        await stop.lasts(drain_seconds)
+        seconds = 0.0 if stop.hurried.is_set() else shutdown_seconds
+        await asyncio.gather(*(front.drain(seconds) for front in self._fronts))
         log.info("ended")
 
 
@@ -135,20 +128,19 @@ async def serving_with(
     settings: Settings,
     observed: Observing,
     clock: Clock,
-    listener: socket.socket | None = None,
+    sockets: Sockets = MappingProxyType({}),
     *,
     revokes: bool = False,
 ) -> AsyncIterator[Serving]:
-    """Run until the block ends, without an admin listener; ``listener`` is what to listen on.
+    """Run until the block ends, without an admin listener.
 
+    ``sockets`` are the doors' that are bound already; the others are bound when it listens.
     ``revokes`` is whether to make what answers the revocation endpoint, too.
     """
     async with AsyncExitStack() as stack:
         accounts = make_accounts(settings, clock, observed.observer)
         keys = await stack.enter_async_context(open_keys(settings, clock, observed.observer))
         streams = Streams(observed.observer)
-        upstream = await stack.enter_async_context(Upstream(upstream_policy(settings)))
-        handler = _handler(settings, keys, accounts, streams, upstream, clock, observed)
         leeways = {issuer.issuer: issuer.leeway for issuer in settings.issuers}
         guard = StreamGuard(
             streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired
@@ -162,8 +154,19 @@ async def serving_with(
         await stack.enter_async_context(
             running(keys.run, accounts.run, accounts.remember, guard.run, report)
         )
-        front = partial(listening, handler, listen_policy(settings, listener))
-        yield Serving(front, stack, keys, accounts, revoke)
+        shared = Shared(
+            make_authorizer(settings, keys, accounts.view, clock, observed.observer),
+            streams,
+            clock,
+            observed.observer,
+            partial(_probes, keys, accounts),
+        )
+        openings = await stack.enter_async_context(fronts_of(settings, shared, sockets))
+        yield Serving(openings, stack, shared.probes, revoke)
+
+
+def _probes(keys: JwksKeySource, accounts: Accounts) -> Mapping[str, bool]:
+    return {"keys": keys.is_ready(), "accounts": accounts.view.is_live()}
 
 
 @asynccontextmanager
@@ -180,32 +183,6 @@ async def running(*jobs: Job) -> AsyncIterator[None]:
         finally:
             for task in started:
                 task.cancel()
-
-
-def _handler(
-    settings: Settings,
-    keys: JwksKeySource,
-    accounts: Accounts,
-    streams: Streams,
-    upstream: Upstream,
-    clock: Clock,
-    observed: Observing,
-) -> Handler:
-    return Handler(
-        Parts(
-            authorizer=make_authorizer(settings, keys, accounts.view, clock, observed.observer),
-            streams=streams,
-            upstream=upstream,
-            head_rules=HeadRules(
-                settings.identity(),
-                TrustedProxies(settings.trusted_networks()),
-                settings.forward_authorization,
-            ),
-            clock=clock,
-            observer=observed.observer,
-            idle_seconds=settings.upstream.idle_timeout,
-        )
-    )
 
 
 async def _report(accounts: Accounts, clock: Clock, observed: Observing) -> None:

@@ -55,13 +55,6 @@ class SharedPort:
             each.close()
 
 
-def url_of(listener: socket.socket, *, tls: bool) -> str:
-    """Return where clients reach this socket."""
-    host, port = listener.getsockname()[:2]
-    scheme = "https" if tls else "http"
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
 def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
     bound = socket.socket(_family(host), socket.SOCK_STREAM)
     bound.setblocking(False)  # noqa: FBT003

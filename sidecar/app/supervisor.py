@@ -17,7 +17,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from sidecar.app.sockets import SharedPort
+from sidecar.app.doors import SharedDoors, Sockets
 from sidecar.app.stopping import RELIEF, Stop
 from sidecar.ports import Clock
 
@@ -84,7 +83,7 @@ class Readiness:
         return len(probes) == 1 + len(self._slots) and all(probes.values())
 
 
-Work = Callable[[int, Readiness, socket.socket], None]
+Work = Callable[[int, Readiness, Sockets], None]
 
 
 @dataclass(slots=True)
@@ -95,7 +94,7 @@ class _Worker:
 
 
 class Supervisor:
-    """Keeps a process per socket of ``port`` running ``work(number, readiness, socket)``.
+    """Keeps as many processes as ``doors`` are for running ``work(number, readiness, sockets)``.
 
     The first ones run ``first`` instead, ``work`` those that replace them.
     ``ended`` gets the process id of each that has ended, ``restarting`` is called before one that
@@ -106,20 +105,20 @@ class Supervisor:
         self,
         first: Work,
         work: Work,
-        port: SharedPort,
+        doors: SharedDoors,
         clock: Clock,
         ended: Callable[[int], None],
         restarting: Callable[[], None],
     ) -> None:
         self._first = first
         self._work = work
-        self._port = port
+        self._doors = doors
         self._clock = clock
         self._ended = ended
         self._restarting = restarting
-        self._workers = [_Worker(number) for number in range(len(port.sockets))]
+        self._workers = [_Worker(number) for number in range(doors.workers)]
         self._is_stopping = False
-        self.readiness = Readiness(len(port.sockets))
+        self.readiness = Readiness(doors.workers)
 
     async def run(self, stop: Stop, grace_seconds: float) -> None:
         """Keep the workers running until ``stop``; then end them, with ``grace_seconds`` to go."""
@@ -167,7 +166,7 @@ class Supervisor:
             began = self._clock.steady()
             process = _FORKS.Process(
                 target=work,
-                args=(worker.number, self.readiness, self._port.sockets[worker.number]),
+                args=(worker.number, self.readiness, self._doors.of_worker(worker.number)),
                 name=f"sidecar-worker-{worker.number}",
             )
             process.start()
@@ -188,7 +187,7 @@ class Supervisor:
         log.error("worker %d ended with %s; a new one in %.2f s", number, exit_code, delay)
         if worker.failures > 1:
             # The first time what waits in its queue is kept for the next one, who is there at once.
-            self._port.renew(number)
+            self._doors.renew(number)
         await asyncio.sleep(delay)
         self._restarting()
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from sidecar.app.sockets import SharedPort, listening_socket, url_of
+from sidecar.app.sockets import SharedPort, listening_socket
 
 
 def test_a_duplicate_that_is_closed_leaves_the_queue_to_the_others() -> None:
@@ -56,12 +56,3 @@ def test_a_renewed_socket_gets_nothing_until_it_is_listened_on() -> None:
     for each in (*clients, *accepted):
         each.close()
     port.close()
-
-
-@pytest.mark.parametrize(
-    ("host", "tls", "expected"),
-    [("127.0.0.1", False, "http://127.0.0.1:{}"), ("::1", True, "https://[::1]:{}")],
-)
-def test_where_clients_reach_it_is_a_url(host: str, tls: bool, expected: str) -> None:  # noqa: FBT001
-    with listening_socket(host, 0, 8) as listener:
-        assert url_of(listener, tls=tls) == expected.format(listener.getsockname()[1])

@@ -1,0 +1,61 @@
+"""Doors: their sockets, held by the process that stays, for whoever serves."""
+
+import socket
+
+import pytest
+
+from sidecar.app.doors import Door, SharedDoors, close_all, open_doors
+
+ANY = Door("listen", "127.0.0.1", 0)
+BINDS_ITSELF = Door("grpc", "127.0.0.1", 0, "grpc", binds_itself=True)
+
+
+@pytest.mark.parametrize(
+    ("host", "scheme", "shown"),
+    [("127.0.0.1", "http", "http://127.0.0.1:"), ("::1", "https", "https://[::1]:")],
+)
+def test_a_door_says_where_clients_reach_it(host: str, scheme: str, shown: str) -> None:
+    door = Door("listen", host, 0, scheme)
+    with open_doors((door,)) as sockets:
+        port = sockets["listen"].getsockname()[1]
+        assert door.url(sockets["listen"]) == f"{shown}{port}"
+
+
+def test_a_door_is_listened_on_at_once_unless_its_library_does_that() -> None:
+    with open_doors((ANY, BINDS_ITSELF)) as sockets:
+        socket.create_connection(sockets["listen"].getsockname()).close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(sockets["grpc"].getsockname())
+
+
+def test_all_doors_are_let_go_of_when_one_cannot_be_opened() -> None:
+    with open_doors((ANY,)) as sockets:
+        host, port = sockets["listen"].getsockname()
+        free = Door("free", host, 0)
+        with pytest.raises(OSError, match="in use"):
+            SharedDoors((free, Door("taken", host, port)), 2)
+
+
+def test_each_worker_has_a_socket_of_its_own_at_each_door() -> None:
+    doors = SharedDoors((ANY, BINDS_ITSELF), 2)
+    first, second = doors.of_worker(0), doors.of_worker(1)
+
+    assert first.keys() == second.keys() == {"listen", "grpc"}
+    assert first["listen"].getsockname() == second["listen"].getsockname()
+    assert first["listen"].fileno() != second["listen"].fileno()
+
+    before = first["listen"].fileno(), first["listen"].getsockname()
+    doors.renew(0)
+    assert first["listen"].fileno() == -1
+    assert doors.of_worker(0)["listen"].getsockname() == before[1]
+    doors.close()
+    assert doors.of_worker(1)["grpc"].fileno() == -1
+
+
+def test_a_duplicate_outlives_the_sockets_that_are_closed() -> None:
+    with open_doors((ANY,)) as sockets:
+        kept = sockets["listen"].dup()
+        address = kept.getsockname()
+        close_all(sockets)
+        socket.create_connection(address).close()
+        kept.close()
