@@ -184,6 +184,11 @@ class HeadRules:
         return _Kind.OF_PROXIES if is_of_proxies(text) else _Kind.KEPT
 
 
+def is_host(value: bytes) -> bool:
+    """Say whether this is a host with or without a port, and nothing else."""
+    return _HOST.fullmatch(value) is not None
+
+
 def check_head(head: RequestHead, version: tuple[int, int]) -> None:
     """Refuse what the parser lets through and programs read differently.
 
@@ -198,7 +203,7 @@ def check_head(head: RequestHead, version: tuple[int, int]) -> None:
         # RFC 9112, 3.2: lacking or several Host fields MUST be answered with 400.
         if head.hosts or version != (1, 0):
             raise _malformed("not exactly one Host")
-    elif not _HOST.fullmatch(head.hosts[0]):
+    elif not is_host(head.hosts[0]):
         raise _malformed("Host is not a host and a port")
     _check_framing(head, version)
     if head.connection and not END_TO_END.isdisjoint(read_options(head.connection)):
