@@ -38,7 +38,12 @@ async def fronts_of(
     ``sockets`` are the doors' that are bound already; the others are bound when they are opened.
     """
     async with AsyncExitStack() as stack:
-        yield [await _reverse_proxy(settings, shared, sockets, stack)]
+        openings = [await _reverse_proxy(settings, shared, sockets, stack)]
+        if settings.ext_authz is not None:
+            from sidecar.app.ext_authz import ext_authz_opening  # noqa: PLC0415 - an extra
+
+            openings.append(ext_authz_opening(settings, settings.ext_authz, shared, sockets))
+        yield openings
 
 
 async def _reverse_proxy(

@@ -13,6 +13,7 @@ from sidecar.core.issuer import Issuer as IssuerRules
 from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
+from sidecar.settings.ext_authz import ExtAuthz
 from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.hoop import CLEARED, hoop_routes
 from sidecar.settings.issuers import Issuer, repeated
@@ -113,6 +114,8 @@ class Settings(Section):
     forward_authorization: bool = True
     """Whether the token goes on to upstream. The Hoop gateway verifies it again."""
     listen: Listen = Listen()
+    ext_authz: ExtAuthz | None = None
+    """The door for Envoy's external authorization over gRPC; without it there is none."""
     admin: Admin = Admin()
     keys: Keys = Keys()
     limits: Limits = Limits()

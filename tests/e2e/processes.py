@@ -16,17 +16,22 @@ import aiohttp
 import yaml
 
 _LISTENING = re.compile(r"listening on (https?://[^\s\"]+)")
+_DOOR = re.compile(r"(\w+) on (grpcs?://[^\s\"]+)")
 _ADMIN = re.compile(r"admin on (http://[^\s\"]+)")
 START_SECONDS = 30.0
 
 
 @dataclass
 class Sidecar:
-    """A running ``sidecar run``: its addresses, and every line that it has written."""
+    """A running ``sidecar run``: its addresses, and every line that it has written.
+
+    ``doors`` are the URLs of the gRPC doors, by name.
+    """
 
     process: asyncio.subprocess.Process
     url: str = ""
     admin_url: str = ""
+    doors: dict[str, str] = field(default_factory=dict)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     output: list[str] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -58,6 +63,8 @@ class Sidecar:
             self.output.append(text)
             if found := _LISTENING.search(text):
                 self.url = found[1]
+            if found := _DOOR.search(text):
+                self.doors[found[1]] = found[2]
             if found := _ADMIN.search(text):
                 self.admin_url = found[1]
             if self.url and self.admin_url:

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from sidecar.core.decision import Denied, Deny, DenyReason
 from sidecar.core.request import AccessRequest
-from sidecar.fronts.reverse_proxy.asking import make_request_id, read_method_and_target
+from sidecar.fronts.reverse_proxy.asking import read_method_and_target
 from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
 from sidecar.fronts.reverse_proxy.hop_by_hop import END_TO_END, read_options
 from sidecar.fronts.reverse_proxy.request_head import is_host
@@ -25,7 +25,7 @@ _LONGEST_LOGGED = 256
 Fields = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Check:
     """What Envoy asks, and why it is refused whatever it asks (``problem``, or None).
 
@@ -44,41 +44,26 @@ class Check:
         return any(name == "upgrade" for name, _ in self.fields)
 
 
-def read_check(message: bytes, trusted: TrustedProxies) -> Check:
+def read_check(message: bytes, trusted: TrustedProxies, request_id: str) -> Check:
     """Read a serialized ``CheckRequest``. What cannot be read comes with its problem."""
-    http = peer = None
-    fields: Fields = ()
-    path = query = ""
-    problem = None
+    check = Check(AccessRequest("", "", "", "", (), "", request_id))
     try:
         attributes = _attributes(message)
-        http, peer = attributes.request.http, _peer(attributes)
-        pseudo, fields = _split(http)
+        http, check.peer = attributes.request.http, _peer(attributes)
+        asked = check.asked
+        asked.method, asked.host, asked.peer = http.method, http.host, check.peer
+        asked.path = http.path.partition("?")[0][:_LONGEST_LOGGED]
+        pseudo, check.fields = _split(http)
+        asked.authorization = _values(check.fields, "authorization")
+        asked.peer = trusted.client(check.peer, _values(check.fields, "x-forwarded-for"))
         _check_pseudo(http, pseudo)
-        _check_fields(http, fields)
+        _check_fields(http, check.fields)
         path, query = read_method_and_target(http.method, http.path)
         _check_told(http, pseudo)
+        asked.path, asked.query = path, query
     except Denied as denied:
-        problem = Deny(denied.reason, denied.detail)
-    if problem is not None and http is not None:
-        path, query = http.path.partition("?")[0][:_LONGEST_LOGGED], ""
-    peer = peer or ""
-    forwarded_for = _values(fields, "x-forwarded-for")
-    asked = AccessRequest(
-        "" if http is None else http.method,
-        "" if http is None else http.host,
-        path,
-        query,
-        _values(fields, "authorization"),
-        trusted.client(peer, forwarded_for),
-        make_request_id(),
-    )
-    return Check(asked, fields, peer, problem)
-
-
-def unread() -> Check:
-    """Return the check for a message of which nothing is known."""
-    return Check(AccessRequest("", "", "", "", (), "", make_request_id()))
+        check.problem = Deny(denied.reason, denied.detail)
+    return check
 
 
 def _attributes(message: bytes) -> Any:

@@ -12,9 +12,11 @@ from typing import Protocol
 
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
+from sidecar.core.request import AccessRequest
 from sidecar.fronts.ext_authz.answer import denied, granted
-from sidecar.fronts.ext_authz.check import Check, read_check, unread
+from sidecar.fronts.ext_authz.check import Check, read_check
 from sidecar.fronts.ext_authz.fields import FieldRules
+from sidecar.fronts.reverse_proxy.asking import make_request_id
 from sidecar.ports import Clock, Observer
 
 log = logging.getLogger(__name__)
@@ -58,10 +60,11 @@ class Checker:
     async def check(self, message: bytes, caller: Caller) -> bytes:
         """Answer one serialized ``CheckRequest``. Raises nothing but ``CancelledError``."""
         began = self._parts.clock.steady()
-        check = unread()
+        request_id = make_request_id()
+        check = Check(AccessRequest("", "", "", "", (), "", request_id))
         status = _ENVOY_GONE
         try:
-            check = read_check(message, self._parts.field_rules.trusted)
+            check = read_check(message, self._parts.field_rules.trusted, request_id)
             response, status = self._say(check, await self._decide(check, caller))
         except Exception:
             log.exception("the check failed; the request is denied")
