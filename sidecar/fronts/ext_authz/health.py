@@ -42,11 +42,12 @@ class Health(HealthServicer):
     ) -> AsyncIterator[HealthCheckResponse]:
         last = None
         while True:
+            is_last = self._left.is_set()
             response = self._response(request.service)
             if response != last:
                 yield response
                 last = response
-            if self._left.is_set():
+            if is_last:
                 return
             try:
                 async with asyncio.timeout(_POLL_SECONDS):
