@@ -24,7 +24,7 @@ def ext_authz_opening(
         Parts(
             authorizer=shared.authorizer,
             field_rules=FieldRules(
-                settings.identity(),
+                shared.identity,
                 TrustedProxies(settings.trusted_networks()),
                 settings.forward_authorization,
             ),

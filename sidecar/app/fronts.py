@@ -8,6 +8,7 @@ from functools import partial
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.parts import listen_policy, upstream_policy
 from sidecar.authorize import Authorizer
+from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
 from sidecar.fronts.reverse_proxy.request_head import HeadRules
@@ -23,6 +24,7 @@ class Shared:
     """What every front works with; ``probes`` are what has to hold for requests to be granted."""
 
     authorizer: Authorizer
+    identity: IdentityHeaders
     streams: Streams
     clock: Clock
     observer: Observer
@@ -56,7 +58,7 @@ async def _reverse_proxy(
             streams=shared.streams,
             upstream=upstream,
             head_rules=HeadRules(
-                settings.identity(),
+                shared.identity,
                 TrustedProxies(settings.trusted_networks()),
                 settings.forward_authorization,
             ),
