@@ -4,7 +4,6 @@ It binds by itself: gRPC takes an address, no socket. The port is shared (SO_REU
 worker or a successor listens beside the others; who may do so is whoever has the same user.
 """
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,8 +15,8 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from sidecar.fronts.ext_authz.checker import Checker
 from sidecar.fronts.ext_authz.health import AUTHORIZATION, Health
 
-_CLOSE_SECONDS = 1.0
-_LONGEST_CHECK_SECONDS = 3600.0
+_RELIEF_SECONDS = 0.5
+_LONGEST_CHECK_SECONDS = 10.0
 
 # A check holds one request's header. Envoy takes 60 KiB of one by default, 8 MiB at most.
 _MAX_MESSAGE_OCTETS = 1024 * 1024
@@ -62,21 +61,19 @@ class ExtAuthz:
         self._health.leave()
 
     async def stop_accepting(self) -> None:
-        """Accept no more connections, and let those that there are end with their checks in flight.
+        """Accept no more connections; those that there are end, with the checks in flight.
 
         gRPC cannot serve on on connections that there are: it tells their clients to connect anew
-        (GOAWAY), which is to somebody else.
+        (GOAWAY), which is to somebody else. A check that came at this very moment may be left
+        without an answer; so it is cut soon, and Envoy asks again (its ``retry_policy``).
         """
-        self.dismiss()
-        self.is_accepting = False
-        try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._server.stop(_LONGEST_CHECK_SECONDS)
-        except TimeoutError:
-            pass  # the listener is closed, and checks go on until `drain`
+        await self._end(_RELIEF_SECONDS)
 
     async def drain(self, seconds: float) -> None:
         """Accept no more connections, let checks in flight end, and cut the rest at the end."""
+        await self._end(min(seconds, _LONGEST_CHECK_SECONDS))
+
+    async def _end(self, seconds: float) -> None:
         self.dismiss()
         self.is_accepting = False
         await self._server.stop(seconds)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from typing import Any
 
@@ -124,7 +124,14 @@ async def test_a_successor_on_the_same_port_gets_all_once_the_first_stops_accept
             assert first.world.observer.decisions == []
 
 
-async def test_checks_in_flight_are_answered_when_it_ends() -> None:
+@pytest.mark.parametrize(
+    "end",
+    [ExtAuthz.stop_accepting, lambda front: front.drain(10)],
+    ids=["stop accepting", "drain"],
+)
+async def test_checks_in_flight_are_answered_when_it_ends(
+    end: Callable[[ExtAuthz], Coroutine[Any, Any, None]],
+) -> None:
     door = Door()
     door.world.enroll("robot", at_hand=False)
     door.world.accounts.held = asyncio.Event()
@@ -135,11 +142,11 @@ async def test_checks_in_flight_are_answered_when_it_ends() -> None:
     ):
         waiting = tasks.create_task(envoy.check(good(door)))
         await until(lambda: door.world.accounts.reads)
-        await front.stop_accepting()
-        draining = tasks.create_task(front.drain(10))
+        ending = tasks.create_task(end(front))
+        await until(lambda: not front.is_accepting)
         door.world.accounts.held.set()
         assert await waiting == 200
-        await draining
+        await ending
 
 
 async def test_what_does_not_end_in_time_is_cut_and_is_no_grant() -> None:
