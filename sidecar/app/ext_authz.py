@@ -7,7 +7,7 @@ from sidecar.app.fronts import Shared
 from sidecar.fronts.ext_authz.checker import Checker, Parts
 from sidecar.fronts.ext_authz.fields import FieldRules
 from sidecar.fronts.ext_authz.server import Certificate, ListenPolicy, listening
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
+from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.settings import Settings
 from sidecar.settings.ext_authz import ExtAuthz
 

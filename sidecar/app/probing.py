@@ -27,7 +27,8 @@ def exposures(settings: Settings, tables: Iterable[Path] = _TABLES) -> list[Prob
     others from it is not to be seen from here.
     """
     upstream = settings.upstream
-    return list(_found((upstream.url, *upstream.more_urls), tuple(tables)))
+    urls = () if upstream is None else (upstream.url, *upstream.more_urls)
+    return list(_found(urls, tuple(tables)))
 
 
 def _found(urls: Iterable[str], tables: tuple[Path, ...]) -> Iterator[Problem]:

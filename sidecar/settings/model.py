@@ -16,8 +16,10 @@ from sidecar.settings.admin import Admin
 from sidecar.settings.assertion import Assertion
 from sidecar.settings.ext_authz import ExtAuthz
 from sidecar.settings.fields import Section, Strings, read_list
+from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.hoop import CLEARED, hoop_routes
 from sidecar.settings.issuers import Issuer, repeated
+from sidecar.settings.networks import Network
 from sidecar.settings.routes import Route
 from sidecar.settings.sections import (
     Accounts,
@@ -25,7 +27,6 @@ from sidecar.settings.sections import (
     Limits,
     Listen,
     Log,
-    Network,
     Upstream,
 )
 from sidecar.settings.streams import Streams
@@ -95,7 +96,12 @@ HeaderName = Annotated[str, AfterValidator(_is_header)]
 class Settings(Section):
     """The sidecar's settings."""
 
-    upstream: Upstream
+    forward_auth: ForwardAuth | None = None
+    """A door at which proxies ask; without it there is none."""
+    ext_authz: ExtAuthz | None = None
+    """A door at which Envoy asks over gRPC; without it there is none."""
+    upstream: Upstream | None = Field(default=None, validate_default=True)
+    """What stands behind `listen`; without it that door stays closed."""
     accounts: Accounts
     issuers: tuple[Issuer, ...]
     """Whose tokens are accepted."""
@@ -118,8 +124,6 @@ class Settings(Section):
     forward_authorization: bool = True
     """Whether the token goes on to upstream. The Hoop gateway verifies it again."""
     listen: Listen = Listen()
-    ext_authz: ExtAuthz | None = None
-    """The door for Envoy's external authorization over gRPC; without it there is none."""
     admin: Admin = Admin()
     keys: Keys = Keys()
     limits: Limits = Limits()
@@ -133,6 +137,14 @@ class Settings(Section):
     """Processes that share the port; auto is one per core."""
     insecure_old_aiohttp: bool = False
     """Run on an aiohttp that is older than 3.14.3 or without its C parser, with known attacks."""
+
+    @field_validator("upstream")
+    @classmethod
+    def _is_there_a_door(cls, upstream: Upstream | None, info: ValidationInfo) -> Upstream | None:
+        others = (info.data.get(name, ...) for name in ("forward_auth", "ext_authz"))
+        if upstream is None and all(door is None for door in others):
+            raise ValueError("is missing; nobody could come in without it, or another door")
+        return upstream
 
     @field_validator("issuers")
     @classmethod

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-_LISTENING = re.compile(r"listening on (https?://[^\s\"]+)")
+_LISTENING = re.compile(r"(?:listening|forward_auth) on (https?://[^\s\"]+)")
 _DOOR = re.compile(r"(\w+) on (grpcs?://[^\s\"]+)")
 _ADMIN = re.compile(r"admin on (http://[^\s\"]+)")
 START_SECONDS = 30.0
@@ -67,7 +67,7 @@ class Sidecar:
                 self.doors[found[1]] = found[2]
             if found := _ADMIN.search(text):
                 self.admin_url = found[1]
-            if self.url and self.admin_url:
+            if (self.url or self.doors) and self.admin_url:
                 self.started.set()
         self.started.set()
 
@@ -103,7 +103,7 @@ async def running_sidecar(
         tasks.create_task(sidecar.read_log(process.stderr))
         try:
             await asyncio.wait_for(sidecar.started.wait(), START_SECONDS)
-            assert sidecar.url, "".join(sidecar.output)
+            assert sidecar.url or sidecar.doors, "".join(sidecar.output)
             if until_ready:
                 await sidecar.ready()
             yield sidecar

@@ -198,7 +198,7 @@ async def test_a_tunnel_opens_on_a_route_for_it_only(site: Site) -> None:
                     pass
         site.gateway.requests.clear()
 
-        assert await scene.ask(b"/api/userinfo", *upgrade, b"Connection: Upgrade") == 400
+        assert await scene.ask(b"/api/userinfo", *upgrade, b"Connection: Upgrade") == 403
     assert site.gateway.requests == []
 
 

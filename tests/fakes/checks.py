@@ -9,7 +9,7 @@ from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.fronts.ext_authz.checker import Checker, Parts
 from sidecar.fronts.ext_authz.fields import FieldRules
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
+from sidecar.fronts.forwarded import TrustedProxies
 from tests.fakes.front import IDENTITY
 from tests.fakes.world import World
 

@@ -18,7 +18,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from sidecar.core.decision import Deny
 from sidecar.core.principal import Principal
-from sidecar.fronts.reverse_proxy.refusal import refusal_of
+from sidecar.fronts.refusal import refusal_of
 
 # Its default would append our value to the client's: "root,api-user".
 _REPLACE = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD

@@ -15,10 +15,10 @@ from google.protobuf.message import DecodeError
 
 from sidecar.core.decision import Denied, Deny, DenyReason
 from sidecar.core.request import AccessRequest
-from sidecar.fronts.reverse_proxy.asking import read_method_and_target
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
-from sidecar.fronts.reverse_proxy.hop_by_hop import END_TO_END, read_options
-from sidecar.fronts.reverse_proxy.request_head import is_host
+from sidecar.fronts.asking import read_method_and_target
+from sidecar.fronts.forwarded import TrustedProxies
+from sidecar.fronts.hop_by_hop import END_TO_END, read_options
+from sidecar.fronts.request_head import is_host
 
 _LONGEST_LOGGED = 256
 
@@ -39,9 +39,14 @@ class Check:
     problem: Deny | None = None
 
     @property
-    def wants_upgrade(self) -> bool:
-        """Say whether the client asks to switch protocols (RFC 9110, 7.8)."""
-        return any(name == "upgrade" for name, _ in self.fields)
+    def switches(self) -> bool:
+        """Say whether the client asks for another protocol (RFC 9110, 7.8; RFC 6455, 4.1)."""
+        return any(name in ("upgrade", "sec-websocket-key") for name, _ in self.fields)
+
+    @property
+    def is_websocket(self) -> bool:
+        """Say whether it asks for no other than WebSocket."""
+        return all(value.lower() == "websocket" for value in _values(self.fields, "upgrade"))
 
 
 def read_check(message: bytes, trusted: TrustedProxies, request_id: str) -> Check:

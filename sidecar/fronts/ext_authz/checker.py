@@ -13,10 +13,10 @@ from typing import Protocol
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.fronts.asking import make_request_id
 from sidecar.fronts.ext_authz.answer import denied, granted
 from sidecar.fronts.ext_authz.check import Check, read_check
 from sidecar.fronts.ext_authz.fields import FieldRules
-from sidecar.fronts.reverse_proxy.asking import make_request_id
 from sidecar.ports import Clock, Observer
 
 log = logging.getLogger(__name__)
@@ -128,6 +128,6 @@ class Checker:
 
 
 def _check_upgrade(check: Check, grant: Grant) -> None:
-    if check.wants_upgrade and not grant.route.websocket:
-        # Envoy would open a tunnel, of which no request is checked any more.
-        raise Denied(DenyReason.MALFORMED_REQUEST, "an upgrade on a route without websocket")
+    if check.switches and not (grant.route.websocket and check.is_websocket):
+        # Envoy would switch, and what follows would pass unseen.
+        raise Denied(DenyReason.NO_ROUTE, "the route takes no upgrade")

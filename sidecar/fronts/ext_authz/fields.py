@@ -12,8 +12,8 @@ from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
 from sidecar.fronts.ext_authz.check import Check
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies, is_of_proxies, is_override
-from sidecar.fronts.reverse_proxy.hop_by_hop import HOP_BY_HOP
+from sidecar.fronts.forwarded import TrustedProxies, is_of_proxies, is_override
+from sidecar.fronts.hop_by_hop import HOP_BY_HOP
 
 # Clients choose names, so the memory of their classes is bounded twice.
 _MAX_REMEMBERED = 2048

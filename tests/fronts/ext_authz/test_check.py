@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sidecar.core.decision import DenyReason
 from sidecar.fronts.ext_authz.check import Check, read_check
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
+from sidecar.fronts.forwarded import TrustedProxies
 from tests.fakes.checks import HOST, PEER, changed, check_of
 
 
@@ -174,9 +174,16 @@ def test_the_client_is_whom_a_trusted_proxy_names() -> None:
     assert read(message, "192.0.2.0/24").peer == PEER
 
 
-def test_an_upgrade_is_seen() -> None:
-    assert read(check_of(("Upgrade", "websocket"))).wants_upgrade
-    assert not read(check_of()).wants_upgrade
+@pytest.mark.parametrize("name", ["Upgrade", "Sec-WebSocket-Key"])
+def test_a_switch_of_protocols_is_seen(name: str) -> None:
+    assert read(check_of((name, "websocket"))).switches
+    assert not read(check_of()).switches
+
+
+def test_only_websocket_is_websocket() -> None:
+    assert read(check_of(("upgrade", "WebSocket"))).is_websocket
+    assert not read(check_of(("upgrade", "h2c"))).is_websocket
+    assert not read(check_of(("upgrade", "websocket, h2c"))).is_websocket
 
 
 @given(st.binary(max_size=200))

@@ -125,8 +125,9 @@ async def test_more_checks_than_may_wait_are_refused_and_others_still_pass() -> 
 async def test_a_tunnel_opens_on_a_route_for_it_only() -> None:
     door = Door()
     assert (await door.ask(("upgrade", "websocket"), target="/watch")).status == 200
-    assert (await door.ask(("upgrade", "websocket"))).status == 400
-    assert door.reasons()[-1] == "malformed_request"
+    assert (await door.ask(("upgrade", "h2c"), target="/watch")).status == 403
+    assert (await door.ask(("upgrade", "websocket"))).status == 403
+    assert door.reasons()[-1] == "no_route"
 
 
 async def test_a_credential_that_is_not_ascii_is_refused_on_an_open_route() -> None:

@@ -11,7 +11,7 @@ from sidecar.core.decision import Denied
 from sidecar.core.identity_headers import fold_name
 from sidecar.fronts.ext_authz.check import read_check
 from sidecar.fronts.ext_authz.fields import FieldRules
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
+from sidecar.fronts.forwarded import TrustedProxies
 from tests.fakes.checks import Field, check_of
 from tests.fakes.front import IDENTITY
 from tests.fakes.world import World

@@ -13,8 +13,8 @@ from sidecar.core.bearer import is_canonical
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies, is_of_proxies, is_override
-from sidecar.fronts.reverse_proxy.hop_by_hop import END_TO_END, HOP_BY_HOP, read_options
+from sidecar.fronts.forwarded import TrustedProxies, is_of_proxies, is_override
+from sidecar.fronts.hop_by_hop import END_TO_END, HOP_BY_HOP, read_options
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -185,8 +185,8 @@ class HeadRules:
 
 
 def is_host(value: bytes) -> bool:
-    """Say whether this is a host with or without a port, and nothing else."""
-    return _HOST.fullmatch(value) is not None
+    """Say whether ``value`` is a host and perhaps a port, and nothing else (RFC 9110, 7.2)."""
+    return bool(_HOST.fullmatch(value))
 
 
 def check_head(head: RequestHead, version: tuple[int, int]) -> None:

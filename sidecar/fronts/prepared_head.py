@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sidecar.core.decision import Denied, Deny
 from sidecar.core.principal import Principal
 from sidecar.core.token_memory import TokenMemory
-from sidecar.fronts.reverse_proxy.request_head import (
+from sidecar.fronts.request_head import (
     HeadRules,
     RawHeaders,
     RequestHead,

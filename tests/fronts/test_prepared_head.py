@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from sidecar.core.decision import DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
-from sidecar.fronts.reverse_proxy.prepared_head import PreparedHead, prepare_head
-from sidecar.fronts.reverse_proxy.request_head import HeadRules
+from sidecar.fronts.forwarded import TrustedProxies
+from sidecar.fronts.prepared_head import PreparedHead, prepare_head
+from sidecar.fronts.request_head import HeadRules
 from tests.fakes.front import IDENTITY
-from tests.fronts.reverse_proxy.test_request_head import BEARER, HOST, ROBOT
+from tests.fronts.test_request_head import BEARER, HOST, ROBOT
 
 RULES = HeadRules(IDENTITY)
 NEW = (1, 1)
