@@ -53,11 +53,12 @@ async def running_envoy(
 ) -> AsyncIterator[Envoy]:
     """Run Envoy with ``deploy/{file}`` until the block ends.
 
-    ``ports`` are put in the place of those in the file; 8080 becomes a free one. ``changed`` are
-    further texts that are replaced, each of which has to be there.
+    It listens on loopback. ``ports`` are put in the place of those in the file; 8080 becomes a free
+    one. ``changed`` are further texts that are replaced, each of which has to be there.
     """
     port = free_port()
     text = await asyncio.to_thread((DEPLOY / file).read_text)
+    text = text.replace("address: 0.0.0.0,", "address: 127.0.0.1,")
     for written, used in {8080: port, **ports}.items():
         assert f"port_value: {written}}}" in text
         text = text.replace(f"port_value: {written}}}", f"port_value: {used}}}")
