@@ -27,8 +27,9 @@ def exposures(settings: Settings, tables: Iterable[Path] = _TABLES) -> list[Prob
     others from it is not to be seen from here.
     """
     upstream = settings.upstream
-    urls = () if upstream is None else (upstream.url, *upstream.more_urls)
-    return list(_found(urls, tuple(tables)))
+    if upstream is None:
+        return [Problem("upstream", "is not named here: who reaches it past the proxy is not seen")]
+    return list(_found((upstream.url, *upstream.more_urls), tuple(tables)))
 
 
 def _found(urls: Iterable[str], tables: tuple[Path, ...]) -> Iterator[Problem]:

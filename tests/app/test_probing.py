@@ -64,6 +64,14 @@ def test_an_upstream_elsewhere_cannot_be_judged_from_here(tmp_path: Path) -> Non
     assert "let nobody but the sidecar reach it" in text
 
 
+def test_an_upstream_that_is_the_proxys_alone_cannot_be_judged(tmp_path: Path) -> None:
+    loaded = settings(tmp_path, upstream=None, ext_authz={})
+
+    assert [each.text for each in exposures(loaded)] == [
+        "is not named here: who reaches it past the proxy is not seen"
+    ]
+
+
 def test_a_unix_socket_is_nobody_elses(tmp_path: Path) -> None:
     assert said(tmp_path, "unix:/run/gateway.sock") == []
 
