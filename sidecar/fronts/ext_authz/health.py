@@ -20,14 +20,24 @@ _Context = grpc.aio.ServicerContext[HealthCheckRequest, HealthCheckResponse]
 
 
 class Health(HealthServicer):
-    """SERVING while requests can be granted (``is_ready``) and we are not leaving."""
+    """SERVING while requests can be granted (``is_ready``) and we are not leaving.
+
+    Who is relieved serves on in its successor, at the same address: the last checks that come to
+    it must not have Envoy leave out both.
+    """
 
     def __init__(self, is_ready: Callable[[], bool]) -> None:
         self._is_ready = is_ready
+        self._is_relieved = False
         self._left = asyncio.Event()
 
     def leave(self) -> None:
         """Be NOT_SERVING from now on, and end what watches."""
+        self._left.set()
+
+    def relieve(self) -> None:
+        """End what watches, and speak for the successor from now on."""
+        self._is_relieved = True
         self._left.set()
 
     @override
@@ -58,7 +68,8 @@ class Health(HealthServicer):
     def _response(self, service: str) -> HealthCheckResponse:
         if service not in _SERVICES:
             return HealthCheckResponse(status=HealthCheckResponse.SERVICE_UNKNOWN)
-        serves = self._is_ready() and not self._left.is_set()
+        is_here = self._is_relieved or not self._left.is_set()
+        serves = self._is_ready() and is_here
         return HealthCheckResponse(
             status=HealthCheckResponse.SERVING if serves else HealthCheckResponse.NOT_SERVING
         )

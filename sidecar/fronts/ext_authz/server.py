@@ -67,14 +67,15 @@ class ExtAuthz:
         (GOAWAY), which is to somebody else. A check that came at this very moment may be left
         without an answer; so it is cut soon, and Envoy asks again (its ``retry_policy``).
         """
+        self._health.relieve()
         await self._end(_RELIEF_SECONDS)
 
     async def drain(self, seconds: float) -> None:
         """Accept no more connections, let checks in flight end, and cut the rest at the end."""
+        self._health.leave()
         await self._end(min(seconds, _LONGEST_CHECK_SECONDS))
 
     async def _end(self, seconds: float) -> None:
-        self.dismiss()
         self.is_accepting = False
         await self._server.stop(seconds)
 

@@ -52,6 +52,15 @@ async def test_who_is_leaving_does_not_serve() -> None:
     assert await status_of(health) == NOT_SERVING
 
 
+async def test_who_is_relieved_speaks_for_its_successor() -> None:
+    """At the same address: Envoy would leave out the one that serves."""
+    health = Health(lambda: True)
+    health.leave()
+    health.relieve()
+
+    assert await status_of(health) == SERVING
+
+
 async def test_another_service_is_not_known() -> None:
     with pytest.raises(Aborted) as raised:
         await status_of(Health(lambda: True), "another")
