@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.app.checking import problems_of
 from sidecar.app.doors import doors_of
-from sidecar.app.libraries import has_grpc
+from sidecar.app.libraries import library_problems
 from sidecar.app.serving import serving
 from sidecar.fronts.ext_authz.health import AUTHORIZATION
 from tests.app.test_parts import settings
@@ -55,10 +55,15 @@ def test_a_certificate_that_is_none_is_found_before_the_start(
     assert [problem.place for problem in problems_of(bad)] == ["ext_authz.tls"]
 
 
-def test_a_missing_package_is_noticed() -> None:
-    assert has_grpc()
-    assert not has_grpc(["grpc", "no_such_package.of_nobody"])
-    assert not has_grpc(["no_such_package"])
+@pytest.mark.parametrize("package", ["no_such_package", "no_such_package.of_nobody"])
+def test_a_missing_package_is_named_before_the_start(tmp_path: Path, package: str) -> None:
+    wanted = settings(tmp_path, ext_authz={})
+
+    assert library_problems(wanted) == []
+    [problem] = library_problems(wanted, ["grpc", package])
+    assert problem.place == "ext_authz"
+    assert "lock/grpc.txt" in problem.text
+    assert library_problems(settings(tmp_path), [package]) == []
 
 
 async def test_it_asks_the_same_decision_as_the_main_door(tmp_path: Path) -> None:

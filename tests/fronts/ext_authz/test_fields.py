@@ -101,6 +101,19 @@ def test_what_is_for_the_next_hop_alone_is_removed(name: str) -> None:
     assert removed((name, "1")) == [name]
 
 
+def test_the_memory_of_names_is_bounded_and_forgets_no_verdict() -> None:
+    rules = FieldRules(IDENTITY)
+    names = [f"x-{number}" for number in range(3000)]
+    check = read_check(check_of(*((name, "1") for name in names)), TrustedProxies(), "r-1")
+    assert rules.to_remove(check) == []
+    assert len(rules._kinds) == 2048
+
+    assert removed(("x_auth_subject" + "_" * 60, "root")) == []
+    for _ in range(2):
+        check = read_check(check_of(("x_auth_subject", "root")), TrustedProxies(), "r-1")
+        assert rules.to_remove(check) == ["x_auth_subject"]
+
+
 def test_the_token_stays_here_where_it_is_not_forwarded() -> None:
     token = ("authorization", "Bearer x")
 
