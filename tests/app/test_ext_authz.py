@@ -1,5 +1,7 @@
 """The door for Envoy in a sidecar: settings reach it, and it stands beside the main one."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,17 @@ def test_a_missing_package_is_named_before_the_start(tmp_path: Path, package: st
     assert problem.place == "ext_authz"
     assert "lock/grpc.txt" in problem.text
     assert library_problems(settings(tmp_path), [package]) == []
+
+
+def test_grpc_is_not_loaded_where_nobody_wants_it() -> None:
+    """It is an extra, and its threads do not go with the forks of workers."""
+    program = "import sys, sidecar.cli.main, sidecar.app.process; print('grpc' in sys.modules)"
+
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert said.stdout.strip() == "False"
 
 
 async def test_it_asks_the_same_decision_as_the_main_door(tmp_path: Path) -> None:

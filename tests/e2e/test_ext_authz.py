@@ -60,9 +60,8 @@ class Scene:
 async def envoy_before(
     site: Site, changed: Mapping[str, str] | None = None, **settings: Any
 ) -> AsyncIterator[Scene]:
-    async with running_sidecar(
-        site.settings(ext_authz={"port": 0}, **settings), site.directory
-    ) as sidecar:
+    wanted = {**site.settings(ext_authz={"port": 0}), **settings}
+    async with running_sidecar(wanted, site.directory) as sidecar:
         ports = {9191: port_of(sidecar.doors["ext_authz"]), 8009: port_of(site.gateway.url)}
         async with running_envoy(FILE, site.directory, ports, changed) as envoy:
             scene = Scene(site, sidecar, envoy)
@@ -111,6 +110,13 @@ async def test_a_refusal_is_the_one_that_the_reverse_proxy_gives(site: Site) -> 
     assert {**json.loads(body), "request_id": ""} == {**expected, "request_id": ""}
     assert b'error="invalid_token"' in known
     assert site.gateway.requests == []
+
+
+async def test_a_sidecar_that_only_answers_envoy_needs_no_upstream(site: Site) -> None:
+    await site.enable()
+    async with envoy_before(site, upstream=None) as scene:
+        assert scene.sidecar.url == ""
+        assert await scene.ask() == 200
 
 
 async def test_a_disabled_account_is_refused_at_the_next_request(site: Site) -> None:
