@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.app.test_tls import Certificates
 from tests.e2e.conftest import SUBJECT, Site
 from tests.e2e.envoy import Envoy, port_of, running_envoy
 from tests.e2e.processes import Sidecar, running_sidecar
@@ -19,6 +21,7 @@ from tests.fakes.waiting import until, until_async
 
 pytestmark = pytest.mark.e2e
 
+TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
 FILE = "envoy/ext-authz-grpc.yaml"
 NOT_RAW = {"encode_raw_headers: true": "encode_raw_headers: false"}
 ALIASES_PASS = {"headers_with_underscores_action: REJECT_REQUEST": ""}
@@ -157,6 +160,36 @@ async def test_a_sidecar_that_cannot_decide_is_not_healthy_and_nothing_passes(si
 
         await until_async(is_left_out, 20)
         assert await scene.ask() == 503
+
+
+async def test_envoy_shows_its_certificate_where_it_has_to(site: Site, tmp_path: Path) -> None:
+    """The one authority issues both; whose it is not is nobody to the other."""
+    await site.enable()
+    certificates = Certificates(tmp_path, "ours")
+    files = {"certificate": certificates.certificate, "key": certificates.key}
+    names = {name: str(file) for name, file in files.items()}
+    tls = {**names, "client_ca": str(certificates.ca)}
+    sidecar = "    - name: sidecar\n      type: STATIC\n"
+    shown = {
+        "name": "tls",
+        "typed_config": {
+            "@type": f"{TLS}.UpstreamTlsContext",
+            "common_tls_context": {
+                "alpn_protocols": ["h2"],  # gRPC's server wants to be asked for it
+                "tls_certificates": [
+                    {
+                        "certificate_chain": {"filename": names["certificate"]},
+                        "private_key": {"filename": names["key"]},
+                    }
+                ],
+                "validation_context": {"trusted_ca": {"filename": str(certificates.ca)}},
+            },
+        },
+    }
+    secured = {sidecar: f"{sidecar}      transport_socket: {json.dumps(shown)}\n"}
+    async with envoy_before(site, secured, ext_authz={"port": 0, "tls": tls}) as scene:
+        assert scene.sidecar.doors["ext_authz"].startswith("grpcs://")
+        assert await scene.ask() == 200
 
 
 TRICKS = (
