@@ -8,6 +8,7 @@ from functools import partial
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.parts import listen_policy, upstream_policy
 from sidecar.authorize import Authorizer
+from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.fronts.forward_auth import handler as forward_auth
 from sidecar.fronts.forward_auth import server as forward_auth_server
 from sidecar.fronts.forwarded import TrustedProxies
@@ -27,6 +28,7 @@ class Shared:
     """What every front works with; ``probes`` are what has to hold for requests to be granted."""
 
     authorizer: Authorizer
+    identity: IdentityHeaders
     streams: Streams
     clock: Clock
     observer: Observer
@@ -64,7 +66,7 @@ def _reverse_proxy(
             authorizer=shared.authorizer,
             streams=shared.streams,
             upstream=upstream,
-            head_rules=_head_rules(settings, settings.trusted_networks()),
+            head_rules=_head_rules(settings, shared, settings.trusted_networks()),
             clock=shared.clock,
             observer=shared.observer,
             idle_seconds=idle_seconds,
@@ -80,7 +82,7 @@ def _forward_auth(
     handler = forward_auth.Handler(
         forward_auth.Parts(
             authorizer=shared.authorizer,
-            head_rules=_head_rules(settings, section.trusted_proxies),
+            head_rules=_head_rules(settings, shared, section.trusted_proxies),
             dialect=section.dialect,
             prefix=section.path,
             clock=shared.clock,
@@ -91,5 +93,5 @@ def _forward_auth(
     return partial(forward_auth_server.listening, handler, policy)
 
 
-def _head_rules(settings: Settings, trusted: tuple[Network, ...]) -> HeadRules:
-    return HeadRules(settings.identity(), TrustedProxies(trusted), settings.forward_authorization)
+def _head_rules(settings: Settings, shared: Shared, trusted: tuple[Network, ...]) -> HeadRules:
+    return HeadRules(shared.identity, TrustedProxies(trusted), settings.forward_authorization)

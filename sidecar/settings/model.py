@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from sidecar.core.identity_headers import FIELDS, IdentityHeaders, fold_name
+from sidecar.core.identity_headers import ASSERTION, FIELDS, Asserts, IdentityHeaders, fold_name
 from sidecar.core.issuer import Issuer as IssuerRules
 from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
+from sidecar.settings.assertion import Assertion
 from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.hoop import CLEARED, hoop_routes
@@ -40,6 +41,7 @@ _DEFAULT_HEADERS: dict[str, str | None] = {
     "client_id": "X-Auth-Client-Id",
     "kind": "X-Auth-Kind",
     "request_id": "X-Request-Id",
+    ASSERTION: "X-Auth-Assertion",
 }
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 # Setting one of these empty, or to somebody's name, would break the message or the decision.
@@ -110,6 +112,8 @@ class Settings(Section):
     """Routes of your own; they come before the preset's, and the first that matches decides."""
     tolerate: Annotated[tuple[Ambiguity, ...], BeforeValidator(read_list)] = ()
     """Spellings of paths that programs read differently, and that you need all the same."""
+    assertion: Assertion | None = None
+    """Tell upstream who is calling in a signed form, too. Needs `assertion.audience`."""
     identity_headers: dict[str, HeaderName | None] = Field(default_factory=dict)
     """Names of the headers that tell upstream who is calling; null leaves one out."""
     cleared_headers: Strings = Field(default=(), validate_default=True)
@@ -160,7 +164,11 @@ class Settings(Section):
 
     @field_validator("identity_headers")
     @classmethod
-    def _are_told_apart(cls, names: dict[str, str | None]) -> dict[str, str | None]:
+    def _are_told_apart(
+        cls, names: dict[str, str | None], info: ValidationInfo
+    ) -> dict[str, str | None]:
+        if names.get(ASSERTION) is not None and info.data.get(ASSERTION, ...) is None:
+            raise ValueError("nobody signs an assertion: the section assertion is missing")
         for field in names:
             if field not in FIELDS:
                 raise ValueError(f"{field!r} is none of {', '.join(FIELDS)}")
@@ -202,13 +210,16 @@ class Settings(Section):
         """Return the ambiguous spellings that are let through."""
         return frozenset(self.tolerate)
 
-    def identity(self) -> IdentityHeaders:
-        """Return the identity headers' names, and those that are always sent empty."""
+    def identity(self, asserts: Asserts | None = None) -> IdentityHeaders:
+        """Return the identity headers' names, who signs, and what is always sent empty."""
         names = {**_DEFAULT_HEADERS, **self.identity_headers}
+        if self.assertion is None:
+            del names[ASSERTION]
         cleared = (*self.cleared_headers, *_cleared_by(self.preset))
         return IdentityHeaders(
             {field: name for field, name in names.items() if name is not None},
             tuple({fold_name(name): name for name in cleared}.values()),
+            asserts,
         )
 
     def trusted_networks(self) -> tuple[Network, ...]:
