@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import SUBJECT, Site
-from tests.e2e.processes import Sidecar, cli, running_sidecar
+from tests.e2e.processes import Sidecar, running_sidecar
 from tests.e2e.test_main_job import bearer, status
 from tests.e2e.test_workers import all_ready
 from tests.fakes.waiting import until, until_async
@@ -113,17 +113,3 @@ async def test_a_reload_changes_the_dialect_and_not_the_address(site: Site) -> N
         os.kill(sidecar.process.pid, signal.SIGHUP)
         await until(lambda: any("restart the sidecar for it" in line for line in sidecar.output))
         assert (await ask(sidecar, site.token()))[0] == 400
-
-
-async def test_the_settings_are_checked_before_a_start(site: Site) -> None:
-    settings = asking(site)
-    file = site.directory / "sidecar.yaml"
-    file.write_text(yaml.safe_dump(settings))
-    assert (await cli("check-config", "--config", str(file)))[0] == 0
-
-    settings["forward_auth"] = {"dialect": "squid", "trusted_proxies": ["0.0.0.0/0"]}
-    file.write_text(yaml.safe_dump(settings))
-    code, out, err = await cli("check-config", "--config", str(file))
-    assert code == 2
-    assert "forward_auth.dialect" in out + err
-    assert "forward_auth.trusted_proxies" in out + err
