@@ -14,14 +14,17 @@ import pytest
 
 from sidecar.demo.redis_server import free_port
 from tests.e2e.conftest import SUBJECT, Site
-from tests.e2e.processes import running_sidecar
+from tests.e2e.processes import Sidecar, running_sidecar
 from tests.e2e.proxies.programs import PROGRAMS, Program, running_proxy
+from tests.e2e.test_reloading import IN_FORCE, reload, said
+from tests.e2e.traffic import Traffic, steady
 from tests.fakes.doors import fields_of
 from tests.fakes.front import read_all, status_of
 from tests.fakes.upstream import Conversation, ScriptedUpstream, answer_ok, scripted_upstream
 
 pytestmark = pytest.mark.e2e
 
+ASKING = [program for program in PROGRAMS if program.dialect is not None]
 ROUTES = [
     {"name": "open", "path": "/public/**", "bearer": False},
     {"name": "read", "path": "/reports/**", "methods": ["GET", "HEAD"]},
@@ -47,6 +50,7 @@ class Scene:
     program: Program
     port: int
     upstream: ScriptedUpstream
+    sidecar: Sidecar
     site: Site
     token: str
 
@@ -110,7 +114,7 @@ async def scene_of(program: Program, site: Site) -> AsyncIterator[Scene]:
                 program, site.directory, sidecar=urlsplit(sidecar.url).netloc, upstream=behind
             ) as port,
         ):
-            yield Scene(program, port, upstream, site, site.token())
+            yield Scene(program, port, upstream, sidecar, site, site.token())
 
 
 def _settings(program: Program, site: Site, upstream: str) -> dict[str, Any]:
@@ -142,6 +146,7 @@ async def test_the_shipped_configuration_holds(program: Program, site: Site) -> 
         await what_a_client_says_of_itself_gains_nothing(scene)
         await what_a_client_says_it_asked_gains_nothing(scene)
         await no_spelling_of_a_path_opens_another(scene)
+        await no_spelling_of_a_method_opens_another(scene)
         await a_switch_needs_a_route_that_takes_one(scene)
         await an_account_is_refused_between_two_requests_of_a_connection(scene)
 
@@ -272,6 +277,27 @@ async def no_spelling_of_a_path_opens_another(scene: Scene) -> None:
         assert not heard
 
 
+async def no_spelling_of_a_method_opens_another(scene: Scene) -> None:
+    """CVE-2020-14359, CVE-2026-73547."""
+    before = len(scene.upstream.conversations)
+    for method, target in (
+        ("POST", "/reports/x"),
+        ("DELETE", "/reports/x"),
+        ("get", "/reports/x"),
+        ("GeT", "/reports/x"),
+        ("TRACE", "/reports/x"),
+        ("PROPFIND", "/reports/x"),
+        ("CONNECT", "/reports/x"),
+        ("CONNECT", "127.0.0.1:1"),
+        ("GET", "*"),
+    ):
+        status, _, _ = await scene.ask(target, "Content-Length: 0", method=method)
+        assert status >= 400, (method, target)
+    # Whoever answers it: an OPTIONS for the whole server is none for upstream.
+    await scene.ask("*", method="OPTIONS")
+    assert len(scene.upstream.conversations) == before
+
+
 async def a_switch_needs_a_route_that_takes_one(scene: Scene) -> None:
     before = len(scene.upstream.conversations)
     octets = scene.request("/live", *HANDSHAKE, bearer=False)
@@ -321,6 +347,21 @@ async def whole(reader: asyncio.StreamReader, *, is_head: bool = False) -> bytes
     if "transfer-encoding" in fields:
         return head + await reader.readuntil(b"0\r\n\r\n")
     return head + await read_all(reader)
+
+
+@pytest.mark.parametrize("program", ASKING, ids=lambda program: program.name)
+async def test_a_reload_loses_no_question(program: Program, site: Site) -> None:
+    """The proxy keeps connections to the door, and the door ends them."""
+    async with scene_of(program, site) as scene:
+        traffic = Traffic(f"http://127.0.0.1:{scene.port}", scene.token, "/reports/x")
+        settings = (site.directory / "sidecar.yaml").read_text()
+        async with steady(traffic, new_per_second=50, kept=4):
+            for _ in range(3):
+                await reload(scene.sidecar, site.directory, settings)
+
+    assert said(scene.sidecar, IN_FORCE) == 3
+    assert (traffic.failures, traffic.refused) == ([], 0)
+    assert set(traffic.statuses) == {200}
 
 
 FAILURES = {
