@@ -13,11 +13,13 @@ from dataclasses import replace
 from uuid import NAMESPACE_URL, uuid5
 
 from sidecar.core.subject import (
+    MAX_NAME_LENGTH,
     MAX_SUBJECT_LENGTH,
     Account,
     AccountStatus,
     SubjectKey,
     is_group,
+    is_name,
     is_subject,
 )
 from sidecar.ports import (
@@ -30,7 +32,6 @@ from sidecar.ports import (
     Contended,
 )
 
-_MAX_NAME_LENGTH = 255
 _MAX_TRIES = 16
 
 
@@ -99,8 +100,12 @@ class ServiceAccounts:
         name: str | None = None,
         groups: Sequence[str] | None = None,
         active: bool | None = None,
+        seen: Account | None = None,
     ) -> Account:
         """Change name, groups or status; None leaves them as they are.
+
+        ``seen`` is the account that was judged when this was decided, perhaps long ago: nobody is
+        let in again on the strength of it once the stored one is another.
 
         Raises:
             AccountNotFound, BadAccount, Contended: see there.
@@ -109,6 +114,8 @@ class ServiceAccounts:
 
         def change(before: Account | None) -> Account:
             account = _found(key, before)
+            if active and seen is not None and account != seen:
+                raise Contended(f"{key.subject} was changed meanwhile; nothing was written")
             return replace(
                 account,
                 name=account.name if name is None else name,
@@ -202,8 +209,8 @@ def _check(key: SubjectKey, name: str, groups: Sequence[str]) -> None:
         raise BadAccount(
             f"a subject is 1 to {MAX_SUBJECT_LENGTH} visible ASCII characters without blanks"
         )
-    if len(name) > _MAX_NAME_LENGTH or not name.isprintable():
-        raise BadAccount(f"a name is at most {_MAX_NAME_LENGTH} printable characters")
+    if not is_name(name):
+        raise BadAccount(f"a name is at most {MAX_NAME_LENGTH} printable characters")
     for group in groups:
         if not is_group(group):
             raise BadAccount(

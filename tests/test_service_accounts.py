@@ -277,3 +277,29 @@ async def test_a_store_that_does_not_answer_is_not_taken_for_an_empty_one(office
 
     with pytest.raises(StatusUnavailable):
         await office.accounts.disable(API_USER)
+
+
+async def test_nobody_is_let_in_again_on_the_strength_of_what_was_seen_long_ago(
+    office: Office,
+) -> None:
+    """Disabled when it was judged; since then enabled, and disabled again."""
+    await office.accounts.create(API_USER)
+    seen = await office.accounts.disable(API_USER)
+    office.clock.advance(1)
+    await office.accounts.enable(API_USER)
+    now = await office.accounts.disable(API_USER)
+
+    with pytest.raises(Contended, match="changed meanwhile"):
+        await office.accounts.update(API_USER, active=True, seen=seen)
+    assert office.store.accounts[API_USER] == now
+
+    await office.accounts.update(API_USER, active=True, seen=now)
+    assert office.store.accounts[API_USER].is_active
+
+
+async def test_who_is_shut_out_is_so_whatever_was_seen(office: Office) -> None:
+    seen = await office.accounts.create(API_USER)
+    await office.accounts.update(API_USER, name="New")
+    await office.accounts.update(API_USER, active=False, seen=seen)
+
+    assert not office.store.accounts[API_USER].is_active
