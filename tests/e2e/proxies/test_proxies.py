@@ -15,7 +15,7 @@ import pytest
 from sidecar.demo.redis_server import free_port
 from tests.e2e.conftest import SUBJECT, Site
 from tests.e2e.processes import Sidecar, running_sidecar
-from tests.e2e.proxies.programs import PROGRAMS, Program, running_proxy
+from tests.e2e.proxies.programs import ENVOY, PROGRAMS, Program, running_proxy
 from tests.e2e.test_reloading import IN_FORCE, reload, said
 from tests.e2e.traffic import Traffic, steady
 from tests.fakes.doors import fields_of
@@ -103,13 +103,14 @@ async def talk(conversation: Conversation) -> None:
 
 
 @asynccontextmanager
-async def scene_of(program: Program, site: Site) -> AsyncIterator[Scene]:
+async def scene_of(program: Program, site: Site, **more: Any) -> AsyncIterator[Scene]:
     program.find()
     await site.enable()
     async with scripted_upstream(talk) as upstream:
         behind = upstream.url.removeprefix("http://")
+        settings = {**_settings(program, site, upstream.url), **more}
         async with (
-            running_sidecar(_settings(program, site, upstream.url), site.directory) as sidecar,
+            running_sidecar(settings, site.directory) as sidecar,
             running_proxy(
                 program, site.directory, sidecar=urlsplit(sidecar.url).netloc, upstream=behind
             ) as port,
@@ -347,6 +348,15 @@ async def whole(reader: asyncio.StreamReader, *, is_head: bool = False) -> bytes
     if "transfer-encoding" in fields:
         return head + await reader.readuntil(b"0\r\n\r\n")
     return head + await read_all(reader)
+
+
+async def test_envoy_keeps_a_token_from_upstream_when_the_sidecar_says_so(site: Site) -> None:
+    async with scene_of(ENVOY, site, forward_authorization=False) as scene:
+        status, _, heard = await scene.ask("/reports/x")
+
+    assert status == 200
+    assert told(heard)["x-auth-subject"] == [SUBJECT]
+    assert "authorization" not in told(heard)
 
 
 @pytest.mark.parametrize("program", ASKING, ids=lambda program: program.name)
