@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,7 @@ from tests.e2e.traffic import Traffic, steady
 from tests.fakes.doors import fields_of
 from tests.fakes.front import read_all, status_of
 from tests.fakes.upstream import Conversation, ScriptedUpstream, answer_ok, scripted_upstream
+from tests.fakes.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -93,6 +95,10 @@ async def talk(conversation: Conversation) -> None:
         await conversation.say(SWITCH + b"\x81\x02hi")
         await conversation.read_to_end()
         return
+    if found := re.match(r"GET /reports/(\d{3}) ", conversation.request_line):
+        text = f"HTTP/1.1 {found[1]} So\r\nContent-Length: 6\r\n\r\ntheirs"
+        await conversation.say(text.encode("ascii"))
+        return
     length = conversation.values("content-length")
     if length:
         await conversation.read(int(length[0]))
@@ -144,6 +150,7 @@ async def test_the_shipped_configuration_holds(program: Program, site: Site) -> 
     async with scene_of(program, site) as scene:
         await it_lets_in_whom_the_sidecar_grants(scene)
         await it_refuses_in_words_that_clients_know(scene)
+        await it_leaves_what_upstream_says_as_it_is(scene)
         await what_a_client_says_of_itself_gains_nothing(scene)
         await what_a_client_says_it_asked_gains_nothing(scene)
         await no_spelling_of_a_path_opens_another(scene)
@@ -187,12 +194,26 @@ async def it_refuses_in_words_that_clients_know(scene: Scene) -> None:
         assert (target, status) == (target, expected)
         assert not heard
         head, _, body = response.partition(b"\r\n\r\n")
-        assert json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])["message"]
+        said = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
+        assert said["message"]
+        await until(partial(_is_logged, scene, said["request_id"]))
         assert b"no-store" in head.lower()
         if status == 401:
             assert fields_of(response)["www-authenticate"] == ['Bearer realm="sidecar"']
     assert (await scene.ask("/reports/x", "Authorization: Bearer x", bearer=False))[0] == 401
     assert (await scene.ask("/reports/x", "Authorization: Bearer x"))[0] in (400, 401)
+
+
+def _is_logged(scene: Scene, request_id: str) -> bool:
+    return any(line["request_id"] == request_id for line in scene.sidecar.decisions)
+
+
+async def it_leaves_what_upstream_says_as_it_is(scene: Scene) -> None:
+    """The proxy's words for the sidecar's refusals are not put over upstream's own."""
+    for status in (401, 403, 404, 500, 503):
+        found, response, heard = await scene.ask(f"/reports/{status}")
+        assert (found, len(heard)) == (status, 1)
+        assert b"theirs" in response
 
 
 async def what_a_client_says_of_itself_gains_nothing(scene: Scene) -> None:

@@ -94,6 +94,7 @@ async def test_a_refusal_has_the_body_and_the_challenge_of_every_door(
     assert fields_of(response)[header[0]] == [header[1]]
     assert set(json.loads(response.partition(b"\r\n\r\n")[2])) == {"message", "error", "request_id"}
     assert "x-auth-subject" not in fields_of(response)
+    assert fields_of(response)["x-request-id"][0].encode() in response.partition(b"\r\n\r\n")[2]
 
 
 async def test_what_cannot_be_decided_is_a_503_with_a_time_to_come_back() -> None:
