@@ -59,7 +59,7 @@ CASES = (
     # --- what was asked, told by the client
     *(
         _dropped(f"{name} by the client", _with(name, "/health"))
-        for name in ("X-Rewrite-URL", "X_Original_URL", "X-Original.Uri", "X-Original-Host")
+        for name in ("X-Rewrite-URL", "X_Original_URL", "X-Original.Uri", "X-Original-URL")
     ),
     *(
         _dropped(f"{name} by the client", _with(name, "POST"))

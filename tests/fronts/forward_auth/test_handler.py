@@ -126,7 +126,7 @@ async def test_a_disabled_account_is_refused_at_the_next_question() -> None:
 
 
 async def test_whoever_is_no_proxy_of_ours_gets_no_decision() -> None:
-    """X-Original-URL from a peer that nobody named: not read, and not logged."""
+    """X-Original-URI from a peer that nobody named: not read, and not logged."""
     world = World()
     elsewhere = TrustedProxies((ip_network("192.0.2.0/24"),))
     async with forward_auth_door(Dialect.NGINX, world, trusted=elsewhere) as door:
