@@ -16,6 +16,7 @@ import pytest
 from sidecar.demo.redis_server import free_port
 from tests.e2e.conftest import SUBJECT, Site
 from tests.e2e.processes import Sidecar, running_sidecar
+from tests.e2e.proxies import corpus
 from tests.e2e.proxies.programs import ENVOY, PROGRAMS, Program, running_proxy
 from tests.e2e.test_reloading import IN_FORCE, reload, said
 from tests.e2e.traffic import Traffic, steady
@@ -28,9 +29,9 @@ pytestmark = pytest.mark.e2e
 
 ASKING = [program for program in PROGRAMS if program.dialect is not None]
 ROUTES = [
-    {"name": "open", "path": "/public/**", "bearer": False},
-    {"name": "read", "path": "/reports/**", "methods": ["GET", "HEAD"]},
-    {"name": "write", "path": "/uploads/**", "methods": ["POST"]},
+    *corpus.ROUTES,
+    {"name": "read one", "path": "/reports/**", "methods": ["GET", "HEAD"]},
+    {"name": "upload", "path": "/uploads/**", "methods": ["POST"]},
     {"name": "live", "path": "/live", "methods": ["GET"], "websocket": True},
 ]
 HANDSHAKE = (
@@ -155,6 +156,7 @@ async def test_the_shipped_configuration_holds(program: Program, site: Site) -> 
         await what_a_client_says_it_asked_gains_nothing(scene)
         await no_spelling_of_a_path_opens_another(scene)
         await no_spelling_of_a_method_opens_another(scene)
+        await the_corpus_goes_no_further_than_its_verdict(scene)
         await a_switch_needs_a_route_that_takes_one(scene)
         await an_account_is_refused_between_two_requests_of_a_connection(scene)
 
@@ -328,6 +330,21 @@ async def no_spelling_of_a_method_opens_another(scene: Scene) -> None:
     # Whoever answers it: an OPTIONS for the whole server is none for upstream.
     await scene.ask("*", method="OPTIONS")
     assert len(scene.upstream.conversations) == before
+
+
+async def the_corpus_goes_no_further_than_its_verdict(scene: Scene) -> None:
+    for attack in corpus.attacks(scene.token):
+        before = len(scene.upstream.conversations)
+        try:
+            status = status_of(await scene.send(attack.octets))
+        except (EOFError, ConnectionError):
+            status = 400  # ended without a word
+        heard = [each.request_line.split(" ")[1] for each in scene.upstream.conversations[before:]]
+        if attack.passes:
+            assert (attack.name, status, len(heard)) == (attack.name, 200, 1)
+            continue
+        assert all(map(corpus.is_open, heard)), (attack.name, heard)
+        assert status >= 400 or heard, attack.name
 
 
 async def a_switch_needs_a_route_that_takes_one(scene: Scene) -> None:
