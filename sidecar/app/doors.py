@@ -72,6 +72,10 @@ def doors_of(settings: Settings) -> tuple[Door, ...]:
         doors.append(Door("listen", listen.host, listen.port, _scheme(listen.tls), listen.backlog))
     if ask is not None:
         doors.append(Door("forward_auth", ask.host, ask.port, _scheme(ask.tls), ask.backlog))
+    grpc = settings.ext_authz
+    if grpc is not None:
+        scheme = "grpc" if grpc.tls is None else "grpcs"
+        doors.append(Door("ext_authz", grpc.host, grpc.port, scheme, binds_itself=True))
     return tuple(doors)
 
 

@@ -14,6 +14,7 @@ from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
 from sidecar.settings.assertion import Assertion
+from sidecar.settings.ext_authz import ExtAuthz
 from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.hoop import CLEARED, hoop_routes
@@ -98,6 +99,8 @@ class Settings(Section):
 
     forward_auth: ForwardAuth | None = None
     """A door at which proxies ask; without it there is none."""
+    ext_authz: ExtAuthz | None = None
+    """A door at which Envoy asks over gRPC; without it there is none."""
     upstream: Upstream | None = Field(default=None, validate_default=True)
     """What stands behind `listen`; without it that door stays closed."""
     accounts: Accounts
@@ -141,9 +144,17 @@ class Settings(Section):
     @field_validator("upstream")
     @classmethod
     def _is_there_a_door(cls, upstream: Upstream | None, info: ValidationInfo) -> Upstream | None:
-        if upstream is None and info.data.get("forward_auth", ...) is None:
-            raise ValueError("is missing; nobody could come in without it, or `forward_auth`")
+        others = (info.data.get(name, ...) for name in ("forward_auth", "ext_authz"))
+        if upstream is None and all(door is None for door in others):
+            raise ValueError("is missing; nobody could come in without it, or another door")
         return upstream
+
+    @field_validator("mirror")
+    @classmethod
+    def _is_passed_by(cls, mirror: Mirror | None, info: ValidationInfo) -> Mirror | None:
+        if mirror is not None and info.data.get("upstream", ...) is None:
+            raise ValueError("has no effect without upstream: what a proxy carries is not seen")
+        return mirror
 
     @field_validator("issuers")
     @classmethod
