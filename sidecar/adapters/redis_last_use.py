@@ -90,7 +90,10 @@ class RedisLastUse:
         try:
             await self._remove(key.realm, [key.subject])
         except (RedisError, OSError) as error:
-            log.warning("the deleted account's last use is still recorded: %s", str(error)[:200])
+            log.warning(
+                "the deleted account's last use, if it is recorded, could not be removed: %s",
+                str(error)[:200],
+            )
 
     async def _remove(self, realm: str, subjects: Sequence[str]) -> None:
         if subjects:
