@@ -1,7 +1,7 @@
 """Which accounts nobody uses, on the command line."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -55,20 +55,13 @@ class Office:
 
 
 @pytest.fixture
-def office(
-    tmp_path: Path, redis_url: str, request: pytest.FixtureRequest, finalize: Callable[..., None]
-) -> Office:
+def office(tmp_path: Path, redis_url: str, request: pytest.FixtureRequest) -> Iterator[Office]:
     prefix = f"{request.node.name[:50]}:"
     accounts = {"url": redis_url, "prefix": prefix, "last_use": {}}
     shell = Shell(tmp_path / "s.yaml", redis_url, accounts=accounts)
     office = Office(shell, redis_url, AccountKeys(prefix))
-    finalize(office.close)
-    return office
-
-
-@pytest.fixture
-def finalize(request: pytest.FixtureRequest) -> Callable[..., None]:
-    return request.addfinalizer
+    yield office
+    office.close()
 
 
 def test_those_that_nobody_uses_are_listed(office: Office) -> None:
