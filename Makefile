@@ -85,6 +85,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: $(VENV)/dev.stamp ## write the lock anew from pyproject.toml
 	@$(COMPILE) pyproject.toml -o lock/run.txt
 	@$(COMPILE) pyproject.toml --extra demo -o lock/demo.txt
+	@$(COMPILE) pyproject.toml --extra grpc -o lock/grpc.txt
 	@$(COMPILE) pyproject.toml --extra dev -o lock/dev.txt
 	@echo 'hatchling>=1.27' | $(COMPILE) - -o lock/build.txt
 
