@@ -46,7 +46,8 @@ class AccessRequest:
     ``path`` and ``query`` are the raw target as received (the query without its ``?``);
     ``authorization`` holds the value of every ``Authorization`` line, and is never printed;
     ``host`` is for the log alone: no rule is built on it. ``memory`` is what the front's connection
-    remembers between requests that carry the same ``authorization``.
+    remembers between requests that carry the same ``authorization``. ``own_credential`` says that
+    the front has recognised a credential that can be upstream's own only, and never a token.
     """
 
     method: str
@@ -57,6 +58,7 @@ class AccessRequest:
     peer: str
     request_id: str
     memory: "TokenMemory | None" = field(default=None, repr=False, compare=False)
+    own_credential: bool = False
 
 
 def check_method(method: str) -> None:
