@@ -52,7 +52,7 @@ class Handler(grpc.GenericRpcHandler):
     @override
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[bytes, bytes]:
+    ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         answer = partial(self._answer, handler_call_details.method)
         return grpc.stream_stream_rpc_method_handler(answer)
 
