@@ -56,11 +56,12 @@ async def test_every_kind_of_call_is_carried() -> None:
 
     async with grpc_upstream(count) as upstream, running_grpc_front(upstream.target) as front:
         metadata = (front.bearer(),)
-        one = front.channel.unary_unary(ECHO)
+        one: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = front.channel.unary_unary(ECHO)
         assert await one(b"a", metadata=metadata) == b"seen"
-        many = front.channel.unary_stream(ECHO)
+        many: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = front.channel.unary_stream(ECHO)
         assert [each async for each in many(b"a", metadata=metadata)] == [b"seen"]
-        upload = front.channel.stream_unary(ECHO)(metadata=metadata)
+        begin: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = front.channel.stream_unary(ECHO)
+        upload = begin(metadata=metadata)
         await upload.write(b"a")
         await upload.done_writing()
         assert await upload == b"seen"
@@ -221,7 +222,7 @@ async def test_what_came_as_trailers_alone_goes_on_so_and_is_tried_again() -> No
         target = front.proxy.url.partition("://")[2]
         options = [("grpc.service_config", policy)]
         async with grpc.aio.insecure_channel(target, options) as channel:
-            one = channel.unary_unary(ECHO)
+            one: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(ECHO)
             assert await one(b"a", metadata=(front.bearer(),)) == b"done"
         assert tries == 3
 
