@@ -12,6 +12,7 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.admin.listener import AdminListener, Render, Revoke
 from sidecar.app.doors import SharedDoors, Sockets, close_all, doors_of, open_doors
 from sidecar.app.generations import Generations, Opened
+from sidecar.app.loop import run_in_loop
 from sidecar.app.observing import observing
 from sidecar.app.parts import open_keys
 from sidecar.app.reloading import Load, Reloader
@@ -53,7 +54,7 @@ def run(settings: Settings, load: Load) -> None:
         OSError: an address cannot be listened on.
     """
     serve = _serve_alone if settings.worker_count() == 1 else _serve_with_workers
-    asyncio.run(serve(settings, load))
+    run_in_loop(serve(settings, load))
 
 
 async def _serve_alone(settings: Settings, load: Load) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 
 from sidecar.adapters.clock import SystemClock
 from sidecar.app.doors import Sockets
+from sidecar.app.loop import run_in_loop
 from sidecar.app.observing import observing
 from sidecar.app.serving import Serving, running, serving_with
 from sidecar.app.stopping import Stop, stop_on_signals
@@ -33,7 +34,7 @@ def work(
     Connections are accepted when it is ready, or after ``patience`` seconds, if there is an end.
     """
     process_log.configure(settings.log.level)
-    asyncio.run(_work(settings, patience, number, readiness, sockets))
+    run_in_loop(_work(settings, patience, number, readiness, sockets))
 
 
 async def _work(

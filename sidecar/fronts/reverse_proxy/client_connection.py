@@ -28,6 +28,7 @@ from typing_extensions import override
 
 from sidecar.core.decision import Deny, DenyReason
 from sidecar.fronts.reverse_proxy.downstream import reset
+from sidecar.fronts.reverse_proxy.one_buffer import OneBuffer
 
 if TYPE_CHECKING:
     from sidecar.fronts.reverse_proxy.handler import Handler
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class ClientConnection(RequestHandler):
+class ClientConnection(RequestHandler, OneBuffer):
     """aiohttp's connection, whose own error pages are replaced by our refusals."""
 
     __slots__ = (
@@ -80,6 +81,10 @@ class ClientConnection(RequestHandler):
         super().connection_lost(exc)
         if self.relay is not None:
             self.relay.client_gone()
+
+    @override
+    def octets_received(self, octets: memoryview) -> None:
+        self.data_received(bytes(octets))
 
     @override
     def data_received(self, data: bytes) -> None:

@@ -34,7 +34,7 @@ class AnswerReader:
     def __init__(self, max_head_bytes: int) -> None:
         self._max_head_bytes = max_head_bytes
         self._parser = httptools.HttpResponseParser(self)
-        self._feed: Callable[[bytes], None] = self._parser.feed_data
+        self._feed: Callable[[bytes | memoryview], None] = self._parser.feed_data
         self._listener: Listener | None = None
         self._skips_body = False
         self._wants_upgrade = False
@@ -63,24 +63,24 @@ class AnswerReader:
         """Say whether any octet of the answer has come."""
         return self._head_bytes > 0 or self.head is not None
 
-    def feed(self, data: bytes) -> None:
-        """Read what came.
+    def feed(self, data: bytes | memoryview) -> None:
+        """Read what came; nothing of ``data`` is kept.
 
         Raises:
             Malformed: it is no answer, or ambiguous. Nothing more can be read then.
         """
         if self.is_raw:
             assert self._listener is not None  # noqa: S101
-            self._listener.continued(data)
+            self._listener.continued(bytes(data))
             return
         if self.head is None:
             if not self._head_bytes:
-                self._is_1_1 = data.startswith(b"HTTP/1.1 ")
+                self._is_1_1 = data[:9] == b"HTTP/1.1 "
             self._head_bytes += len(data)
         try:
             self._feed(data)
         except httptools.HttpParserUpgrade as switched:
-            self._switch(data[switched.args[0] :])
+            self._switch(bytes(data[switched.args[0] :]))
         except httptools.HttpParserError as error:
             self._give_up(error)
         if self._problem:

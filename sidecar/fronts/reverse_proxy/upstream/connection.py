@@ -7,6 +7,7 @@ from typing import Protocol, cast
 
 from typing_extensions import override
 
+from sidecar.fronts.reverse_proxy.one_buffer import OneBuffer
 from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead, Malformed
 from sidecar.fronts.reverse_proxy.upstream.answer_reader import AnswerReader
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed, UpstreamPolicy
@@ -117,7 +118,7 @@ class Carriage:
             self.connection.abandon()
 
 
-class Connection(asyncio.Protocol):
+class Connection(OneBuffer):
     """Carries one request at a time. ``deadline`` is looked at by the pool."""
 
     __slots__ = (
@@ -171,14 +172,14 @@ class Connection(asyncio.Protocol):
             self.deadline = self._loop.time() + self._policy.first_byte_timeout
 
     @override
-    def data_received(self, data: bytes) -> None:
+    def octets_received(self, octets: memoryview) -> None:
         carriage = self._carriage
         if carriage is None:
             # An answer that nobody asked for must not be taken for the next request's.
             self.close()
             return
         try:
-            self._reader.feed(data)
+            self._reader.feed(octets)
         except Malformed as malformed:
             self._fail(UpstreamFailed(UpstreamError.MALFORMED, str(malformed)))
             return
