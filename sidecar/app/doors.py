@@ -68,7 +68,12 @@ def doors_of(settings: Settings) -> tuple[Door, ...]:
     """Return the doors that these settings open, the main one first."""
     listen = settings.listen
     scheme = "http" if listen.tls is None else "https"
-    return (Door("listen", listen.host, listen.port, scheme, listen.backlog),)
+    doors = [Door("listen", listen.host, listen.port, scheme, listen.backlog)]
+    grpc = settings.grpc
+    if grpc is not None:
+        scheme = "grpc" if grpc.tls is None else "grpcs"
+        doors.append(Door("grpc", grpc.host, grpc.port, scheme, binds_itself=True))
+    return tuple(doors)
 
 
 def close_all(sockets: Sockets) -> None:

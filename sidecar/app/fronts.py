@@ -38,7 +38,14 @@ async def fronts_of(
     ``sockets`` are the doors' that are bound already; the others are bound when they are opened.
     """
     async with AsyncExitStack() as stack:
-        yield [await _reverse_proxy(settings, shared, sockets, stack)]
+        openings = [await _reverse_proxy(settings, shared, sockets, stack)]
+        if settings.grpc is not None:
+            from sidecar.app.grpc_proxy import grpc_proxy_opening  # noqa: PLC0415 - an extra
+
+            openings.append(
+                await grpc_proxy_opening(settings, settings.grpc, shared, sockets, stack)
+            )
+        yield openings
 
 
 async def _reverse_proxy(

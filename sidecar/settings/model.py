@@ -14,6 +14,7 @@ from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
 from sidecar.settings.fields import Section, Strings, read_list
+from sidecar.settings.grpc import Grpc, is_metadata_name
 from sidecar.settings.hoop import CLEARED, hoop_routes
 from sidecar.settings.issuers import Issuer, repeated
 from sidecar.settings.routes import Route
@@ -113,6 +114,8 @@ class Settings(Section):
     forward_authorization: bool = True
     """Whether the token goes on to upstream. The Hoop gateway verifies it again."""
     listen: Listen = Listen()
+    grpc: Annotated[Grpc | None, Field(validate_default=True)] = None
+    """The door for gRPC calls, to upstream's gRPC port; without it there is none."""
     admin: Admin = Admin()
     keys: Keys = Keys()
     limits: Limits = Limits()
@@ -167,6 +170,15 @@ class Settings(Section):
             if fold_name(name) in taken:
                 raise ValueError(f"{name!r} is sent empty and is an identity header; choose one")
         return names
+
+    @field_validator("grpc")
+    @classmethod
+    def _can_name_headers(cls, grpc: Grpc | None, info: ValidationInfo) -> Grpc | None:
+        told = {**_DEFAULT_HEADERS, **info.data.get("identity_headers", {})}
+        for name in (*filter(None, told.values()), *info.data.get("cleared_headers", ())):
+            if grpc is not None and not is_metadata_name(name):
+                raise ValueError(f"{name!r} cannot be sent in gRPC; choose another header's name")
+        return grpc
 
     @field_validator("workers")
     @classmethod

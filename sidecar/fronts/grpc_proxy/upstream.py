@@ -25,7 +25,7 @@ _OF_THE_LIBRARY = re.compile(
 )
 _TOO_LARGE = re.compile(r"essage larger than max")
 _UNREACHABLE = re.compile(r"failed to connect|resol|empty address list")
-_HANDSHAKE = re.compile(r"andshake|SSL_ERROR|CERTIFICATE|Peer name")
+_HANDSHAKE = re.compile(r"andshake|SSL_ERROR|CERTIFICATE|erification")
 
 
 @dataclass(frozen=True, slots=True)
