@@ -1,10 +1,12 @@
 """Doors: their sockets, held by the process that stays, for whoever serves."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
-from sidecar.app.doors import Door, SharedDoors, close_all, open_doors
+from sidecar.app.doors import Door, SharedDoors, close_all, doors_of, open_doors
+from tests.app.test_parts import settings
 
 ANY = Door("listen", "127.0.0.1", 0)
 BINDS_ITSELF = Door("grpc", "127.0.0.1", 0, "grpc", binds_itself=True)
@@ -59,3 +61,11 @@ def test_a_duplicate_outlives_the_sockets_that_are_closed() -> None:
         close_all(sockets)
         socket.create_connection(address).close()
         kept.close()
+
+
+def test_grpc_has_a_door_of_its_own_where_the_settings_open_one(tmp_path: Path) -> None:
+    assert [door.name for door in doors_of(settings(tmp_path))] == ["listen"]
+
+    opened = settings(tmp_path, grpc={"upstream": {"url": "grpc://127.0.0.1:8010"}, "port": 7})
+    door = doors_of(opened)[1]
+    assert (door.name, door.port, door.scheme, door.binds_itself) == ("grpc", 7, "grpc", True)

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sidecar.app.libraries import library_problems
+from sidecar.app.libraries import is_installed, library_problems
 from sidecar.settings import load
 
 CONFIG = Path(__file__).parent.parent.parent / "config" / "sidecar.minimal.yaml"
@@ -25,3 +25,8 @@ def test_without_its_c_parser_aiohttp_is_refused_at_start() -> None:
 
     assert ended.returncode == 2
     assert "C parser" in ended.stderr
+
+
+def test_an_extra_that_is_not_installed_is_seen() -> None:
+    assert is_installed("grpc")
+    assert not is_installed("no_such_package")

@@ -16,6 +16,7 @@ import aiohttp
 import yaml
 
 _LISTENING = re.compile(r"listening on (https?://[^\s\"]+)")
+_GRPC = re.compile(r"grpc on (grpcs?://[^\s\"]+)")
 _ADMIN = re.compile(r"admin on (http://[^\s\"]+)")
 START_SECONDS = 30.0
 
@@ -27,6 +28,7 @@ class Sidecar:
     process: asyncio.subprocess.Process
     url: str = ""
     admin_url: str = ""
+    grpc_url: str = ""
     decisions: list[dict[str, Any]] = field(default_factory=list)
     output: list[str] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -58,6 +60,8 @@ class Sidecar:
             self.output.append(text)
             if found := _LISTENING.search(text):
                 self.url = found[1]
+            if found := _GRPC.search(text):
+                self.grpc_url = found[1]
             if found := _ADMIN.search(text):
                 self.admin_url = found[1]
             if self.url and self.admin_url:
