@@ -7,18 +7,20 @@ every open stream. Readiness says whether a request could be granted now.
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
 Probes = Callable[[], Mapping[str, bool]]
 Render = Callable[[str], tuple[bytes, str]]
 Revoke = Callable[[web.BaseRequest], Awaitable[web.Response]]
+Published = Callable[[], Mapping[str, Any]]
 
 _CLOSE_SECONDS = 0.5
 _COMMON = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "sidecar"}
 _METHODS = ("GET", "HEAD")
 _REVOKE = "/oauth2/revoke"
+_KEYS = "/.well-known/jwks.json"
 
 
 class AdminListener:
@@ -26,7 +28,8 @@ class AdminListener:
 
     ``probes`` are what readiness is made of, by name; ``render`` returns the metrics and their
     media type for an ``Accept`` value, ``workers`` the JSON of what each process does. ``revoke``
-    answers the revocation endpoint, if there is one.
+    answers the revocation endpoint, and ``assertion_keys`` are what is signed to upstream with, if
+    there is that.
     """
 
     def __init__(
@@ -38,13 +41,16 @@ class AdminListener:
         render: Render,
         workers: Callable[[], bytes],
         revoke: Revoke | None = None,
+        assertion_keys: Published | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._probes = probes
         self._render = render
         self._workers = workers
-        self.revoke = revoke  # a reload replaces it
+        # A reload replaces these.
+        self.revoke = revoke
+        self.assertion_keys = assertion_keys
         self._runner: web.ServerRunner | None = None
         self.url = ""
 
@@ -95,6 +101,9 @@ class AdminListener:
                 return web.Response(
                     body=self._workers(), content_type="application/json", headers=_COMMON
                 )
+            case path if path == _KEYS and self.assertion_keys is not None:
+                cached = "public, max-age=300"
+                return _answer(200, self.assertion_keys(), **{"Cache-Control": cached})
             case _:
                 return _no_such_path()
 

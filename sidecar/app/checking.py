@@ -12,14 +12,15 @@ from sidecar.settings import Problem, Settings
 def problems_of(settings: Settings) -> list[Problem]:
     """Return what keeps a sidecar with these settings from starting, all at once."""
     problems = library_problems(settings)
-    parts: dict[str, Callable[[], object]] = {
-        "listen.tls": partial(listen_policy, settings),
-        "upstream.tls": partial(upstream_policy, settings),
-        "grpc.tls": partial(_grpc_server_context, settings),
-        "grpc.upstream.tls": partial(_grpc_client_context, settings),
-        "issuers": partial(provider_contexts, settings),
-        "accounts": partial(redis_options, settings),
-    }
+    parts: dict[str, Callable[[], object]] = {"listen.tls": partial(listen_policy, settings.listen)}
+    if settings.upstream is not None:
+        parts["upstream.tls"] = partial(upstream_policy, settings.upstream)
+    if settings.forward_auth is not None:
+        parts["forward_auth.tls"] = partial(listen_policy, settings.forward_auth)
+    parts["grpc.tls"] = partial(_grpc_server_context, settings)
+    parts["grpc.upstream.tls"] = partial(_grpc_client_context, settings)
+    parts["issuers"] = partial(provider_contexts, settings)
+    parts["accounts"] = partial(redis_options, settings)
     for place, make in parts.items():
         try:
             make()

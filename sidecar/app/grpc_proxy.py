@@ -6,11 +6,11 @@ from functools import partial
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.fronts import Shared
 from sidecar.app.tls import system_authorities
+from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.grpc_proxy.handler import Handler, Parts
 from sidecar.fronts.grpc_proxy.metadata import MetadataRules
 from sidecar.fronts.grpc_proxy.server import Certificate, ListenPolicy, listening
 from sidecar.fronts.grpc_proxy.upstream import Authorities, Upstream, UpstreamPolicy
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
 from sidecar.settings import Settings
 from sidecar.settings.grpc import Grpc
 
@@ -30,7 +30,7 @@ async def grpc_proxy_opening(
             streams=shared.streams,
             upstream=upstream,
             rules=MetadataRules(
-                settings.identity(),
+                shared.identity,
                 TrustedProxies(settings.trusted_networks()),
                 settings.forward_authorization,
             ),

@@ -10,8 +10,9 @@ from functools import partial
 
 from sidecar.adapters.clock import SystemClock
 from sidecar.admin.listener import AdminListener, Render, Revoke
+from sidecar.app.asserting import Published, assertion_keys, new_secret
 from sidecar.app.doors import SharedDoors, Sockets, close_all, doors_of, open_doors
-from sidecar.app.generations import Generations, Opened
+from sidecar.app.generations import Generations, NotReplaced, Opened
 from sidecar.app.loop import run_in_loop
 from sidecar.app.observing import observing
 from sidecar.app.parts import open_keys
@@ -41,10 +42,11 @@ _IMPORTED = ["sidecar.app.process", "sidecar.__main__"]
 
 @dataclass(frozen=True, slots=True)
 class _Pages:
-    """What the admin listener shows of the metrics: summed up, and by worker."""
+    """What the admin listener shows: the metrics summed up, and by worker, and keys."""
 
     render: Render
     workers: Callable[[], bytes]
+    assertion_keys: Callable[[Settings], Published | None]
 
 
 def run(settings: Settings, load: Load) -> None:
@@ -54,10 +56,10 @@ def run(settings: Settings, load: Load) -> None:
         OSError: an address cannot be listened on.
     """
     serve = _serve_alone if settings.worker_count() == 1 else _serve_with_workers
-    run_in_loop(serve(settings, load))
+    run_in_loop(serve(settings, load, new_secret()))
 
 
-async def _serve_alone(settings: Settings, load: Load) -> None:
+async def _serve_alone(settings: Settings, load: Load, secret: bytes) -> None:
     clock = SystemClock()
     upkeep = Upkeep(clock.now())
     with observing(clock) as observed, open_doors(doors_of(settings)) as sockets:
@@ -68,18 +70,22 @@ async def _serve_alone(settings: Settings, load: Load) -> None:
         async def opened(settings: Settings, succeeds: bool) -> AsyncIterator[_Alone]:  # noqa: FBT001
             own = {name: each.dup() for name, each in sockets.items()}
             async with serving_with(
-                settings, observed(settings), clock, own, revokes=True
+                settings, observed(settings), clock, own, secret=secret, revokes=True
             ) as served:
                 if succeeds:
                     await served.ready()
                 await served.listen()
                 yield _Alone(served, settings)
 
-        pages = _Pages(watched.metrics.render, partial(this_worker, watched.metrics))
+        pages = _Pages(
+            watched.metrics.render,
+            partial(this_worker, watched.metrics),
+            partial(assertion_keys, secret=secret, clock=clock),
+        )
         await _serve(settings, load, opened, pages, upkeep, sockets, partial(close_all, sockets))
 
 
-async def _serve_with_workers(settings: Settings, load: Load) -> None:
+async def _serve_with_workers(settings: Settings, load: Load, secret: bytes) -> None:
     clock = SystemClock()
     upkeep = Upkeep(clock.now())
     with (
@@ -94,8 +100,8 @@ async def _serve_with_workers(settings: Settings, load: Load) -> None:
         async def opened(settings: Settings, succeeds: bool) -> AsyncIterator[_Fleet]:  # noqa: FBT001
             supervisor = Supervisor(
                 # The first ones answer from the start, if only that they cannot decide yet.
-                partial(work, settings, None if succeeds else 0.0),
-                partial(work, settings, _PATIENCE_SECONDS),
+                partial(work, settings, secret, None if succeeds else 0.0),
+                partial(work, settings, secret, _PATIENCE_SECONDS),
                 doors,
                 clock,
                 metrics.forget_worker,
@@ -105,7 +111,11 @@ async def _serve_with_workers(settings: Settings, load: Load) -> None:
                 yield _Fleet(supervisor, revoke, settings, clock)
 
         render = partial(metrics.render_all, directory, changes)
-        pages = _Pages(render, partial(all_workers, directory))
+        pages = _Pages(
+            render,
+            partial(all_workers, directory),
+            partial(assertion_keys, secret=secret, clock=clock),
+        )
         await _serve(settings, load, opened, pages, upkeep, doors.of_worker(0), doors.close)
 
 
@@ -119,36 +129,48 @@ async def _serve(
     leave: Callable[[], None],
 ) -> None:
     """Serve with one generation after another, and the admin listener beside them all."""
-    admin_at = settings.admin
     async with hangups() as hangup, stop_on_signals() as stop:
         tasks = asyncio.TaskGroup()
         generations = Generations(opened, tasks, stop, _READY_SECONDS)
         admin = AdminListener(
-            admin_at.host,
-            admin_at.port,
+            settings.admin.host,
+            settings.admin.port,
             probes=generations.probes,
             render=pages.render,
             workers=pages.workers,
         )
 
         async def replace(settings: Settings) -> None:
+            keys = _keys_of(pages, settings)
             await generations.replace(settings)
             process_log.configure(settings.log.level)
-            admin.revoke = generations.revoke
+            admin.revoke, admin.assertion_keys = generations.revoke, keys
 
         async with admin, tasks:
             await generations.begin(settings)
             admin.revoke = generations.revoke
+            admin.assertion_keys = pages.assertion_keys(settings)
             spare_what_stays()
-            for door in doors_of(settings):
-                name = "listening" if door.name == "listen" else door.name
-                log.info("%s on %s", name, door.url(sockets[door.name]))
-            log.info("admin on %s", admin.url)
+            _tell_where(settings, sockets, admin.url)
             reloader = Reloader(load, settings, replace, upkeep, SystemClock())
             async with running(partial(reloader.run, hangup)):
                 await stop.asked.wait()
             # Whoever serves has duplicates: now no queue stays open behind the last who accepts.
             leave()
+
+
+def _keys_of(pages: _Pages, settings: Settings) -> Published | None:
+    try:
+        return pages.assertion_keys(settings)
+    except (OSError, ValueError) as error:
+        raise NotReplaced(f"assertion.secret_file: {error}") from None
+
+
+def _tell_where(settings: Settings, sockets: Sockets, admin_url: str) -> None:
+    for door in doors_of(settings):
+        name = "listening" if door.name == "listen" else door.name
+        log.info("%s on %s", name, door.url(sockets[door.name]))
+    log.info("admin on %s", admin_url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_source import JwksKeySource
 from sidecar.admin.listener import AdminListener, Revoke
+from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
 from sidecar.app.doors import Front, Opening, Sockets
 from sidecar.app.fronts import Shared, fronts_of
 from sidecar.app.observing import Observing, observing
@@ -105,10 +106,10 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
     Raises:
         OSError: an address cannot be listened on.
     """
-    clock = SystemClock()
+    clock, secret = SystemClock(), new_secret()
     with observing(clock) as observed:
         watched = observed(settings)
-        async with serving_with(settings, watched, clock, revokes=True) as served:
+        async with serving_with(settings, watched, clock, secret=secret, revokes=True) as served:
             await served.listen()
             admin = settings.admin
             async with AdminListener(
@@ -118,6 +119,7 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
                 render=watched.metrics.render,
                 workers=partial(this_worker, watched.metrics),
                 revoke=served.revoke,
+                assertion_keys=assertion_keys(settings, secret, clock),
             ) as listener:
                 served.admin_url = listener.url
                 yield served
@@ -130,21 +132,20 @@ async def serving_with(
     clock: Clock,
     sockets: Sockets = MappingProxyType({}),
     *,
+    secret: bytes,
     revokes: bool = False,
 ) -> AsyncIterator[Serving]:
     """Run until the block ends, without an admin listener.
 
     ``sockets`` are the doors' that are bound already; the others are bound when it listens.
+    ``secret`` is what assertions are signed by, where the settings name nothing else.
     ``revokes`` is whether to make what answers the revocation endpoint, too.
     """
     async with AsyncExitStack() as stack:
         accounts = make_accounts(settings, clock, observed.observer)
         keys = await stack.enter_async_context(open_keys(settings, clock, observed.observer))
         streams = Streams(observed.observer)
-        leeways = {issuer.issuer: issuer.leeway for issuer in settings.issuers}
-        guard = StreamGuard(
-            streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired
-        )
+        guard = _guard(settings, streams, accounts, clock)
         report = partial(_report, accounts, clock, observed)
         revoke = None
         if revokes:
@@ -156,6 +157,7 @@ async def serving_with(
         )
         shared = Shared(
             make_authorizer(settings, keys, accounts.view, clock, observed.observer),
+            settings.identity(make_assertions(settings, secret, clock)),
             streams,
             clock,
             observed.observer,
@@ -163,6 +165,11 @@ async def serving_with(
         )
         openings = await stack.enter_async_context(fronts_of(settings, shared, sockets))
         yield Serving(openings, stack, shared.probes, revoke)
+
+
+def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Clock) -> StreamGuard:
+    leeways = {issuer.issuer: issuer.leeway for issuer in settings.issuers}
+    return StreamGuard(streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired)
 
 
 def _probes(keys: JwksKeySource, accounts: Accounts) -> Mapping[str, bool]:

@@ -24,6 +24,7 @@ _YOUNG_BETWEEN_FULL = 300
 
 def work(
     settings: Settings,
+    secret: bytes,
     patience: float | None,
     number: int,
     readiness: Readiness,
@@ -34,11 +35,12 @@ def work(
     Connections are accepted when it is ready, or after ``patience`` seconds, if there is an end.
     """
     process_log.configure(settings.log.level)
-    run_in_loop(_work(settings, patience, number, readiness, sockets))
+    run_in_loop(_work(settings, secret, patience, number, readiness, sockets))
 
 
 async def _work(
     settings: Settings,
+    secret: bytes,
     patience: float | None,
     number: int,
     readiness: Readiness,
@@ -48,7 +50,7 @@ async def _work(
     with observing(clock) as observed:
         async with (
             stop_on_signals(as_worker=True) as stop,
-            serving_with(settings, observed(settings), clock, sockets) as served,
+            serving_with(settings, observed(settings), clock, sockets, secret=secret) as served,
         ):
             _end_with_parent(stop)
             spare_what_stays()

@@ -20,6 +20,7 @@ class DenyReason(StrEnum):
     """
 
     MALFORMED_REQUEST = "malformed_request"
+    UNTRUSTED_PEER = "untrusted_peer"
     METHOD_REFUSED = "method_refused"
     NO_ROUTE = "no_route"
     NO_CREDENTIALS = "no_credentials"
@@ -66,7 +67,12 @@ class DenyReason(StrEnum):
                 | DenyReason.SUBJECT_INACTIVE
             ):
                 return 401
-            case DenyReason.NO_ROUTE | DenyReason.INSUFFICIENT_SCOPE | DenyReason.MISSING_GROUP:
+            case (
+                DenyReason.UNTRUSTED_PEER
+                | DenyReason.NO_ROUTE
+                | DenyReason.INSUFFICIENT_SCOPE
+                | DenyReason.MISSING_GROUP
+            ):
                 return 403
             case DenyReason.METHOD_REFUSED:
                 return 405

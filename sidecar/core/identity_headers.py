@@ -10,11 +10,15 @@ value: a header that is merely absent leaves the client's own in place in some c
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 from urllib.parse import quote
 
 from sidecar.core.principal import Principal
 
-FIELDS = ("subject", "issuer", "name", "groups", "scopes", "client_id", "kind", "request_id")
+ASSERTION = "assertion"
+FIELDS = (
+    "subject", "issuer", "name", "groups", "scopes", "client_id", "kind", "request_id", ASSERTION,
+)  # fmt: skip
 
 # An alias of a framing header is a second opinion on where the message ends.
 _FRAMING = frozenset({"transfer-encoding", "content-length"})
@@ -38,15 +42,24 @@ def _fold_remembered(name: str) -> str:
     return _fold(name)
 
 
+class Asserts(Protocol):
+    """Who signs what upstream is told."""
+
+    def assertion(self, principal: Principal) -> str:
+        """Return a signed statement of who is calling: for a while the very same one."""
+
+
 @dataclass(frozen=True)
 class IdentityHeaders:
     """The configured names, by field, and the further headers that are always sent empty.
 
     ``names`` maps members of ``FIELDS`` to header names; a field that is left out is not sent.
+    ``asserts`` is who signs, where there is a header for it.
     """
 
     names: Mapping[str, str]
     cleared: tuple[str, ...] = ()
+    asserts: Asserts | None = None
 
     def __post_init__(self) -> None:
         protected = frozenset(fold_name(name) for name in (*self.names.values(), *self.cleared))
@@ -65,9 +78,16 @@ class IdentityHeaders:
         """Return every configured header with its value; empty ones for a caller unknown."""
         known = _values(principal) if principal is not None else {}
         known["request_id"] = request_id
+        known[ASSERTION] = self.assertion(principal)
         told = [(name, known.get(field, "")) for field, name in self.names.items()]
         told.extend((name, "") for name in self.cleared)
         return told
+
+    def assertion(self, principal: Principal | None) -> str:
+        """Return what is signed of this caller now; nothing where nobody signs."""
+        if self.asserts is None or principal is None:
+            return ""
+        return self.asserts.assertion(principal)
 
 
 def _values(principal: Principal) -> dict[str, str]:

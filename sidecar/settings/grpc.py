@@ -81,7 +81,7 @@ class Grpc(Section):
     upstream: GrpcUpstream
     host: str = "0.0.0.0"  # noqa: S104 - it is there to be reached
     """Address to listen on."""
-    port: Port = 8081
+    port: Port = 8082
     """Port to listen on; 0 lets the system choose."""
     tls: ServerTls | None = None
     """TLS for clients; without it the listener speaks HTTP/2 in the clear (h2c)."""

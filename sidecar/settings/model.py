@@ -8,15 +8,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from sidecar.core.identity_headers import FIELDS, IdentityHeaders, fold_name
+from sidecar.core.identity_headers import ASSERTION, FIELDS, Asserts, IdentityHeaders, fold_name
 from sidecar.core.issuer import Issuer as IssuerRules
 from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
+from sidecar.settings.assertion import Assertion
 from sidecar.settings.fields import Section, Strings, read_list
+from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.grpc import Grpc, is_metadata_name
 from sidecar.settings.hoop import CLEARED, hoop_routes
 from sidecar.settings.issuers import Issuer, repeated
+from sidecar.settings.networks import Network
 from sidecar.settings.routes import Route
 from sidecar.settings.sections import (
     Accounts,
@@ -24,7 +27,6 @@ from sidecar.settings.sections import (
     Limits,
     Listen,
     Log,
-    Network,
     Upstream,
 )
 from sidecar.settings.streams import Streams
@@ -40,6 +42,7 @@ _DEFAULT_HEADERS: dict[str, str | None] = {
     "client_id": "X-Auth-Client-Id",
     "kind": "X-Auth-Kind",
     "request_id": "X-Request-Id",
+    ASSERTION: "X-Auth-Assertion",
 }
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 # Setting one of these empty, or to somebody's name, would break the message or the decision.
@@ -51,6 +54,7 @@ _NOT_OURS = frozenset(
         "transfer-encoding", "upgrade",
     }
 )  # fmt: skip
+_OTHER_DOORS = ("forward_auth", "grpc")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 
 
@@ -93,7 +97,12 @@ HeaderName = Annotated[str, AfterValidator(_is_header)]
 class Settings(Section):
     """The sidecar's settings."""
 
-    upstream: Upstream
+    forward_auth: ForwardAuth | None = None
+    """A door at which proxies ask; without it there is none."""
+    grpc: Grpc | None = None
+    """A door for gRPC calls, to a gRPC port of upstream's; without it there is none."""
+    upstream: Upstream | None = Field(default=None, validate_default=True)
+    """What stands behind `listen`; without it that door stays closed."""
     accounts: Accounts
     issuers: tuple[Issuer, ...]
     """Whose tokens are accepted."""
@@ -107,6 +116,8 @@ class Settings(Section):
     """Routes of your own; they come before the preset's, and the first that matches decides."""
     tolerate: Annotated[tuple[Ambiguity, ...], BeforeValidator(read_list)] = ()
     """Spellings of paths that programs read differently, and that you need all the same."""
+    assertion: Assertion | None = None
+    """Tell upstream who is calling in a signed form, too. Needs `assertion.audience`."""
     identity_headers: dict[str, HeaderName | None] = Field(default_factory=dict)
     """Names of the headers that tell upstream who is calling; null leaves one out."""
     cleared_headers: Strings = Field(default=(), validate_default=True)
@@ -114,8 +125,6 @@ class Settings(Section):
     forward_authorization: bool = True
     """Whether the token goes on to upstream. The Hoop gateway verifies it again."""
     listen: Listen = Listen()
-    grpc: Annotated[Grpc | None, Field(validate_default=True)] = None
-    """The door for gRPC calls, to upstream's gRPC port; without it there is none."""
     admin: Admin = Admin()
     keys: Keys = Keys()
     limits: Limits = Limits()
@@ -129,6 +138,14 @@ class Settings(Section):
     """Processes that share the port; auto is one per core."""
     insecure_old_aiohttp: bool = False
     """Run on an aiohttp that is older than 3.14.3 or without its C parser, with known attacks."""
+
+    @field_validator("upstream")
+    @classmethod
+    def _is_there_a_door(cls, upstream: Upstream | None, info: ValidationInfo) -> Upstream | None:
+        if upstream is None and all(info.data.get(name, ...) is None for name in _OTHER_DOORS):
+            others = " or ".join(f"`{name}`" for name in _OTHER_DOORS)
+            raise ValueError(f"is missing; nobody could come in without it, or {others}")
+        return upstream
 
     @field_validator("issuers")
     @classmethod
@@ -152,13 +169,25 @@ class Settings(Section):
 
     @field_validator("identity_headers")
     @classmethod
-    def _are_told_apart(cls, names: dict[str, str | None]) -> dict[str, str | None]:
+    def _are_told_apart(
+        cls, names: dict[str, str | None], info: ValidationInfo
+    ) -> dict[str, str | None]:
+        if names.get(ASSERTION) is not None and info.data.get(ASSERTION, ...) is None:
+            raise ValueError("nobody signs an assertion: the section assertion is missing")
         for field in names:
             if field not in FIELDS:
                 raise ValueError(f"{field!r} is none of {', '.join(FIELDS)}")
         used = [name for name in {**_DEFAULT_HEADERS, **names}.values() if name is not None]
         if len({fold_name(name) for name in used}) < len(used):
             raise ValueError("two fields have the same header, or spellings of the same")
+        return names
+
+    @field_validator("identity_headers", "cleared_headers")
+    @classmethod
+    def _can_be_sent(cls, names: Any, info: ValidationInfo) -> Any:
+        for name in names.values() if isinstance(names, dict) else names:
+            if name is not None and info.data.get("grpc") and not is_metadata_name(name):
+                raise ValueError(f"{name!r} cannot be sent in gRPC; choose another name")
         return names
 
     @field_validator("cleared_headers")
@@ -170,15 +199,6 @@ class Settings(Section):
             if fold_name(name) in taken:
                 raise ValueError(f"{name!r} is sent empty and is an identity header; choose one")
         return names
-
-    @field_validator("grpc")
-    @classmethod
-    def _can_name_headers(cls, grpc: Grpc | None, info: ValidationInfo) -> Grpc | None:
-        told = {**_DEFAULT_HEADERS, **info.data.get("identity_headers", {})}
-        for name in (*filter(None, told.values()), *info.data.get("cleared_headers", ())):
-            if grpc is not None and not is_metadata_name(name):
-                raise ValueError(f"{name!r} cannot be sent in gRPC; choose another header's name")
-        return grpc
 
     @field_validator("workers")
     @classmethod
@@ -203,13 +223,16 @@ class Settings(Section):
         """Return the ambiguous spellings that are let through."""
         return frozenset(self.tolerate)
 
-    def identity(self) -> IdentityHeaders:
-        """Return the identity headers' names, and those that are always sent empty."""
+    def identity(self, asserts: Asserts | None = None) -> IdentityHeaders:
+        """Return the identity headers' names, who signs, and what is always sent empty."""
         names = {**_DEFAULT_HEADERS, **self.identity_headers}
+        if self.assertion is None:
+            del names[ASSERTION]
         cleared = (*self.cleared_headers, *_cleared_by(self.preset))
         return IdentityHeaders(
             {field: name for field, name in names.items() if name is not None},
             tuple({fold_name(name): name for name in cleared}.values()),
+            asserts,
         )
 
     def trusted_networks(self) -> tuple[Network, ...]:

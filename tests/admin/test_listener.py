@@ -106,3 +106,15 @@ async def test_an_ipv6_address_is_written_in_brackets() -> None:
     async with Office().listener(host="::1") as listener:
         assert listener.url.startswith("http://[::1]:")
         assert (await ask(listener.url + "/livez"))[0] == 200
+
+
+async def test_the_keys_of_assertions_are_there_where_something_is_signed() -> None:
+    path = "/.well-known/jwks.json"
+    async with Office().listener() as listener:
+        assert (await ask(listener.url + path))[0] == 404
+
+        listener.assertion_keys = lambda: {"keys": [{"kty": "EC"}]}
+        status, body, headers = await ask(listener.url + path)
+
+    assert (status, json.loads(body)) == (200, {"keys": [{"kty": "EC"}]})
+    assert headers["Cache-Control"] == "public, max-age=300"

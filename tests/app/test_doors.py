@@ -6,10 +6,23 @@ from pathlib import Path
 import pytest
 
 from sidecar.app.doors import Door, SharedDoors, close_all, doors_of, open_doors
-from tests.app.test_parts import settings
+from tests.settings.desk import GOOD, Desk, changed
 
 ANY = Door("listen", "127.0.0.1", 0)
 BINDS_ITSELF = Door("grpc", "127.0.0.1", 0, "grpc", binds_itself=True)
+
+
+def test_a_door_is_there_for_what_the_settings_have(tmp_path: Path) -> None:
+    """Without upstream nothing can be forwarded, and nobody needs `listen`."""
+    ask = {"dialect": "nginx", "port": 8181}
+    desk = Desk(tmp_path)
+    only_asked = {name: value for name, value in GOOD.items() if name != "upstream"}
+
+    assert [door.name for door in doors_of(desk.load(GOOD))] == ["listen"]
+    both = doors_of(desk.load(changed(forward_auth=ask)))
+    assert [(door.name, door.port) for door in both] == [("listen", 8080), ("forward_auth", 8181)]
+    alone = doors_of(desk.load({**only_asked, "forward_auth": ask}))
+    assert [door.name for door in alone] == ["forward_auth"]
 
 
 @pytest.mark.parametrize(
@@ -64,8 +77,7 @@ def test_a_duplicate_outlives_the_sockets_that_are_closed() -> None:
 
 
 def test_grpc_has_a_door_of_its_own_where_the_settings_open_one(tmp_path: Path) -> None:
-    assert [door.name for door in doors_of(settings(tmp_path))] == ["listen"]
+    section = {"upstream": {"url": "grpc://127.0.0.1:8010"}, "port": 7}
+    door = doors_of(Desk(tmp_path).load(changed(grpc=section)))[1]
 
-    opened = settings(tmp_path, grpc={"upstream": {"url": "grpc://127.0.0.1:8010"}, "port": 7})
-    door = doors_of(opened)[1]
     assert (door.name, door.port, door.scheme, door.binds_itself) == ("grpc", 7, "grpc", True)

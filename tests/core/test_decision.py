@@ -31,6 +31,7 @@ WIRE = {
     R.TOKEN_REVOKED: (401, "invalid_token", INVALID, None),
     R.SUBJECT_UNKNOWN: (401, "invalid_token", INVALID, None),
     R.SUBJECT_INACTIVE: (401, "invalid_token", INVALID, None),
+    R.UNTRUSTED_PEER: (403, "forbidden", None, None),
     R.NO_ROUTE: (403, "forbidden", None, None),
     R.MISSING_GROUP: (403, "forbidden", None, None),
     R.INSUFFICIENT_SCOPE: (

@@ -110,6 +110,7 @@ def test_every_configured_header_is_told() -> None:
         "X-Auth-Client-Id": "robot-client",
         "X-Auth-Kind": "service_account",
         "X-Auth-Request-Id": "r-1",
+        "X-Auth-Assertion": "",
         "X-Forwarded-User": "",
         "Remote_User": "",
     }

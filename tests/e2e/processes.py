@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 import yaml
 
-_LISTENING = re.compile(r"listening on (https?://[^\s\"]+)")
 _GRPC = re.compile(r"grpc on (grpcs?://[^\s\"]+)")
+_LISTENING = re.compile(r"(?:listening|forward_auth) on (https?://[^\s\"]+)")
 _ADMIN = re.compile(r"admin on (http://[^\s\"]+)")
 START_SECONDS = 30.0
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sidecar.core.identity_headers import IdentityHeaders
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
+from sidecar.fronts.forwarded import TrustedProxies
+from sidecar.fronts.listener import ListenPolicy
+from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
-from sidecar.fronts.reverse_proxy.request_head import HeadRules
-from sidecar.fronts.reverse_proxy.server import ListenPolicy, ReverseProxy, listening
+from sidecar.fronts.reverse_proxy.server import ReverseProxy, listening
 from sidecar.fronts.reverse_proxy.upstream import Upstream, UpstreamPolicy
 from sidecar.ports import Change, CutReason
 from sidecar.streams import Streams

@@ -4,9 +4,9 @@ from urllib.parse import unquote
 
 from sidecar.core.decision import Denied, Deny, DenyReason
 from sidecar.core.request import AccessRequest, read_target
+from sidecar.fronts.asking import make_request_id
 from sidecar.fronts.grpc_proxy.agents import is_agents
 from sidecar.fronts.grpc_proxy.metadata import CallHead, malformed
-from sidecar.fronts.reverse_proxy.asking import make_request_id
 
 _LONGEST_LOGGED = 256
 # gRPC over HTTP/2: ":method POST", whatever the call.

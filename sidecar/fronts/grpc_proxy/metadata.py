@@ -11,8 +11,8 @@ from sidecar.core.bearer import is_canonical
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies, is_of_proxies, is_override
-from sidecar.fronts.reverse_proxy.hop_by_hop import HOP_BY_HOP
+from sidecar.fronts.forwarded import TrustedProxies, is_of_proxies, is_override
+from sidecar.fronts.hop_by_hop import HOP_BY_HOP
 
 Metadatum = tuple[str, str | bytes]
 Metadata = Sequence[Metadatum]

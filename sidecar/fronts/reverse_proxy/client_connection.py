@@ -31,8 +31,8 @@ from sidecar.fronts.reverse_proxy.downstream import reset
 from sidecar.fronts.reverse_proxy.one_buffer import OneBuffer
 
 if TYPE_CHECKING:
+    from sidecar.fronts.prepared_head import PreparedHead
     from sidecar.fronts.reverse_proxy.handler import Handler
-    from sidecar.fronts.reverse_proxy.prepared_head import PreparedHead
     from sidecar.fronts.reverse_proxy.relay import Relay
 
 log = logging.getLogger(__name__)

@@ -12,13 +12,13 @@ from aiohttp import web
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Deny, Grant
 from sidecar.core.request import AccessRequest
-from sidecar.fronts.reverse_proxy.asking import make_request_id, read_access_request
+from sidecar.fronts.asking import make_request_id, read_access_request
+from sidecar.fronts.prepared_head import prepare_head
+from sidecar.fronts.refusal import refusal_of
+from sidecar.fronts.request_head import HeadRules, RequestHead
 from sidecar.fronts.reverse_proxy.at_once import AtOnce
 from sidecar.fronts.reverse_proxy.downstream import Downstream
 from sidecar.fronts.reverse_proxy.exchange import Exchange
-from sidecar.fronts.reverse_proxy.prepared_head import prepare_head
-from sidecar.fronts.reverse_proxy.refusal import refusal_of
-from sidecar.fronts.reverse_proxy.request_head import HeadRules, RequestHead
 from sidecar.fronts.reverse_proxy.upstream import Upstream
 from sidecar.ports import Clock, Observer
 from sidecar.streams import Streams

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from sidecar.core.decision import Deny, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.fronts.refusal import Refusal, refusal_of, upstream_refusal
 from sidecar.fronts.reverse_proxy.cutting import deny_reason_of
 from sidecar.fronts.reverse_proxy.framing import Framing
-from sidecar.fronts.reverse_proxy.refusal import Refusal, refusal_of, upstream_refusal
 from sidecar.fronts.reverse_proxy.response_head import SplitResponse
 from sidecar.fronts.reverse_proxy.upstream import UpstreamFailed
 from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead

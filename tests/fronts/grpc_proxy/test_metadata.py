@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from sidecar.core.decision import Grant
 from sidecar.core.identity_headers import IdentityHeaders, fold_name
 from sidecar.core.principal import Principal
+from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.grpc_proxy.metadata import (
     MetadataRules,
     Metadatum,
     Unsendable,
     going_down,
 )
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
 from tests.fakes.front import IDENTITY
 from tests.fakes.world import World
 

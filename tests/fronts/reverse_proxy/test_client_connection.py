@@ -6,8 +6,9 @@ from contextlib import suppress
 import pytest
 from aiohttp.web_protocol import RequestHandler
 
+from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.handler import Handler
-from sidecar.fronts.reverse_proxy.server import ListenPolicy, listening
+from sidecar.fronts.reverse_proxy.server import listening
 from tests.fakes.front import Front, read_all, running_front, status_of
 from tests.fakes.upstream import OK, Conversation, scripted_upstream
 from tests.fakes.waiting import until

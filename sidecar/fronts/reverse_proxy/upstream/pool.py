@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from aiohappyeyeballs import start_connection
 
-from sidecar.fronts.reverse_proxy.forwarded import is_address
+from sidecar.fronts.forwarded import is_address
 from sidecar.fronts.reverse_proxy.upstream.connection import Carriage, Connection
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed, UpstreamPolicy
 from sidecar.ports import UpstreamError

@@ -5,7 +5,7 @@ from itertools import count
 
 from sidecar.core.decision import Denied, Deny
 from sidecar.core.request import AccessRequest, check_method, read_target
-from sidecar.fronts.reverse_proxy.prepared_head import PreparedHead
+from sidecar.fronts.prepared_head import PreparedHead
 
 _LONGEST_LOGGED = 256
 
@@ -21,9 +21,12 @@ def make_request_id() -> str:
 
 
 def read_access_request(
-    method: str, target: str, prepared: PreparedHead
+    method: str, target: str, prepared: PreparedHead, host: str | None = None
 ) -> tuple[AccessRequest, Deny | None]:
-    """Return what is asked, and why it is refused whatever it asks (or None)."""
+    """Return what is asked, and why it is refused whatever it asks (or None).
+
+    ``host`` is the one that was asked, where ``Host`` is not about that.
+    """
     problem = prepared.problem
     path = query = ""
     try:
@@ -35,8 +38,8 @@ def read_access_request(
         query = ""
     return (
         AccessRequest(
-            method, prepared.head.host, path, query, prepared.authorization, prepared.client,
-            make_request_id(), prepared.memory,
+            method, prepared.head.host if host is None else host, path, query,
+            prepared.authorization, prepared.client, make_request_id(), prepared.memory,
         ),
         problem,
     )  # fmt: skip

@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.core.decision import Deny, DenyReason
 from sidecar.core.routes import Requirement, Route
-from sidecar.fronts.reverse_proxy.refusal import Refusal, refusal_of, upstream_refusal
+from sidecar.fronts.refusal import Refusal, refusal_of, upstream_refusal
 from sidecar.ports import UpstreamError
 
 

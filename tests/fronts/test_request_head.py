@@ -9,8 +9,8 @@ from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import fold_name
 from sidecar.core.principal import Principal, PrincipalKind
 from sidecar.core.subject import SubjectKey
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
-from sidecar.fronts.reverse_proxy.request_head import HeadRules, RequestHead, check_head
+from sidecar.fronts.forwarded import TrustedProxies
+from sidecar.fronts.request_head import HeadRules, RequestHead, check_head
 from tests.fakes.front import IDENTITY
 
 RULES = HeadRules(IDENTITY)

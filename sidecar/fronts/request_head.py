@@ -13,8 +13,8 @@ from sidecar.core.bearer import is_canonical
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies, is_of_proxies, is_override
-from sidecar.fronts.reverse_proxy.hop_by_hop import END_TO_END, HOP_BY_HOP, read_options
+from sidecar.fronts.forwarded import TrustedProxies, is_of_proxies, is_override
+from sidecar.fronts.hop_by_hop import END_TO_END, HOP_BY_HOP, read_options
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -184,6 +184,11 @@ class HeadRules:
         return _Kind.OF_PROXIES if is_of_proxies(text) else _Kind.KEPT
 
 
+def is_host(value: bytes) -> bool:
+    """Say whether ``value`` is a host and perhaps a port, and nothing else (RFC 9110, 7.2)."""
+    return bool(_HOST.fullmatch(value))
+
+
 def check_head(head: RequestHead, version: tuple[int, int]) -> None:
     """Refuse what the parser lets through and programs read differently.
 
@@ -198,7 +203,7 @@ def check_head(head: RequestHead, version: tuple[int, int]) -> None:
         # RFC 9112, 3.2: lacking or several Host fields MUST be answered with 400.
         if head.hosts or version != (1, 0):
             raise _malformed("not exactly one Host")
-    elif not _HOST.fullmatch(head.hosts[0]):
+    elif not is_host(head.hosts[0]):
         raise _malformed("Host is not a host and a port")
     _check_framing(head, version)
     if head.connection and not END_TO_END.isdisjoint(read_options(head.connection)):

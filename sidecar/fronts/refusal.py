@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sidecar.core.decision import Deny, DenyReason
-from sidecar.fronts.reverse_proxy.response_head import Field
 from sidecar.ports import UpstreamError
+
+Field = tuple[bytes, bytes]
 
 _MESSAGES = {
     400: "bad request",

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from sidecar.core.decision import DenyReason
-from sidecar.fronts.reverse_proxy.asking import make_request_id, read_access_request
-from tests.fronts.reverse_proxy.test_prepared_head import prepared
+from sidecar.fronts.asking import make_request_id, read_access_request
+from tests.fronts.test_prepared_head import prepared
 
 
 def test_the_target_is_split_and_nothing_else_done_to_it() -> None:

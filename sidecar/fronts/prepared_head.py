@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sidecar.core.decision import Denied, Deny
 from sidecar.core.principal import Principal
 from sidecar.core.token_memory import TokenMemory
-from sidecar.fronts.reverse_proxy.request_head import (
+from sidecar.fronts.request_head import (
     HeadRules,
     RawHeaders,
     RequestHead,
@@ -34,6 +34,7 @@ class PreparedHead:
     problem: Deny | None
     memory: TokenMemory = field(default_factory=TokenMemory)
     _principal: Principal | None = None
+    _assertion: str = ""
     _parts: tuple[bytes, ...] = ()
 
     def is_of(self, raw_headers: RawHeaders, version: tuple[int, int]) -> bool:
@@ -49,9 +50,10 @@ class PreparedHead:
             Denied: as ``HeadRules.write``.
         """
         parts = self._parts
-        if not parts or self._principal is not principal:
+        assertion = rules.identity.assertion(principal)
+        if not parts or self._principal is not principal or self._assertion is not assertion:
             parts = self._parts = self._write(rules, principal, peer, scheme)
-            self._principal = principal
+            self._principal, self._assertion = principal, assertion
         return request_id.encode("ascii").join(parts)
 
     def _write(

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core.decision import DenyReason
+from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
-from sidecar.fronts.reverse_proxy.prepared_head import PreparedHead, prepare_head
-from sidecar.fronts.reverse_proxy.request_head import HeadRules
+from sidecar.fronts.forwarded import TrustedProxies
+from sidecar.fronts.prepared_head import PreparedHead, prepare_head
+from sidecar.fronts.request_head import HeadRules
 from tests.fakes.front import IDENTITY
-from tests.fronts.reverse_proxy.test_request_head import BEARER, HOST, ROBOT
+from tests.fronts.test_request_head import BEARER, HOST, ROBOT
 
 RULES = HeadRules(IDENTITY)
 NEW = (1, 1)
@@ -85,3 +86,36 @@ def test_a_client_cannot_know_the_place_of_the_id() -> None:
     assert b"X-Guess: r-1\r\n" in lines(head, ROBOT, "r-1")
     assert b"X-Guess: r-1\r\n" in lines(head, ROBOT, "r-2")
     assert b"X-Request-Id: r-2\r\n" in lines(head, ROBOT, "r-2")
+
+
+class Signer:
+    """Signs with a number, and the next one when the test says so."""
+
+    def __init__(self) -> None:
+        self.text = "signed-1"
+
+    def assertion(self, principal: Principal) -> str:
+        return f"{self.text}-{principal.name}" if principal.name else self.text
+
+
+def test_an_assertion_that_is_due_is_told_with_the_next_request() -> None:
+    signer = Signer()
+    rules = HeadRules(IdentityHeaders({"assertion": "X-Auth-Assertion"}, asserts=signer))
+    head = prepared(rules=rules)
+    robot = replace(ROBOT, name="")
+
+    def told() -> bytes:
+        written = head.lines(rules, robot, "192.0.2.7", "https", "r-1")
+        return written.partition(b"X-Auth-Assertion: ")[2].partition(b"\r\n")[0]
+
+    assert told() == told() == b"signed-1"
+    signer.text = "signed-2"
+    assert told() == b"signed-2"
+
+
+def test_a_client_cannot_bring_its_own_assertion() -> None:
+    rules = HeadRules(IdentityHeaders({"assertion": "X-Auth-Assertion"}, asserts=Signer()))
+    head = prepared((b"X_Auth.Assertion", b"mine"), (b"x-auth-assertion", b"mine"), rules=rules)
+
+    assert b"mine" not in head.lines(rules, ROBOT, "192.0.2.7", "https", "r-1")
+    assert b"X-Auth-Assertion: \r\n" in head.lines(rules, None, "192.0.2.7", "https", "r-1")

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.fronts.reverse_proxy.hop_by_hop import END_TO_END, HOP_BY_HOP, read_options
+from sidecar.fronts.hop_by_hop import END_TO_END, HOP_BY_HOP, read_options
 
 
 def test_options_of_all_lines_are_read_without_case_and_blanks() -> None:

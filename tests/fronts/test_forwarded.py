@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies, is_of_proxies, is_override
+from sidecar.fronts.forwarded import TrustedProxies, is_of_proxies, is_override
 
 OURS = TrustedProxies((ip_network("10.1.0.0/16"), ip_network("fd00::/8")))
 
