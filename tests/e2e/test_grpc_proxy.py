@@ -1,6 +1,7 @@
 """The gRPC door of the real process, in front of a gateway's gRPC port."""
 
 import asyncio
+import contextlib
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from sidecar.fronts.grpc_proxy.upstream import send
 from tests.app.test_tls import Certificates
 from tests.e2e.conftest import Site
 from tests.e2e.processes import Sidecar, running_sidecar
@@ -50,11 +52,11 @@ class Client:
 
     async def ask(self, message: bytes = b"x") -> Answer:
         call = self.begin(timeout=10)
-        try:
-            await call.write(message)
+        with contextlib.suppress(
+            grpc.aio.BaseError, grpc.aio.AioRpcError, asyncio.InvalidStateError
+        ):
+            await send(call, message)
             await call.done_writing()
-        except (grpc.aio.BaseError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            pass
         return await end_of(call)
 
 

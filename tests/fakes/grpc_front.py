@@ -15,7 +15,7 @@ from sidecar.core.routes import Requirement, Route
 from sidecar.fronts.grpc_proxy.handler import Handler, Parts
 from sidecar.fronts.grpc_proxy.metadata import MetadataRules, Metadatum
 from sidecar.fronts.grpc_proxy.server import GrpcProxy, ListenPolicy, listening
-from sidecar.fronts.grpc_proxy.upstream import Upstream, UpstreamPolicy
+from sidecar.fronts.grpc_proxy.upstream import Upstream, UpstreamPolicy, send
 from sidecar.ports import Change, CutReason
 from sidecar.streams import Streams
 from tests.fakes.front import IDENTITY
@@ -188,9 +188,9 @@ class GrpcFront:
         call = self.begin(method, told, timeout)
         try:
             for message in messages:
-                await call.write(message)
+                await send(call, message)
             await call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
             pass  # it was ended before it was sent
         return await end_of(call)
 

@@ -23,7 +23,7 @@ from sidecar.fronts.grpc_proxy.status import (
     status_of_cut,
     status_of_failure,
 )
-from sidecar.fronts.grpc_proxy.upstream import Call, is_too_large
+from sidecar.fronts.grpc_proxy.upstream import Call, is_too_large, send
 from sidecar.ports import CutReason, StreamKind, UpstreamError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Exchange:
     async def _send_up(self, call: Call) -> None:
         try:
             while isinstance(message := await self._context.read(), bytes):
-                await call.write(message)
+                await send(call, message)
             # The library says "no more" also when the client gave up, and of that a moment later.
             # Another read returns after that moment. Without it, upstream would take what it got of
             # a broken upload for the whole.

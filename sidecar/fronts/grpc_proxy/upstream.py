@@ -106,6 +106,18 @@ class Upstream:
         return UpstreamError.MALFORMED
 
 
+async def send(call: Call, message: bytes) -> None:
+    """Send a message; raises what ``call.write`` raises.
+
+    That one, where upstream has ended the call already, puts an error of its own (INTERNAL) in the
+    place of upstream's status, and of whatever upstream said that was not read yet. So the step
+    inside it is taken, without what it does in case of failure.
+    """
+    await call.wait_for_connection()
+    inner: Any = call
+    await inner._cython_call.send_serialized_message(message)  # noqa: SLF001
+
+
 def is_too_large(error: grpc.aio.AioRpcError) -> bool:
     """Say whether a message of upstream's was larger than we take."""
     return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and bool(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sidecar.core.decision import Grant
 from sidecar.fronts.grpc_proxy.metadata import Metadatum
-from sidecar.fronts.grpc_proxy.upstream import UpstreamPolicy
+from sidecar.fronts.grpc_proxy.upstream import Call, UpstreamPolicy, send
 from sidecar.ports import Change, CutReason, StreamKind, UpstreamError
 from tests.fakes.grpc_front import (
     ECHO,
@@ -27,6 +27,7 @@ from tests.fakes.grpc_front import (
 from tests.fakes.waiting import until
 
 OK = grpc.StatusCode.OK
+ENDED = (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError)
 MIB = 1024 * 1024
 
 
@@ -190,6 +191,35 @@ async def test_status_details_go_through() -> None:
         assert (answer.code, answer.details) == (grpc.StatusCode.FAILED_PRECONDITION, "not nów")
         assert answer.trailer("grpc-status-details-bin") == b"\x08\x09"
         assert answer.trailer("reason") == "x"
+
+
+async def test_what_upstream_said_before_it_ended_early_arrives_whole() -> None:
+    """Though the client is still sending: neither the answer nor the status is lost for it."""
+
+    async def early(conversation: Conversation) -> None:
+        await conversation.context.send_initial_metadata((("a", "b"),))
+        await conversation.say(b"enough")
+        conversation.context.set_trailing_metadata((("c", "d"),))
+        conversation.context.set_code(grpc.StatusCode.OUT_OF_RANGE)
+        conversation.context.set_details("no more")
+
+    async def flood(call: Call) -> None:
+        with contextlib.suppress(grpc.aio.UsageError, *ENDED):
+            for _ in range(20):
+                await send(call, b"x" * 100_000)
+            await call.done_writing()
+
+    async with grpc_upstream(early) as upstream, running_grpc_front(upstream.target) as front:
+        for _ in range(100):
+            call = front.begin()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(flood(call))
+                answer = await end_of(call)
+
+            assert (answer.code, answer.details) == (grpc.StatusCode.OUT_OF_RANGE, "no more")
+            assert answer.messages == [b"enough"]
+            assert answer.initial == [("a", "b")]
+            assert answer.trailing == [("c", "d")]
 
 
 async def test_a_call_that_upstream_cancels_by_itself_is_told_so() -> None:

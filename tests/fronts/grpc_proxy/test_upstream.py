@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from sidecar.fronts.grpc_proxy.upstream import Authorities, Call, Upstream, UpstreamPolicy
+from sidecar.fronts.grpc_proxy.upstream import Authorities, Call, Upstream, UpstreamPolicy, send
 from sidecar.ports import UpstreamError
 from tests.app.test_tls import Certificates
 from tests.fakes.grpc_front import ECHO, Conversation, grpc_upstream, hang
@@ -49,6 +49,28 @@ async def test_what_upstream_says_itself_is_no_failure(code: grpc.StatusCode) ->
 
     async with grpc_upstream(refuse) as upstream:
         assert await failure_at(upstream.target) is None
+
+
+async def test_writing_to_a_call_that_has_ended_loses_its_status_but_for_our_way() -> None:
+    """A fact of the library; when this fails for ``write``, ``send`` can go."""
+    refused = grpc.StatusCode.NOT_FOUND
+
+    async def refuse(conversation: Conversation) -> None:
+        await conversation.context.abort(refused, OUR_WORDS)
+
+    async def codes(write: Callable[[Call, bytes], Awaitable[None]]) -> set[grpc.StatusCode]:
+        found = set()
+        for _ in range(100):
+            call = upstream.call(ECHO, (), 10)
+            with suppress(grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
+                for _ in range(20):
+                    await write(call, b"x" * 100_000)
+            found.add(await call.code())
+        return found
+
+    async with grpc_upstream(refuse) as behind, Upstream(UpstreamPolicy(behind.target)) as upstream:
+        assert grpc.StatusCode.INTERNAL in await codes(lambda call, message: call.write(message))
+        assert await codes(send) == {refused}
 
 
 async def test_nobody_listens() -> None:
