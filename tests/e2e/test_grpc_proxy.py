@@ -111,7 +111,7 @@ async def test_a_program_gets_through_and_its_calls_end_with_its_account(
                 "access revoked",
             )
         assert (await client.ask()).code is grpc.StatusCode.UNAUTHENTICATED
-        assert all(each.cancelled for each in upstream.conversations[1:3])
+        await until(lambda: all(each.cancelled for each in upstream.conversations[1:3]))
 
         async def are_counted() -> bool:
             name = 'sidecar_grpc_calls_total{code="UNAUTHENTICATED"}'
