@@ -21,10 +21,9 @@ Metadata = Sequence[Metadatum]
 _OF_THE_HOP = frozenset({name.decode() for name in HOP_BY_HOP}) | {
     "content-length", "content-type", "host", "user-agent",
 }  # fmt: skip
-# The names that begin with "grpc-" are reserved; an unknown one could change what the library does
-# (grpc-internal-encoding-request does). These are a caller's or a server's own.
+# The names that begin with "grpc-" are reserved. Those of a caller the library takes for itself; an
+# unknown one could change what it does (grpc-internal-encoding-request does). These are a server's.
 _RESERVED = "grpc-"
-_PASS_UP = frozenset({"grpc-previous-rpc-attempts", "grpc-tags-bin", "grpc-trace-bin"})
 _PASS_DOWN = frozenset({"grpc-retry-pushback-ms", "grpc-status-details-bin"})
 
 
@@ -104,10 +103,9 @@ class MetadataRules:
         return tuple(told)
 
     def _is_dropped(self, name: str) -> bool:
-        if name.startswith(_RESERVED):
-            return name not in _PASS_UP
         return (
             name in _OF_THE_HOP
+            or name.startswith(_RESERVED)
             or self.identity.is_protected(name)
             or is_override(name)
             or is_of_proxies(name)
