@@ -24,6 +24,7 @@ from sidecar.fronts.grpc_proxy.upstream import message_options
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.05
+_RETRY_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 _CLOSE_SECONDS = 1.0
 _LONGEST_CALL_SECONDS = 30 * 86400.0
@@ -98,8 +99,9 @@ class GrpcProxy:
                 self._retire()
                 try:
                     await self.start()
-                except OSError:
-                    log.exception("the gRPC listener cannot be opened again; trying on")
+                except OSError as error:
+                    log.error("the gRPC listener cannot be opened again, trying on: %s", error)  # noqa: TRY400
+                    await asyncio.sleep(_RETRY_SECONDS)
 
     def dismiss(self) -> None:
         """Go on serving. gRPC can tell clients to go elsewhere only with ``stop_accepting``."""
@@ -129,14 +131,16 @@ class GrpcProxy:
     async def close(self) -> None:
         """End everything at once."""
         self.is_accepting = False
-        await asyncio.gather(*(_stop(server, None) for server in {*self._leaving, self._server}))
+        await asyncio.gather(
+            *(stop_server(server, None) for server in {*self._leaving, self._server})
+        )
         await asyncio.gather(*self._leaving.values())
 
     def _retire(self) -> None:
         leaving = self._server
         if leaving not in self._leaving:
             loop = asyncio.get_running_loop()
-            task = loop.create_task(_stop(leaving, _LONGEST_CALL_SECONDS))
+            task = loop.create_task(stop_server(leaving, _LONGEST_CALL_SECONDS))
             self._leaving[leaving] = task
             task.add_done_callback(lambda _: self._leaving.pop(leaving, None))
 
@@ -170,7 +174,8 @@ async def listening(handler: Handler, policy: ListenPolicy) -> AsyncIterator[Grp
             policy.reserved.close()
 
 
-async def _stop(server: grpc.aio.Server, grace: float | None) -> None:
+async def stop_server(server: grpc.aio.Server, grace: float | None) -> None:
+    """Stop a server, also one that has stopped accepting by itself."""
     try:
         await server.stop(grace)
     except Exception:  # noqa: BLE001 - the one that it stopped of, which the library has logged

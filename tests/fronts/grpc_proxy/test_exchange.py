@@ -24,6 +24,7 @@ from tests.fakes.grpc_front import (
     hang,
     running_grpc_front,
 )
+from tests.fakes.raw_grpc import raw_upstream
 from tests.fakes.waiting import until
 
 OK = grpc.StatusCode.OK
@@ -441,3 +442,62 @@ async def test_an_upstream_that_is_not_there_is_unavailable_and_nothing_leaks() 
         assert [error for _, error in front.world.observer.upstream_failures] == [
             UpstreamError.CONNECT
         ]
+
+
+async def test_a_cut_leaves_upstream_in_the_same_moment() -> None:
+    async with grpc_upstream(hang) as upstream, running_grpc_front(upstream.target) as front:
+        call = front.begin()
+        await call.read()
+        (exchange,) = front.handler._under_way
+        front.cut()
+
+        assert exchange._call is not None
+        assert exchange._call.cancelled()
+        assert (await end_of(call)).code is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_a_client_that_goes_while_its_call_is_cut_is_gone() -> None:
+    async with grpc_upstream(hang) as upstream, running_grpc_front(upstream.target) as front:
+        call = front.begin()
+        await call.read()
+        (exchange,) = front.handler._under_way
+        front.cut()
+        assert exchange._task is not None
+        exchange._task.cancel()  # as the library does when the client goes
+        await until(lambda: front.world.observer.calls)
+
+        assert front.world.observer.calls[0][1] == "CANCELLED"
+        call.cancel()
+
+
+async def test_a_fault_of_ours_is_an_internal_error_that_says_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with grpc_upstream() as upstream, running_grpc_front(upstream.target) as front:
+        await front.handler._parts.upstream._channel.close()
+        answer = await front.ask(b"x")
+
+        assert (answer.code, answer.details) == (
+            grpc.StatusCode.INTERNAL,
+            "internal server error",
+        )
+        assert "a granted call could not be carried out" in caplog.text
+        assert in_flight(front) == 0
+
+
+async def test_metadata_of_upstream_that_cannot_be_sent_on_end_the_call() -> None:
+    """Whoever speaks HTTP/2 by hand can send them; the library would fail in the midst of it."""
+    for trailers_only in (False, True):
+        async with (
+            raw_upstream(trailers_only=trailers_only) as target,
+            running_grpc_front(target) as front,
+        ):
+            answer = await front.ask(b"x")
+
+            assert (answer.code, answer.details) == (
+                grpc.StatusCode.INTERNAL,
+                "bad answer from upstream",
+            )
+            assert [error for _, error in front.world.observer.upstream_failures] == [
+                UpstreamError.MALFORMED
+            ]

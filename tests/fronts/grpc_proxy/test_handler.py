@@ -6,8 +6,10 @@ import grpc
 import pytest
 
 from sidecar.core.decision import Deny, DenyReason
+from sidecar.core.identity_headers import IdentityHeaders
+from sidecar.core.principal import Principal
 from sidecar.core.subject import SubjectKey
-from sidecar.fronts.grpc_proxy.metadata import Metadatum
+from sidecar.fronts.grpc_proxy.metadata import MetadataRules, Metadatum
 from sidecar.ports import CutReason
 from sidecar.streams import StreamGuard
 from tests.fakes.grpc_front import (
@@ -237,3 +239,29 @@ async def test_a_method_that_can_be_read_in_two_ways_is_refused(path: bytes) -> 
 
         assert reasons(front) == [DenyReason.MALFORMED_REQUEST]
         assert upstream.conversations == []
+
+
+class Broken:
+    """Signs nothing."""
+
+    def assertion(self, principal: Principal) -> str:
+        raise RuntimeError(principal.name)
+
+
+async def test_what_fails_before_upstream_is_called_is_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rules = MetadataRules(IdentityHeaders({"assertion": "X-Auth-Assertion"}, asserts=Broken()))
+    async with (
+        grpc_upstream() as upstream,
+        running_grpc_front(upstream.target, rules=rules) as front,
+    ):
+        answer = await front.ask(b"x")
+
+        assert (answer.code, answer.details) == (
+            grpc.StatusCode.INTERNAL,
+            "internal server error",
+        )
+        assert upstream.conversations == []
+        assert "a call failed" in caplog.text
+        assert front.handler.calls == 0

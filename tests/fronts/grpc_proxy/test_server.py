@@ -5,12 +5,19 @@ import logging
 import socket
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 
-from sidecar.fronts.grpc_proxy.server import Certificate, GrpcProxy, ListenPolicy, listening
+from sidecar.fronts.grpc_proxy.server import (
+    Certificate,
+    GrpcProxy,
+    ListenPolicy,
+    listening,
+    stop_server,
+)
 from tests.app.test_tls import Certificates
 from tests.fakes.grpc_front import (
     Conversation,
@@ -204,6 +211,20 @@ async def test_a_path_that_is_no_text_stops_nobody(caplog: pytest.LogCaptureFixt
         assert front.proxy.is_accepting
 
 
+async def test_a_listener_that_cannot_be_opened_again_is_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with grpc_upstream() as upstream, running_grpc_front(upstream.target) as front:
+        port = front.proxy._port
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            front.proxy._port = taken.getsockname()[1]
+            await raw_call(front.proxy.url, b"/\xff")
+            await until(lambda: "cannot be opened again" in caplog.text)
+        front.proxy._port = port
+
+        await until_async(partial(is_served, front))
+
+
 async def test_an_address_that_is_taken_is_an_error() -> None:
     async with grpc_upstream() as upstream, running_grpc_front(upstream.target) as front:
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -223,3 +244,22 @@ async def test_ipv6_is_listened_on_too() -> None:
         assert (await front.ask(b"x")).code is OK
         assert front.world.observer.decisions[0][0].peer == "::1"
         assert isinstance(front.proxy, GrpcProxy)
+
+
+class StoppedByItself:
+    """As the library's server after its fault: the first ``stop`` raises what it stopped of."""
+
+    def __init__(self) -> None:
+        self.graces: list[float | None] = []
+
+    async def stop(self, grace: float | None) -> None:
+        self.graces.append(grace)
+        if len(self.graces) == 1:
+            raise UnicodeDecodeError("utf-8", b"/\xff", 1, 2, "invalid start byte")
+
+
+async def test_what_a_server_stopped_of_does_not_keep_it_from_ending() -> None:
+    server: Any = StoppedByItself()
+    await stop_server(server, 5)
+
+    assert server.graces == [5, 5]
