@@ -75,7 +75,8 @@ class GrpcUpstream(Section):
 class Grpc(Section):
     """Where gRPC clients come in: any service and method, each call judged by the route table.
 
-    A call is a POST of ``/package.Service/Method`` there. Needs the extra ``grpc``.
+    A call is a POST of ``/package.Service/Method`` there. ``listen.trusted_proxies`` are trusted
+    here too. Needs the packages of lock/grpc.txt.
     """
 
     upstream: GrpcUpstream

@@ -238,7 +238,6 @@ async def test_sigterm_lets_calls_end_and_cuts_the_rest(site: Site, workers: int
 
 
 async def test_a_path_that_is_no_text_harms_nobody(site: Site) -> None:
-
     await site.enable()
     async with (
         grpc_upstream() as upstream,
@@ -256,3 +255,5 @@ async def test_a_path_that_is_no_text_harms_nobody(site: Site) -> None:
         await call.write(b"2")
         assert await call.read() == b"2"
         call.cancel()
+        assert said(sidecar, "another one takes its place")
+        assert not [line for line in sidecar.output if not line.startswith("{")], "all is our log"
