@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import gc
 import resource
+from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from sidecar.core.decision import Grant
+from sidecar.core.routes import Route
 from sidecar.fronts.grpc_proxy.metadata import Metadatum
 from sidecar.fronts.grpc_proxy.upstream import Call, UpstreamPolicy, send
 from sidecar.ports import Change, CutReason, StreamKind, UpstreamError
@@ -26,6 +30,7 @@ from tests.fakes.grpc_front import (
 )
 from tests.fakes.raw_grpc import raw_upstream
 from tests.fakes.waiting import until
+from tests.fakes.world import World
 
 OK = grpc.StatusCode.OK
 ENDED = (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError)
@@ -501,3 +506,62 @@ async def test_metadata_of_upstream_that_cannot_be_sent_on_end_the_call() -> Non
             assert [error for _, error in front.world.observer.upstream_failures] == [
                 UpstreamError.MALFORMED
             ]
+
+
+async def test_compressed_messages_arrive_and_a_bomb_does_not() -> None:
+    async with grpc_upstream() as upstream, running_grpc_front(upstream.target) as front:
+
+        def begin() -> Call:
+            start: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
+            start = front.channel.stream_stream(ECHO)
+            return start(metadata=(front.bearer(),), compression=grpc.Compression.Gzip)
+
+        call = begin()
+        await call.write(b"\0" * MIB)
+        await call.done_writing()
+        answer = await end_of(call)
+        assert answer.messages == [b"\0" * MIB]
+
+        call = begin()
+        await call.write(b"\0" * (64 * MIB))  # 64 kB on the wire
+        answer = await end_of(call)
+        assert answer.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert [len(each) for one in upstream.conversations for each in one.received] == [MIB]
+
+
+async def test_the_largest_token_passes_beside_other_metadata() -> None:
+    options = (("grpc.absolute_max_metadata_size", 65536), ("grpc.max_metadata_size", 65536))
+    async with (
+        grpc_upstream(options=options) as upstream,
+        running_grpc_front(upstream.target) as front,
+    ):
+        bearer = front.bearer(padding="x" * 5500)
+        assert 7000 < len(bearer[1]) < 8192
+        answer = await front.ask(b"x", metadata=[bearer, ("more", "y" * 16_000)])
+
+        assert answer.messages == [b"x"]
+        assert upstream.last.values("authorization") == [bearer[1]]
+        assert upstream.last.values("more") == ["y" * 16_000]
+
+
+async def test_generated_stubs_work_on_both_sides() -> None:
+    """GRPC's own health check, which is unary, and watches by a stream."""
+    health = HealthServicer()
+    serving = health_pb2.HealthCheckResponse.SERVING
+    await health.set("", serving)
+    server = grpc.aio.server()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    world = World(routes=(Route("health", "/grpc.health.v1.Health/**", frozenset({"POST"})),))
+    async with running_grpc_front(f"127.0.0.1:{port}", world=world) as front:
+        stub: Any = health_pb2_grpc.HealthStub(front.channel)
+        request, metadata = health_pb2.HealthCheckRequest(), (front.bearer(),)
+
+        assert (await stub.Check(request, metadata=metadata)).status == serving
+        watch = stub.Watch(request, metadata=metadata)
+        assert (await watch.read()).status == serving
+        await health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        assert (await watch.read()).status != serving
+        watch.cancel()
+    await server.stop(None)
