@@ -13,11 +13,13 @@ from dataclasses import replace
 from uuid import NAMESPACE_URL, uuid5
 
 from sidecar.core.subject import (
+    MAX_NAME_LENGTH,
     MAX_SUBJECT_LENGTH,
     Account,
     AccountStatus,
     SubjectKey,
     is_group,
+    is_name,
     is_subject,
 )
 from sidecar.ports import (
@@ -30,8 +32,8 @@ from sidecar.ports import (
     Contended,
 )
 
-_MAX_NAME_LENGTH = 255
 _MAX_TRIES = 16
+_HELD = "held: "
 
 
 class BadAccount(ValueError):
@@ -99,8 +101,12 @@ class ServiceAccounts:
         name: str | None = None,
         groups: Sequence[str] | None = None,
         active: bool | None = None,
+        seen: Account | None = None,
     ) -> Account:
         """Change name, groups or status; None leaves them as they are.
+
+        ``seen`` is the account that was judged when this was decided, perhaps long ago: nobody is
+        let in again on the strength of it once the stored one is another.
 
         Raises:
             AccountNotFound, BadAccount, Contended: see there.
@@ -109,6 +115,8 @@ class ServiceAccounts:
 
         def change(before: Account | None) -> Account:
             account = _found(key, before)
+            if active and seen is not None and account != seen:
+                raise Contended(f"{key.subject} was changed meanwhile; nothing was written")
             return replace(
                 account,
                 name=account.name if name is None else name,
@@ -125,6 +133,28 @@ class ServiceAccounts:
     async def enable(self, key: SubjectKey) -> Account:
         """Let the subject in again. Raises AccountNotFound or Contended."""
         return await self._set_status(key, "enable", AccountStatus.ACTIVE)
+
+    async def hold(self, key: SubjectKey) -> Account:
+        """Shut the subject out until ``restore``, or for good if somebody disables it meanwhile.
+
+        Raises:
+            AccountNotFound, Contended: see there.
+        """
+        return await self._change(
+            key,
+            "hold",
+            lambda before: replace(_found(key, before), status=AccountStatus.INACTIVE),
+            actor=_HELD + self._actor,
+        )
+
+    async def restore(self, key: SubjectKey, before: Account, held: Account) -> bool:
+        """Take a ``hold`` back, unless somebody changed the account since; say whether it was."""
+        after = replace(before, updated_at=self._clock.now(), updated_by=self._actor)
+        stored = await self._store.put(key, after, expected=held)
+        if stored is None:
+            return False
+        self._audit("restore", key, held, stored)
+        return True
 
     async def delete(self, key: SubjectKey) -> None:
         """Remove the account; its subject is unknown from then on, and refused.
@@ -160,19 +190,25 @@ class ServiceAccounts:
         )
 
     async def _change(
-        self, key: SubjectKey, action: str, change: Callable[[Account | None], Account]
+        self,
+        key: SubjectKey,
+        action: str,
+        change: Callable[[Account | None], Account],
+        *,
+        actor: str = "",
     ) -> Account:
         was_in = False
         for _ in range(_MAX_TRIES):
             before = await self._store.get(key)
             after = change(before)
-            if after == before:
+            # What is held is taken back if it is still the same: so who means it writes it anew.
+            if after == before and not after.updated_by.startswith(_HELD):
                 return after
             is_in = before is not None and before.is_active
             if was_in and not is_in and after.is_active:
                 raise Contended(f"{key.subject} was shut out meanwhile; nothing was written")
             was_in = is_in
-            after = replace(after, updated_at=self._clock.now(), updated_by=self._actor)
+            after = replace(after, updated_at=self._clock.now(), updated_by=actor or self._actor)
             stored = await self._store.put(key, after, expected=before)
             if stored is not None:
                 self._audit(action, key, before, stored)
@@ -202,8 +238,8 @@ def _check(key: SubjectKey, name: str, groups: Sequence[str]) -> None:
         raise BadAccount(
             f"a subject is 1 to {MAX_SUBJECT_LENGTH} visible ASCII characters without blanks"
         )
-    if len(name) > _MAX_NAME_LENGTH or not name.isprintable():
-        raise BadAccount(f"a name is at most {_MAX_NAME_LENGTH} printable characters")
+    if not is_name(name):
+        raise BadAccount(f"a name is at most {MAX_NAME_LENGTH} printable characters")
     for group in groups:
         if not is_group(group):
             raise BadAccount(

@@ -21,6 +21,8 @@ TESTED_ELSEWHERE = {
     "sidecar/observability/silent.py": "tests/observability/test_decision_log.py",
     "sidecar/app/process.py": "tests/e2e/test_workers.py",
     "sidecar/app/fronts.py": "tests/e2e/test_main_job.py",
+    "sidecar/app/storing.py": "tests/app/test_revoking.py",
+    "sidecar/app/mirroring.py": "tests/e2e/test_mirror.py",
     "sidecar/app/worker.py": "tests/e2e/test_workers.py",
     "sidecar/app/supervisor.py": "tests/e2e/test_workers.py",
     "sidecar/app/serving.py": "tests/e2e/test_main_job.py",

@@ -277,3 +277,49 @@ async def test_a_store_that_does_not_answer_is_not_taken_for_an_empty_one(office
 
     with pytest.raises(StatusUnavailable):
         await office.accounts.disable(API_USER)
+
+
+async def test_nobody_is_let_in_again_on_the_strength_of_what_was_seen_long_ago(
+    office: Office,
+) -> None:
+    """Disabled when it was judged; since then enabled, and disabled again."""
+    await office.accounts.create(API_USER)
+    seen = await office.accounts.disable(API_USER)
+    office.clock.advance(1)
+    await office.accounts.enable(API_USER)
+    now = await office.accounts.disable(API_USER)
+
+    with pytest.raises(Contended, match="changed meanwhile"):
+        await office.accounts.update(API_USER, active=True, seen=seen)
+    assert office.store.accounts[API_USER] == now
+
+    await office.accounts.update(API_USER, active=True, seen=now)
+    assert office.store.accounts[API_USER].is_active
+
+
+async def test_who_is_shut_out_is_so_whatever_was_seen(office: Office) -> None:
+    seen = await office.accounts.create(API_USER)
+    await office.accounts.update(API_USER, name="New")
+    await office.accounts.update(API_USER, active=False, seen=seen)
+
+    assert not office.store.accounts[API_USER].is_active
+
+
+async def test_a_hold_is_taken_back_with_all_that_was(office: Office) -> None:
+    before = await office.accounts.create(API_USER, name="Api User", groups=("ops",))
+    held = await office.accounts.hold(API_USER)
+    assert not held.is_active
+    assert held.updated_by == "held: cli:root"
+
+    assert await office.accounts.restore(API_USER, before, held)
+    assert replace(await office.accounts.get(API_USER), updated_at=before.updated_at) == before
+    assert office.actions == ["create", "hold", "restore"]
+
+
+async def test_a_hold_that_somebody_else_made_for_good_stays(office: Office) -> None:
+    before = await office.accounts.create(API_USER)
+    held = await office.accounts.hold(API_USER)
+    await office.accounts.disable(API_USER)
+
+    assert not await office.accounts.restore(API_USER, before, held)
+    assert not (await office.accounts.get(API_USER)).is_active

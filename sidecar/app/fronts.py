@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from sidecar.account_mirror import AccountMirror
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.parts import listen_policy, upstream_policy
 from sidecar.authorize import Authorizer
@@ -33,6 +34,7 @@ class Shared:
     clock: Clock
     observer: Observer
     probes: Callable[[], Mapping[str, bool]]
+    mirror: AccountMirror | None = None
 
 
 @asynccontextmanager
@@ -76,6 +78,7 @@ def _reverse_proxy(
             clock=shared.clock,
             observer=shared.observer,
             idle_seconds=idle_seconds,
+            mirror=shared.mirror,
         )
     )
     policy = listen_policy(settings.listen, sockets.get("listen"))

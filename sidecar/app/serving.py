@@ -14,6 +14,7 @@ from sidecar.admin.listener import AdminListener, Revoke
 from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
 from sidecar.app.doors import Front, Opening, Sockets
 from sidecar.app.fronts import Shared, fronts_of
+from sidecar.app.mirroring import mirroring
 from sidecar.app.observing import Observing, observing
 from sidecar.app.parts import (
     Accounts,
@@ -147,11 +148,11 @@ async def serving_with(
         streams = Streams(observed.observer)
         guard = _guard(settings, streams, accounts, clock)
         report = partial(_report, accounts, clock, observed)
+        watching = (accounts.view, clock, observed.observer)
         revoke = None
         if revokes:
-            revoke = await stack.enter_async_context(
-                revoking(settings, keys, accounts.view, clock, observed.observer)
-            )
+            revoke = await stack.enter_async_context(revoking(settings, keys, *watching))
+        mirror = await stack.enter_async_context(mirroring(settings, *watching))
         await stack.enter_async_context(
             running(keys.run, accounts.run, accounts.remember, guard.run, report)
         )
@@ -162,6 +163,7 @@ async def serving_with(
             clock,
             observed.observer,
             partial(_probes, keys, accounts),
+            mirror,
         )
         openings = await stack.enter_async_context(fronts_of(settings, shared, sockets))
         yield Serving(openings, stack, shared.probes, revoke)

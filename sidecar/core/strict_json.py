@@ -17,7 +17,7 @@ _NO_BRACKETS = bytes(octet for octet in range(256) if octet not in b"[]{}")
 
 
 class NotStrictJSON(ValueError):
-    """The text is not the JSON object that we accept."""
+    """The text is not JSON that we accept."""
 
 
 def read_json_object(text: bytes) -> dict[str, Any]:
@@ -26,10 +26,22 @@ def read_json_object(text: bytes) -> dict[str, Any]:
     Raises:
         NotStrictJSON: on anything else, with a reason that quotes nothing of the text.
     """
+    parsed = read_json(text)
+    if not isinstance(parsed, dict):
+        raise NotStrictJSON("not an object")
+    return parsed
+
+
+def read_json(text: bytes) -> Any:
+    """Return the value that ``text`` (UTF-8) holds.
+
+    Raises:
+        NotStrictJSON: there is none, with a reason that quotes nothing of the text.
+    """
     if _is_too_deep(text):
         raise NotStrictJSON(f"nested deeper than {MAX_DEPTH}, or unpaired")
     try:
-        parsed = _DECODER.decode(text.decode("utf-8"))
+        return _DECODER.decode(text.decode("utf-8"))
     except NotStrictJSON:
         raise
     except UnicodeDecodeError:
@@ -37,9 +49,6 @@ def read_json_object(text: bytes) -> dict[str, Any]:
     except ValueError:
         # The decoder's message quotes the document; int() refuses beyond 4,300 digits likewise.
         raise NotStrictJSON("not JSON") from None
-    if not isinstance(parsed, dict):
-        raise NotStrictJSON("not an object")
-    return parsed
 
 
 def _is_too_deep(text: bytes) -> bool:

@@ -7,6 +7,7 @@ from enum import StrEnum, unique
 from typing import NamedTuple
 
 MAX_SUBJECT_LENGTH = 255
+MAX_NAME_LENGTH = 255
 _DELETED = "deleted"
 
 
@@ -84,6 +85,11 @@ def is_group(text: str) -> bool:
         and text.isprintable()
         and "," not in text
     )
+
+
+def is_name(text: str) -> bool:
+    """Say whether people may call an account so: up to 255 printable characters, or none."""
+    return len(text) <= MAX_NAME_LENGTH and text.isprintable()
 
 
 def read_groups(text: str) -> tuple[str, ...]:

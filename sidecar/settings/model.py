@@ -19,6 +19,7 @@ from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.grpc import Grpc, is_metadata_name
 from sidecar.settings.hoop import CLEARED, hoop_routes
 from sidecar.settings.issuers import Issuer, repeated
+from sidecar.settings.mirror import Mirror
 from sidecar.settings.networks import Network
 from sidecar.settings.routes import Route
 from sidecar.settings.sections import (
@@ -124,6 +125,8 @@ class Settings(Section):
     """Further headers that upstream always gets empty, whatever the client sent."""
     forward_authorization: bool = True
     """Whether the token goes on to upstream. The Hoop gateway verifies it again."""
+    mirror: Mirror | None = None
+    """Follow changes of the gateway's service accounts that pass by. `mirror: {}` is enough."""
     listen: Listen = Listen()
     admin: Admin = Admin()
     keys: Keys = Keys()

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sidecar.account_mirror import AccountMirror
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.listener import ListenPolicy
@@ -87,7 +88,7 @@ def status_of(response: bytes) -> int:
 
 
 @asynccontextmanager
-async def running_front(
+async def running_front(  # noqa: PLR0913 - what a test may want
     upstream_url: str,
     *,
     world: World | None = None,
@@ -96,6 +97,7 @@ async def running_front(
     forward_authorization: bool = True,
     idle_seconds: float = 10.0,
     policy: UpstreamPolicy | None = None,
+    mirror: AccountMirror | None = None,
 ) -> AsyncIterator[Front]:
     world = world or World()
     streams = Streams(world.observer)
@@ -109,6 +111,7 @@ async def running_front(
             world.clock,
             world.observer,
             idle_seconds=idle_seconds,
+            mirror=mirror,
         )
         listen = ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)
         async with listening(Handler(parts), listen) as proxy:
