@@ -89,6 +89,6 @@ class Grpc(Section):
     max_message_bytes: Annotated[int, Field(ge=1024, le=1_073_741_824)] = 18 * 1024 * 1024
     """Bytes that a message may have, either way. The Hoop gateway takes 17 MiB."""
     max_calls: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    """Calls that may be open at one time, per worker."""
+    """Calls that may be open at one time, per worker; more get RESOURCE_EXHAUSTED."""
     keepalive: Annotated[Seconds, Field(ge=1)] = 30.0
     """Seconds between two probes of a silent client's connection."""

@@ -23,6 +23,7 @@ from tests.fakes.grpc_front import (
     ECHO,
     Conversation,
     GrpcFront,
+    channel_to,
     end_of,
     grpc_upstream,
     hang,
@@ -565,3 +566,26 @@ async def test_generated_stubs_work_on_both_sides() -> None:
         assert (await watch.read()).status != serving
         watch.cancel()
     await server.stop(None)
+
+
+async def test_clients_that_vanish_in_the_midst_leave_nothing_behind(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def flood(conversation: Conversation) -> None:
+        while True:
+            await conversation.say(b"x" * 10_000)
+
+    async with grpc_upstream(flood) as upstream, running_grpc_front(upstream.target) as front:
+        for number in range(30):
+            channel = channel_to(front.proxy.url)
+            begin: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(ECHO)
+            call = begin(metadata=(front.bearer(),))
+            for _ in range(number):
+                await call.read()
+            await channel.close()
+        await until(lambda: front.handler.calls == 0)
+        await until(lambda: all(each.ended.is_set() for each in upstream.conversations))
+
+        assert in_flight(front) == 0
+        assert {code for _, code, _ in front.world.observer.calls} == {"CANCELLED"}
+        assert "could not be carried out" not in caplog.text
