@@ -33,8 +33,8 @@ TESTED_ELSEWHERE = {
     "sidecar/adapters/redis_push.py": "tests/adapters/test_redis_accounts.py",
     "sidecar/demo/site.py": "tests/demo/test_story.py",
     "sidecar/fronts/listener.py": "tests/fronts/reverse_proxy/test_server.py",
-    "sidecar/fronts/reverse_proxy/upstream/connection.py": (
-        "tests/fronts/reverse_proxy/upstream/test_pool.py"
+    "sidecar/fronts/reverse_proxy/upstream/carriage.py": (
+        "tests/fronts/reverse_proxy/upstream/test_connection.py"
     ),
 }
 
