@@ -7,9 +7,10 @@ from sidecar.app.doors import Opening, Sockets
 from sidecar.app.fronts import Shared
 from sidecar.app.tls import system_authorities
 from sidecar.fronts.forwarded import TrustedProxies
+from sidecar.fronts.grpc_listener import Address, Certificate
 from sidecar.fronts.grpc_proxy.handler import Handler, Parts
 from sidecar.fronts.grpc_proxy.metadata import MetadataRules
-from sidecar.fronts.grpc_proxy.server import Certificate, ListenPolicy, listening
+from sidecar.fronts.grpc_proxy.server import ListenPolicy, listening
 from sidecar.fronts.grpc_proxy.upstream import Authorities, Upstream, UpstreamPolicy
 from sidecar.settings import Settings
 from sidecar.settings.grpc import Grpc
@@ -40,13 +41,10 @@ async def grpc_proxy_opening(
         )
     )
     policy = ListenPolicy(
-        section.host,
-        section.port,
-        _certificate(section),
+        Address(section.host, section.port, _certificate(section), sockets.get("grpc")),
         max_message_octets=section.max_message_bytes,
         max_calls=section.max_calls,
         keepalive=section.keepalive,
-        reserved=sockets.get("grpc"),
     )
     return partial(listening, handler, policy)
 

@@ -12,6 +12,7 @@ import grpc.aio
 from typing_extensions import override
 
 from sidecar.core.routes import Requirement, Route
+from sidecar.fronts.grpc_listener import Address
 from sidecar.fronts.grpc_proxy.handler import Handler, Parts
 from sidecar.fronts.grpc_proxy.metadata import MetadataRules, Metadatum
 from sidecar.fronts.grpc_proxy.server import GrpcProxy, ListenPolicy, listening
@@ -245,7 +246,7 @@ async def running_grpc_front(
     world = world or World(routes=ROUTES)
     streams = Streams(world.observer)
     policy = replace(upstream or UpstreamPolicy(""), target=target)
-    listen = listen or ListenPolicy("127.0.0.1", 0)
+    listen = listen or ListenPolicy(Address("127.0.0.1", 0))
     async with Upstream(policy) as channel:
         parts = Parts(
             world.authorizer,
@@ -254,7 +255,7 @@ async def running_grpc_front(
             rules or MetadataRules(IDENTITY),
             world.clock,
             world.observer,
-            scheme="http" if listen.certificate is None else "https",
+            scheme="http" if listen.address.certificate is None else "https",
         )
         handler = Handler(parts)
         async with (

@@ -5,8 +5,3 @@ on with its neighbour ends at the hop (compression, ``user-agent``, ``:authority
 HTTP/2). Messages come decompressed and go on so; metadata, trailers, status, deadline and
 cancellation go through.
 """
-
-import os
-
-# The library's own log: lines of its own form on stderr, between ours, as many as clients like.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
