@@ -27,7 +27,6 @@ TESTED_ELSEWHERE = {
     "sidecar/app/supervisor.py": "tests/e2e/test_workers.py",
     "sidecar/app/serving.py": "tests/e2e/test_main_job.py",
     "sidecar/app/observing.py": "tests/e2e/test_main_job.py",
-    "sidecar/app/grpc_proxy.py": "tests/e2e/test_grpc_proxy.py",
     "sidecar/app/asking.py": "tests/cli/test_explain.py",
     "sidecar/cli/common.py": "tests/cli/test_main.py",
     "sidecar/adapters/redis_push.py": "tests/adapters/test_redis_accounts.py",

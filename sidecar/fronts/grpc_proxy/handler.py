@@ -1,5 +1,6 @@
 """The gRPC proxy's handler: read a call, ask for the decision, carry out what is granted."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from functools import partial
@@ -63,23 +64,32 @@ class Handler(grpc.GenericRpcHandler):
 
     async def _answer(self, method: str, requests: object, context: Context) -> None:
         del requests  # messages are read one by one
+        self._calls += 1
+        try:
+            _end(context, await self._status_of(method, context))
+        except Exception:
+            # Whatever it is: the library would tell the client of it.
+            log.exception("a call failed")
+            _end(context, FAILED)
+        finally:
+            self._calls -= 1
+
+    async def _status_of(self, method: str, context: Context) -> Status:
         began = self._parts.clock.steady()
         head = self._parts.rules.read(context.invocation_metadata() or ())
         peer = read_peer(context.peer())
         client = self._parts.rules.trusted.client(peer, head.forwarded_for)
         asked, problem = read_access_request(method, head, client)
-        status = CLIENT_GONE
-        self._calls += 1
+        status = FAILED
         try:
             status = await self._decide(context, head, asked, problem, peer)
-            _end(context, status)
-        except Exception:
-            log.exception("a call failed")
-            _end(context, FAILED)
+        except asyncio.CancelledError:
+            status = CLIENT_GONE
+            raise
         finally:
-            self._calls -= 1
             seconds = self._parts.clock.steady() - began
             self._parts.observer.call_ended(asked, status.code.name, seconds)
+        return status
 
     async def _decide(
         self,

@@ -1,17 +1,20 @@
 """Calls are judged: what is not granted never reaches upstream, and nobody claims an identity."""
 
 import asyncio
+from collections.abc import Iterable
 
 import grpc
 import pytest
+from typing_extensions import override
 
 from sidecar.core.decision import Deny, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
 from sidecar.core.subject import SubjectKey
-from sidecar.fronts.grpc_proxy.metadata import MetadataRules, Metadatum
+from sidecar.fronts.grpc_proxy.metadata import CallHead, MetadataRules, Metadatum
 from sidecar.ports import CutReason
 from sidecar.streams import StreamGuard
+from tests.fakes.front import IDENTITY
 from tests.fakes.grpc_front import (
     CONNECT,
     ROUTES,
@@ -264,4 +267,28 @@ async def test_what_fails_before_upstream_is_called_is_refused(
         )
         assert upstream.conversations == []
         assert "a call failed" in caplog.text
+        assert [code for _, code, _ in front.world.observer.calls] == ["INTERNAL"]
+        assert front.handler.calls == 0
+
+
+class Untold(MetadataRules):
+    """Rules that fail at whatever they read."""
+
+    @override
+    def read(self, metadata: Iterable[Metadatum]) -> CallHead:
+        raise RuntimeError("secret")
+
+
+async def test_what_fails_before_anything_is_read_tells_nothing_either() -> None:
+    async with (
+        grpc_upstream() as upstream,
+        running_grpc_front(upstream.target, rules=Untold(IDENTITY)) as front,
+    ):
+        answer = await front.ask(b"x")
+
+        assert (answer.code, answer.details) == (
+            grpc.StatusCode.INTERNAL,
+            "internal server error",
+        )
+        assert upstream.conversations == []
         assert front.handler.calls == 0
