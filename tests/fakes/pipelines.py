@@ -81,6 +81,10 @@ class Request:
     answer: Answer | None = None
     switches: bool = False
 
+    @property
+    def is_repeatable(self) -> bool:
+        return self.method in ("GET", "HEAD") and not self.body
+
     def octets(self, bearer: bytes) -> bytes:
         fields = self.fields if self.refused == 401 else (bearer, *self.fields)
         lines = [f"{self.method} {self.target} HTTP/{self.version}".encode(), b"Host: a", *fields]
@@ -164,11 +168,15 @@ class Heard:
 
 
 class AnsweringUpstream:
-    """Answers the requests of a pipeline, each with its own answer."""
+    """Answers the requests of a pipeline, each with its own answer.
 
-    def __init__(self, requests: list[Request], random: Random) -> None:
+    ``drops`` is how likely it ends a connection that it has not said it would end.
+    """
+
+    def __init__(self, requests: list[Request], random: Random, drops: float = 0.0) -> None:
         self._requests = requests
         self._random = random
+        self._drops = drops
         self.heard: list[Heard] = []
 
     async def talk(self, conversation: Conversation) -> None:
@@ -186,7 +194,7 @@ class AnsweringUpstream:
         elif answer is not None:
             if not answer.early:
                 await self._say(conversation, request, answer)
-            if answer.ends_connection:
+            if answer.ends_connection or self._random.random() < self._drops:
                 conversation.writer.close()
 
     async def _say(self, conversation: Conversation, request: Request, answer: Answer) -> None:

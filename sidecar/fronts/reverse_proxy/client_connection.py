@@ -125,7 +125,8 @@ class ClientConnection(RequestHandler, OneBuffer):
         if self._current_request is not None:
             asked.append(self._current_request.content)
         return (
-            self.scheme == "http"  # asyncio knows no half of TLS
+            self.transport is not None
+            and self.scheme == "http"  # asyncio knows no half of TLS
             and not (self._upgraded or self._has_begun())
             # Without a waiter a task is at work, or is about to be.
             and (bool(asked) or self.relay is not None or self._waiter is None)

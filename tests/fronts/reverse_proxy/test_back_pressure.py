@@ -108,6 +108,52 @@ async def test_a_gigabyte_that_nobody_reads_stops_upstream_and_is_given_up(asked
 
 
 @WAYS
+async def test_a_cut_waits_for_nobody_who_does_not_read(asked: Asked) -> None:
+    endless = Endless()
+    line, fields, body = asked
+    async with (
+        scripted_upstream(endless.talk) as scripted,
+        running_front(scripted.url, world=admin(), idle_seconds=60) as front,
+        unreading(front, front.request(line, *fields, body=body)),
+    ):
+        await until(lambda: upstream_is_stopped(front))
+        assert front.cut() == 1
+
+        await until(lambda: clear(front), seconds=5)
+        await asyncio.wait_for(scripted.last.ended.wait(), 5)
+
+
+async def test_a_cut_waits_for_no_upstream_that_does_not_read() -> None:
+    async def flood(client: socket.socket) -> None:
+        while True:
+            await asyncio.get_running_loop().sock_sendall(client, PIECE)
+
+    async def talk(_: Conversation) -> None:
+        await over.wait()
+
+    over = asyncio.Event()
+    length = b"Content-Length: %d" % GIGABYTE
+    async with (
+        scripted_upstream(talk) as scripted,
+        running_front(scripted.url, world=admin(), idle_seconds=60) as front,
+        unreading(front, front.request("POST /admin/x HTTP/1.1", length)) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        flooding = tasks.create_task(flood(client))
+        await until(lambda: scripted.conversations and front.parts.upstream._addresses[0].busy)
+        _, upstream = ends_of(front)
+        await until(lambda: upstream.writing_paused)
+        assert front.cut() == 1
+        response = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 65536), 5)
+        flooding.cancel()
+        assert status_of(response) == 401
+        client.close()
+
+        await until(lambda: clear(front), seconds=5)
+        over.set()
+
+
+@WAYS
 async def test_who_reads_slowly_gets_it_all_and_in_order(asked: Asked) -> None:
     whole = b"".join(b"%09d\n" % number for number in range(1_000_000))
 
@@ -219,6 +265,39 @@ async def test_answers_that_nobody_reads_hold_up_the_requests_behind_them() -> N
         await until(lambda: clear(front))
         assert len(scripted.conversations) == asked
         writer.close()
+
+
+@WAYS
+async def test_who_reads_late_gets_all_answers_in_their_order(asked: Asked) -> None:
+    """Each is asked for once those before it are taken; the last is taken to its last octet."""
+    text = b"x" * 50_000
+
+    async def talk(conversation: Conversation) -> None:
+        if conversation.values("Transfer-Encoding"):
+            await conversation.reader.readuntil(b"0\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\nX-Number: %d\r\nContent-Length: %d\r\n\r\n"
+        await conversation.say(head % (len(scripted.conversations), len(text)) + text)
+
+    line, fields, body = asked
+    count = 200
+    came = bytearray()
+    async with (
+        scripted_upstream(talk) as scripted,
+        running_front(scripted.url, world=admin()) as front,
+    ):
+        one = front.request(line, *fields, body=body)
+        last = front.request(line, b"Connection: close", *fields, body=body)
+        async with unreading(front, one * (count - 1) + last, window=30_000) as client:
+            await until(lambda: scripted.conversations)
+            assert await standing(lambda: len(scripted.conversations)) < count
+            while data := await asyncio.get_running_loop().sock_recv(client, 1_000_000):
+                came += data
+        await until(lambda: clear(front))
+
+    answers = bytes(came).split(b"HTTP/1.1 200 OK\r\n")[1:]
+    numbers = [int(each.split(b"\r\n")[0].removeprefix(b"X-Number: ")) for each in answers]
+    assert numbers == list(range(1, count + 1))
+    assert all(each.endswith(b"\r\n" + text) for each in answers)
 
 
 async def test_requests_behind_one_that_takes_long_are_not_all_read() -> None:

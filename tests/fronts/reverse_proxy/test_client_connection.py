@@ -420,6 +420,18 @@ async def test_a_client_that_does_not_end_its_side_is_not_waited_for_for_long() 
         writer.close()
 
 
+async def test_a_client_that_ends_its_side_after_ours_is_waited_for_no_longer() -> None:
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        reader, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request("GET /reports HTTP/1.1", b"Connection: close"))
+        assert status_of(await read_all(reader)) == 200
+        (connection,) = connections_of(front)
+        writer.close()
+        await until(lambda: not connections_of(front))
+
+        assert not connection._has_ended
+
+
 async def test_a_drain_waits_for_no_client_that_has_its_answer() -> None:
     async with scripted_upstream() as upstream, running_front(upstream.url) as front:
         reader, writer = await asyncio.open_connection(*front.address)
