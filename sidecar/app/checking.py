@@ -7,6 +7,8 @@ from sidecar.app.libraries import library_problems
 from sidecar.app.parts import listen_policy, provider_contexts, redis_options, upstream_policy
 from sidecar.app.tls import client_context, server_context, system_authorities
 from sidecar.settings import Problem, Settings
+from sidecar.settings.fields import ServerTls
+from sidecar.settings.grpc import GrpcUpstream
 
 
 def problems_of(settings: Settings) -> list[Problem]:
@@ -17,8 +19,12 @@ def problems_of(settings: Settings) -> list[Problem]:
         parts["upstream.tls"] = partial(upstream_policy, settings.upstream)
     if settings.forward_auth is not None:
         parts["forward_auth.tls"] = partial(listen_policy, settings.forward_auth)
-    parts["grpc.tls"] = partial(_grpc_server_context, settings)
-    parts["grpc.upstream.tls"] = partial(_grpc_client_context, settings)
+    # gRPC says no more of a bad file than that the port cannot be opened, or no call gets through.
+    if settings.grpc is not None:
+        parts["grpc.tls"] = partial(_server_context, settings.grpc.tls)
+        parts["grpc.upstream.tls"] = partial(_grpc_client_context, settings.grpc.upstream)
+    if settings.ext_authz is not None:
+        parts["ext_authz.tls"] = partial(_server_context, settings.ext_authz.tls)
     parts["issuers"] = partial(provider_contexts, settings)
     parts["accounts"] = partial(redis_options, settings)
     for place, make in parts.items():
@@ -29,19 +35,16 @@ def problems_of(settings: Settings) -> list[Problem]:
     return problems
 
 
-# gRPC says no more of a bad file than that the port cannot be opened, or that no call gets through.
-def _grpc_server_context(settings: Settings) -> None:
-    tls = None if settings.grpc is None else settings.grpc.tls
-    if tls is not None:
-        server_context(tls.certificate, tls.key, tls.client_ca)
-
-
-def _grpc_client_context(settings: Settings) -> None:
-    upstream = None if settings.grpc is None else settings.grpc.upstream
-    if upstream is None or not upstream.is_encrypted:
+def _grpc_client_context(upstream: GrpcUpstream) -> None:
+    if not upstream.is_encrypted:
         return
     tls = upstream.tls
     if tls is None or tls.ca is None:
         system_authorities()
     if tls is not None:
         client_context(tls.ca, tls.certificate, tls.key)
+
+
+def _server_context(tls: ServerTls | None) -> None:
+    if tls is not None:
+        server_context(tls.certificate, tls.key, tls.client_ca)

@@ -75,6 +75,10 @@ def doors_of(settings: Settings) -> tuple[Door, ...]:
     if grpc is not None:
         scheme = "grpc" if grpc.tls is None else "grpcs"
         doors.append(Door("grpc", grpc.host, grpc.port, scheme, binds_itself=True))
+    envoy = settings.ext_authz
+    if envoy is not None:
+        scheme = "grpc" if envoy.tls is None else "grpcs"
+        doors.append(Door("ext_authz", envoy.host, envoy.port, scheme, binds_itself=True))
     return tuple(doors)
 
 

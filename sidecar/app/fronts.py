@@ -59,6 +59,10 @@ async def fronts_of(
             openings.append(
                 await grpc_proxy_opening(settings, settings.grpc, shared, sockets, stack)
             )
+        if settings.ext_authz is not None:
+            from sidecar.app.ext_authz import ext_authz_opening  # noqa: PLC0415 - an extra
+
+            openings.append(ext_authz_opening(settings, settings.ext_authz, shared, sockets))
         yield openings
 
 

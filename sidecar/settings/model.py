@@ -14,6 +14,7 @@ from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
 from sidecar.settings.assertion import Assertion
+from sidecar.settings.ext_authz import ExtAuthz
 from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.grpc import Grpc, is_metadata_name
@@ -55,7 +56,7 @@ _NOT_OURS = frozenset(
         "transfer-encoding", "upgrade",
     }
 )  # fmt: skip
-_OTHER_DOORS = ("forward_auth", "grpc")
+_OTHER_DOORS = ("forward_auth", "grpc", "ext_authz")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 
 
@@ -102,6 +103,8 @@ class Settings(Section):
     """A door at which proxies ask; without it there is none."""
     grpc: Grpc | None = None
     """A door for gRPC calls, to a gRPC port of upstream's; without it there is none."""
+    ext_authz: ExtAuthz | None = None
+    """A door at which Envoy asks over gRPC; without it there is none."""
     upstream: Upstream | None = Field(default=None, validate_default=True)
     """What stands behind `listen`; without it that door stays closed."""
     accounts: Accounts

@@ -1,7 +1,8 @@
 """What a client may try, and the verdict: one table for all doors.
 
-``expected`` is "granted" or the reason. A door that only answers cannot take a field out of the
-request, as the reverse proxy does; where that matters, ``unless_taken_out`` is its verdict.
+``expected`` is "granted" or the reason. Where it matters, ``unless_taken_out`` is the verdict of a
+door that cannot have a field taken out of the request, and ``unless_carried`` that of one that does
+not carry the request itself.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ class Case:
     asked: Asked
     expected: str
     unless_taken_out: str | None = None
+    unless_carried: str | None = None
 
 
 def _with(name: str, value: str, *, path: str = "/reports") -> Asked:
@@ -100,6 +102,6 @@ CASES = (
             ),
         ),
         GRANTED,
-        "no_route",
+        unless_carried="no_route",
     ),
 )

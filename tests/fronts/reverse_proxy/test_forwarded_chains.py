@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
+from sidecar.fronts.forwarded import TrustedProxies
 from tests.fakes.front import Front, running_front, status_of
 from tests.fakes.upstream import OK, Conversation, scripted_upstream
 from tests.fakes.world import World
