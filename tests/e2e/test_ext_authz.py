@@ -65,7 +65,7 @@ async def envoy_before(
 ) -> AsyncIterator[Scene]:
     wanted = {**site.settings(ext_authz={"port": 0}), **settings}
     async with running_sidecar(wanted, site.directory) as sidecar:
-        ports = {9191: port_of(sidecar.doors["ext_authz"]), 8009: port_of(site.gateway.url)}
+        ports = {9191: port_of(sidecar.urls["ext_authz"]), 8009: port_of(site.gateway.url)}
         async with running_envoy(FILE, site.directory, ports, changed) as envoy:
             scene = Scene(site, sidecar, envoy)
             await scene.serves()
@@ -132,7 +132,11 @@ async def test_a_disabled_account_is_refused_at_the_next_request(site: Site) -> 
             return await scene.ask() == 401
 
         await until_async(is_refused, 5)
-        await until(lambda: scene.sidecar.decisions[-1]["reason"] == "subject_inactive")
+        await until(
+            lambda: (
+                [each["reason"] for each in scene.sidecar.decisions][-1:] == ["subject_inactive"]
+            )
+        )
 
 
 async def test_without_an_answer_of_the_sidecar_nothing_passes(site: Site) -> None:
@@ -188,7 +192,7 @@ async def test_envoy_shows_its_certificate_where_it_has_to(site: Site, tmp_path:
     }
     secured = {sidecar: f"{sidecar}      transport_socket: {json.dumps(shown)}\n"}
     async with envoy_before(site, secured, ext_authz={"port": 0, "tls": tls}) as scene:
-        assert scene.sidecar.doors["ext_authz"].startswith("grpcs://")
+        assert scene.sidecar.urls["ext_authz"].startswith("grpcs://")
         assert await scene.ask() == 200
 
 
