@@ -64,7 +64,7 @@ class Client:
 async def client_of(
     sidecar: Sidecar, token: str, credentials: grpc.ChannelCredentials | None = None
 ) -> AsyncIterator[Client]:
-    async with channel_to(sidecar.doors["grpc"], credentials) as channel:
+    async with channel_to(sidecar.urls["grpc"], credentials) as channel:
         yield Client(channel, token)
 
 
@@ -245,7 +245,7 @@ async def test_a_path_that_is_no_text_harms_nobody(site: Site) -> None:
         client_of(sidecar, site.token()) as client,
     ):
         call = await opened(client.begin())
-        await raw_call(sidecar.doors["grpc"], b"/\xff")
+        await raw_call(sidecar.urls["grpc"], b"/\xff")
         async with client_of(sidecar, site.token()) as anew:
 
             async def is_served() -> bool:
