@@ -153,6 +153,8 @@ class Authorizer:
             check_switch(route, request.switches_to)
         if not route.requirement.bearer:
             return Grant(route)
+        if request.own_credential and route.requirement.own_credential:
+            return Grant(route)
         if request.query and names_access_token(request.query):
             # RFC 6750, 2: a client uses one way to send a token; and a query gets logged.
             raise Denied(DenyReason.MALFORMED_CREDENTIALS, "access_token in the query")
