@@ -137,6 +137,33 @@ def test_an_open_route_needs_neither_keys_nor_accounts(world: World) -> None:
         assert (grant.route.name, grant.principal) == ("health", None)
 
 
+def test_an_upgrade_is_refused_where_the_route_takes_none(world: World) -> None:
+    """Also on an open route: what follows the switch would pass unseen, on whatever route."""
+    for path, verdict in (("/health", R.NO_ROUTE), ("/reports", R.NO_ROUTE), ("/watch", None)):
+        request = world.request("GET", path, token=world.sign())
+        request.switches_to = ("websocket",)
+        decision = world.authorizer.authorize_now(request)
+
+        assert decision is not None
+        assert getattr(decision, "reason", None) is verdict
+
+
+def test_upstreams_own_credential_passes_where_the_route_takes_it() -> None:
+    takes = Route("own", "/own", requirement=Requirement(own_credential=True))
+    world = World(routes=(takes, *ROUTES))
+
+    def ask(path: str, *, recognised: bool) -> DenyReason | None:
+        request = replace(world.request("POST", path), own_credential=recognised)
+        decision = world.authorizer.authorize_now(request)
+        assert decision is not None
+        assert not isinstance(decision, Grant) or decision.principal is None
+        return reason(decision)
+
+    assert ask("/own", recognised=True) is None
+    assert ask("/own", recognised=False) is R.NO_CREDENTIALS
+    assert ask("/reports", recognised=True) is R.NO_CREDENTIALS
+
+
 def test_an_open_route_is_not_opened_by_an_ambiguous_path() -> None:
     """Upstream may take the path for another one (GHSA-7rh7-c77v-6434 and its kin)."""
     world = World(tolerated=frozenset(Ambiguity))

@@ -8,6 +8,7 @@ import pytest
 from sidecar.core.access import (
     check_requirement,
     check_standing,
+    check_switch,
     judge_standing,
     principal_of,
 )
@@ -229,3 +230,18 @@ def test_a_grant_is_judged_again_by_the_same_groups(
 
     assert caller.groups == ("ops",)
     assert recheck(Grant(OPS_ONLY, caller), Standing(account)) is verdict
+
+
+def test_a_route_takes_websockets_only_and_only_where_it_says_so() -> None:
+    takes = Route("watch", "/watch", websocket=True)
+    check_switch(takes, ("websocket", "WebSocket"))
+
+    for route, protocols in (
+        (takes, ("h2c",)),
+        (takes, ("websocket", "h2c")),
+        (takes, ("websocket, h2c",)),
+        (Route("plain", "/plain"), ("websocket",)),
+    ):
+        with pytest.raises(Denied) as refused:
+            check_switch(route, protocols)
+        assert refused.value.reason is DenyReason.NO_ROUTE
