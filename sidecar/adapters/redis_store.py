@@ -8,10 +8,11 @@ from math import ceil
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError, WatchError
+from redis.exceptions import ResponseError, WatchError
 
 from sidecar.adapters.account_keys import AccountKeys
-from sidecar.adapters.redis_primary import pool_for
+from sidecar.adapters.redis_client import mapped, open_redis
+from sidecar.adapters.redis_last_use import RedisLastUse
 from sidecar.adapters.store_revision import Mark
 from sidecar.core.subject import (
     Account,
@@ -38,12 +39,12 @@ class RedisAccountStore:
         self._keys = keys
 
     async def get(self, key: SubjectKey) -> Account | None:
-        async with _mapped():
+        async with mapped():
             return await self._read(self._client, key)
 
     async def list(self, realm: str) -> Sequence[Account]:
         accounts: dict[str, Account] = {}
-        async with _mapped():
+        async with mapped():
             batch: list[str] = []
             async for name in self._client.scan_iter(
                 match=self._keys.accounts_of(realm), count=_BATCH
@@ -59,7 +60,7 @@ class RedisAccountStore:
         self, key: SubjectKey, account: Account, *, expected: Account | None
     ) -> Account | None:
         name = self._keys.account(key)
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             try:
                 await transaction.watch(name)
@@ -79,8 +80,15 @@ class RedisAccountStore:
             return account
 
     async def delete(self, key: SubjectKey) -> bool:
+        if not await self._delete(key):
+            return False
+        # Afterwards: whoever may not do this has shut the program out all the same.
+        await RedisLastUse(self._client, self._keys).forget(key)
+        return True
+
+    async def _delete(self, key: SubjectKey) -> bool:
         name = self._keys.account(key)
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             while True:  # a writer that was faster has changed it: this ends
                 try:
@@ -100,14 +108,14 @@ class RedisAccountStore:
 
     async def confirm(self, epoch: str) -> None:
         """Declare what is stored to be the truth, whatever was seen before (``store_revision``)."""
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             transaction.set(self._keys.epoch, epoch)
             await self._write(transaction)
 
     async def mark(self) -> Mark:
         """Return the revision and the epoch of what is stored."""
-        async with _mapped():
+        async with mapped():
             client: Any = self._client
             revision, epoch = await client.mget(self._keys.revision, self._keys.epoch)
             return Mark(None if revision is None else int(revision), epoch or "")
@@ -124,7 +132,7 @@ class RedisAccountStore:
 
     async def revoke_token(self, realm: str, token_id: str, until: float) -> None:
         name, moment = self._keys.revoked(realm, token_id), ceil(until)
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             # Whoever says "until sooner" second must not let the token in again: GT only extends,
             # and leaves alone a key that was written by hand without an end.
@@ -134,7 +142,7 @@ class RedisAccountStore:
 
     async def set_realm_not_before(self, realm: str, moment: float) -> float:
         name = self._keys.realm(realm)
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             while True:  # a writer that was faster has raised it: this ends
                 try:
@@ -183,26 +191,5 @@ async def open_redis_store(
     url: str, options: Mapping[str, Any], keys: AccountKeys, timeout_seconds: float
 ) -> AsyncIterator[RedisAccountStore]:
     """Open a store that gives up on a silent server after ``timeout_seconds``."""
-    pool = pool_for(
-        url,
-        options,
-        keys.prefix,
-        timeout_seconds,
-        decode_responses=True,
-        encoding_errors="replace",
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-    )
-    client = Redis.from_pool(pool)
-    try:
+    async with open_redis(url, options, keys.prefix, timeout_seconds) as client:
         yield RedisAccountStore(client, keys)
-    finally:
-        await client.aclose()
-
-
-@asynccontextmanager
-async def _mapped() -> AsyncIterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise StatusUnavailable(f"Redis: {type(error).__name__}: {error}"[:200]) from None

@@ -22,6 +22,7 @@ from sidecar.app.parts import (
     make_authorizer,
     open_keys,
 )
+from sidecar.app.recording import recording
 from sidecar.app.revoking import revoking
 from sidecar.app.stopping import Stop
 from sidecar.observability.workers import this_worker
@@ -153,9 +154,9 @@ async def serving_with(
         if revokes:
             revoke = await stack.enter_async_context(revoking(settings, keys, *watching))
         mirror = await stack.enter_async_context(mirroring(settings, *watching))
-        await stack.enter_async_context(
-            running(keys.run, accounts.run, accounts.remember, guard.run, report)
-        )
+        record = await stack.enter_async_context(recording(settings, observed, clock))
+        jobs = (keys.run, accounts.run, accounts.remember, guard.run, report, record)
+        await stack.enter_async_context(running(*jobs))
         shared = Shared(
             make_authorizer(settings, keys, accounts.view, clock, observed.observer),
             settings.identity(make_assertions(settings, secret, clock)),

@@ -16,6 +16,7 @@ from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.core.subject import SubjectKey
+from sidecar.observability.last_use_writer import LastUseMetrics
 from sidecar.observability.metrics import ChangeCounter, Metrics, render_all
 from sidecar.observability.upkeep import Upkeep
 from sidecar.ports import (
@@ -141,6 +142,7 @@ def _documented() -> Iterator[tuple[str, frozenset[str], str]]:
 
 def test_the_page_names_every_metric_and_label_and_no_other() -> None:
     registry: Any = Metrics().registry
+    LastUseMetrics(registry)
     registered = {
         (
             metric._name + ("_total" if metric._type == "counter" else ""),
