@@ -23,13 +23,21 @@ class BoundedClient:
             ``unix:/run/x.sock``.
         timeout: seconds that a whole request may take: a server that trickles is down.
         tls: how an https server is verified; without it by the system's authorities.
+        server_name: the name that its certificate has to bear, where that is not the host's.
     """
 
-    def __init__(self, base: str, timeout: float, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        base: str,
+        timeout: float,
+        tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+    ) -> None:
         self._socket = base.removeprefix(_UNIX) if base.startswith(_UNIX) else None
         self._base = "http://localhost" if self._socket is not None else base.rstrip("/")
         self._timeout = timeout
         self._tls = tls
+        self._server_name = server_name
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -89,6 +97,7 @@ class BoundedClient:
             yarl.URL(self._base + path, encoded=True),
             allow_redirects=False,
             ssl=True if self._tls is None else self._tls,
+            server_hostname=self._server_name,
             headers=headers,
             data=form,
         ) as answer:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
 from sidecar.observability.metrics import Metrics
 from sidecar.observability.observers import Observers
+from sidecar.observability.sync_metrics import SyncMetrics
 from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
 
@@ -18,6 +19,7 @@ class Observing:
 
     observer: Observer
     metrics: Metrics
+    sync: SyncMetrics
 
 
 @contextmanager
@@ -27,11 +29,12 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
     Gives what makes an observer from settings: metrics and log are the same for all of them.
     """
     metrics = Metrics()
+    sync = SyncMetrics(metrics.registry)
     with LineWriter(sys.stdout, metrics.lines_dropped) as writer:
 
         def observed(settings: Settings) -> Observing:
             decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
-            return Observing(Observers(metrics, decisions), metrics)
+            return Observing(Observers(metrics, decisions), metrics, sync)
 
         try:
             yield observed

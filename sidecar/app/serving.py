@@ -23,6 +23,7 @@ from sidecar.app.parts import (
 )
 from sidecar.app.revoking import revoking
 from sidecar.app.stopping import Stop
+from sidecar.app.syncing import keep_in_step
 from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
@@ -62,6 +63,10 @@ class Serving:
     def probes(self) -> Mapping[str, bool]:
         """Return what has to hold for requests to be granted, by name."""
         return {**self._probes(), "staying": not self._is_leaving}
+
+    def is_leaving(self) -> bool:
+        """Return whether it was told to stop; others do what only one may do."""
+        return self._is_leaving
 
     def is_ready(self) -> bool:
         """Return whether keys are loaded and the account view is live."""
@@ -164,7 +169,10 @@ async def serving_with(
             partial(_probes, keys, accounts),
         )
         openings = await stack.enter_async_context(fronts_of(settings, shared, sockets))
-        yield Serving(openings, stack, shared.probes, revoke)
+        served = Serving(openings, stack, shared.probes, revoke)
+        in_step = partial(keep_in_step, settings, accounts.view, clock, observed, served.is_leaving)
+        await stack.enter_async_context(running(in_step))
+        yield served
 
 
 def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Clock) -> StreamGuard:

@@ -1,0 +1,166 @@
+"""A gateway's accounts kept in step by two workers, one of which leads."""
+
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sidecar.demo.gateway import GatewayAccount
+from tests.e2e.conftest import SUBJECT, Site
+from tests.e2e.processes import Sidecar, running_sidecar
+from tests.e2e.test_workers import ask_all, metric, pids
+from tests.fakes.answering import answering, ok
+from tests.fakes.waiting import until, until_async
+
+pytestmark = pytest.mark.e2e
+
+EVERY = 0.3
+FAILED = "sidecar_sync_failures_total"
+_LEADS = re.compile(r"process (\d+) syncs the accounts")
+
+
+async def status_of(site: Site, subject: str = SUBJECT) -> str:
+    found = await site.redis.command("HGET", f"sidecar:account:default:{subject}", "status")
+    return str(found)
+
+
+async def fence(site: Site) -> int:
+    return int(str(await site.redis.command("GET", "sidecar:sync:fence:default")))
+
+
+async def becomes(site: Site, status: str, subject: str = SUBJECT) -> None:
+    async def has() -> bool:
+        return await status_of(site, subject) == status
+
+    await until_async(has, 20)
+
+
+async def next_sync(site: Site, sidecar: Sidecar) -> None:
+    """Wait until a sync that began later than now has succeeded."""
+    before = await last_sync(site, sidecar)
+
+    async def has_synced_twice() -> bool:
+        # One that was under way may have seen what was before; at this pace the next did not.
+        return await last_sync(site, sidecar) >= before + EVERY * 1.5
+
+    await until_async(has_synced_twice, 20)
+
+
+async def last_sync(site: Site, sidecar: Sidecar) -> float:
+    return await metric(site, sidecar, "sidecar_sync_last_success_timestamp_seconds")
+
+
+async def failures(site: Site, sidecar: Sidecar, reason: str) -> float:
+    return await metric(site, sidecar, f'{FAILED}{{reason="{reason}"}}')
+
+
+@asynccontextmanager
+async def syncing(site: Site, workers: int = 2, **sync: object) -> AsyncIterator[Sidecar]:
+    """Run a sidecar whose own identity in the gateway is ``syncer``."""
+    site.gateway.accounts["syncer"] = GatewayAccount("syncer")
+    token = site.directory / "token"
+    token.write_text(site.token(sub="syncer", lifetime=3600))
+    section = {"token_file": str(token), "every": EVERY, **sync}
+    settings = site.settings(workers=workers, sync=section)
+    async with running_sidecar(settings, site.directory) as sidecar:
+        yield sidecar
+
+
+async def test_what_the_gateway_has_is_let_in_and_what_it_disables_is_refused(site: Site) -> None:
+    token = site.token()
+    async with syncing(site) as sidecar:
+        await becomes(site, "active")
+        assert await ask_all(site, sidecar, token, 20) == {200}
+
+        site.gateway.accounts["new"] = GatewayAccount("new", "New", ("ops",))
+        await becomes(site, "active", "new")
+        site.gateway.accounts[SUBJECT].status = "inactive"
+        await next_sync(site, sidecar)
+        assert await ask_all(site, sidecar, token, 20) == {401}
+
+        # The gateway cannot change these again, but we can.
+        del site.gateway.accounts["new"]
+        await becomes(site, "inactive", "new")
+        assert await metric(site, sidecar, 'sidecar_sync_changes_total{kind="add"}') >= 3
+        assert await metric(site, sidecar, 'sidecar_sync_changes_total{kind="disable"}') >= 2
+        audits = [line for line in sidecar.decisions if line.get("event") == "account"]
+        assert {line["actor"] for line in audits} == {"sync:gateway"}
+        assert len(audits) == len({(line["action"], line["subject"]) for line in audits})
+
+
+async def test_who_is_disabled_in_redis_stays_disabled(site: Site) -> None:
+    async with syncing(site) as sidecar:
+        await becomes(site, "active")
+        await site.disable()
+        site.gateway.accounts[SUBJECT].groups = ("more",)
+        await next_sync(site, sidecar)
+
+        assert await status_of(site) == "inactive"
+        assert await ask_all(site, sidecar, site.token(), 10) == {401}
+
+
+async def test_a_gateway_that_is_down_or_answers_garbage_changes_nothing(site: Site) -> None:
+    answers = {
+        "malformed": ok(b'{"message": "maintenance"}'),
+        "status": b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
+        "too_many_vanished": ok(b"null"),
+        "unreachable": b"",
+    }
+    async with answering(None) as gateway:
+        gateway.answer = ok(
+            b'[{"subject": "api-user", "status": "active"}, {"subject": "b", "status": "active"}]'
+        )
+        async with syncing(site, gateway_url=gateway.url) as sidecar:
+            await becomes(site, "active", "b")
+            for reason, answer in answers.items():
+                gateway.answer = answer
+
+                async def has_failed(reason: str = reason) -> bool:
+                    return await failures(site, sidecar, reason) >= 2
+
+                await until_async(has_failed, 20)
+
+            assert (await status_of(site), await status_of(site, "b")) == ("active", "active")
+            assert await ask_all(site, sidecar, site.token(), 10) == {200}
+            assert await metric(site, sidecar, 'sidecar_sync_changes_total{kind="disable"}') == 0
+
+            gateway.answer = ok(b'[{"subject": "api-user", "status": "inactive"}]')
+            await becomes(site, "inactive")
+
+
+def leaders(sidecar: Sidecar) -> list[int]:
+    """Return the processes that led, in their order."""
+    return [int(pid) for pid in _LEADS.findall("".join(sidecar.output))]
+
+
+async def test_when_the_leader_is_killed_another_takes_over(site: Site) -> None:
+    async with syncing(site) as sidecar:
+        await becomes(site, "active")
+        (first,) = leaders(sidecar)
+        assert first in pids(sidecar)
+        number = await fence(site)
+        os.kill(first, signal.SIGKILL)
+
+        await until(lambda: len(leaders(sidecar)) == 2, 20)
+        assert await fence(site) > number
+        site.gateway.accounts["new"] = GatewayAccount("new")
+        await becomes(site, "active", "new")
+
+
+async def test_a_leader_that_was_paused_finds_that_it_is_none(site: Site) -> None:
+    async with syncing(site) as sidecar:
+        await becomes(site, "active")
+        (first,) = leaders(sidecar)
+        os.kill(first, signal.SIGSTOP)
+        try:
+            await until(lambda: len(leaders(sidecar)) == 2, 20)
+        finally:
+            os.kill(first, signal.SIGCONT)
+        left = f"process {first} leaves it to others"
+        await until(lambda: any(left in line for line in sidecar.output), 20)
+        site.gateway.accounts["new"] = GatewayAccount("new")
+        await becomes(site, "active", "new")
+        assert len(leaders(sidecar)) == 2
