@@ -4,13 +4,16 @@ from sidecar.app.asking import confirm_store, open_authorizer, open_store
 from sidecar.app.checking import problems_of
 from sidecar.app.process import run
 from sidecar.app.serving import Serving, serving
+from sidecar.app.syncing import open_gateway, sync_rules
 
 __all__ = [
     "Serving",
     "confirm_store",
     "open_authorizer",
+    "open_gateway",
     "open_store",
     "problems_of",
     "run",
     "serving",
+    "sync_rules",
 ]

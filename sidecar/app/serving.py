@@ -147,19 +147,16 @@ async def serving_with(
     ``revokes`` is whether to make what answers the revocation endpoint, too.
     """
     async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
         accounts = make_accounts(settings, clock, observed.observer)
-        keys = await stack.enter_async_context(open_keys(settings, clock, observed.observer))
+        keys = await enter(open_keys(settings, clock, observed.observer))
         streams = Streams(observed.observer)
         guard = _guard(settings, streams, accounts, clock)
         report = partial(_report, accounts, clock, observed)
         revoke = None
         if revokes:
-            revoke = await stack.enter_async_context(
-                revoking(settings, keys, accounts.view, clock, observed.observer)
-            )
-        await stack.enter_async_context(
-            running(keys.run, accounts.run, accounts.remember, guard.run, report)
-        )
+            revoke = await enter(revoking(settings, keys, accounts.view, clock, observed.observer))
+        await enter(running(keys.run, accounts.run, accounts.remember, guard.run, report))
         shared = Shared(
             make_authorizer(settings, keys, accounts.view, clock, observed.observer),
             settings.identity(make_assertions(settings, secret, clock)),
@@ -168,10 +165,10 @@ async def serving_with(
             observed.observer,
             partial(_probes, keys, accounts),
         )
-        openings = await stack.enter_async_context(fronts_of(settings, shared, sockets))
+        openings = await enter(fronts_of(settings, shared, sockets))
         served = Serving(openings, stack, shared.probes, revoke)
         in_step = partial(keep_in_step, settings, accounts.view, clock, observed, served.is_leaving)
-        await stack.enter_async_context(running(in_step))
+        await enter(running(in_step))
         yield served
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.core.account_plan import Kind, Plan, PlanRules, Step, Vanished, make_plan
 from sidecar.core.subject import Account, AccountStatus
 from sidecar.core.wanted_accounts import NotAccounts, WantedAccount
 
+HOSTILE = settings(max_examples=200, derandomize=True, deadline=None)
 ACTIVE, INACTIVE = AccountStatus.ACTIVE, AccountStatus.INACTIVE
 SYNC = PlanRules(Vanished.DISABLE, max_vanished_share=0.5)
 
@@ -224,6 +225,7 @@ def carried_out(found: Plan, have: Sequence[Account]) -> dict[str, Account]:
     return accounts
 
 
+@HOSTILE
 @given(WANTED, STORED, st.sampled_from(Vanished), st.sampled_from([0.0, 0.5, 1.0]))
 def test_nobody_is_let_in_again_and_every_disabling_by_name_comes_through(
     want: list[WantedAccount], have: list[Account], fate: Vanished, share: float
@@ -238,6 +240,7 @@ def test_nobody_is_let_in_again_and_every_disabling_by_name_comes_through(
             assert not after[each.subject].is_active
 
 
+@HOSTILE
 @given(WANTED, STORED, st.sampled_from(Vanished), st.booleans())
 def test_a_plan_that_was_carried_out_leaves_nothing_to_do(
     want: list[WantedAccount],

@@ -1,16 +1,20 @@
 """A gateway's accounts kept in step by two workers, one of which leads."""
 
+import asyncio
 import os
+import pty
 import re
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import yaml
 
 from sidecar.demo.gateway import GatewayAccount
 from tests.e2e.conftest import SUBJECT, Site
-from tests.e2e.processes import Sidecar, running_sidecar
+from tests.e2e.processes import Sidecar, cli, running_sidecar
 from tests.e2e.test_workers import ask_all, metric, pids
 from tests.fakes.answering import answering, ok
 from tests.fakes.waiting import until, until_async
@@ -164,3 +168,46 @@ async def test_a_leader_that_was_paused_finds_that_it_is_none(site: Site) -> Non
         site.gateway.accounts["new"] = GatewayAccount("new")
         await becomes(site, "active", "new")
         assert len(leaders(sidecar)) == 2
+
+
+async def test_the_commands_show_and_carry_out_the_difference(site: Site) -> None:
+    async with syncing(site, workers=1, every=3600) as sidecar:
+        await becomes(site, "active")
+        config = ("--config", str(site.directory / "sidecar.yaml"))
+        site.gateway.accounts["new"] = GatewayAccount("new")
+
+        code, out, err = await cli("account", "sync", "--dry-run", *config)
+        assert (code, "new" in out) == (0, True), err
+        assert await status_of(site, "new") == "None"
+        code, out, err = await cli("account", "sync", *config)
+        assert code == 0, err
+        assert await status_of(site, "new") == "active"
+        assert sidecar.process.returncode is None
+
+
+async def test_pruning_asks_at_a_terminal(site: Site) -> None:
+    file = site.directory / "accounts.json"
+    file.write_text("[]")
+    (site.directory / "sidecar.yaml").write_text(yaml.safe_dump(site.settings()))
+
+    async def apply(answer: bytes) -> int:
+        ours, theirs = pty.openpty()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "sidecar", "account", "apply", "-f", str(file)),
+                *("--prune", "--config", str(site.directory / "sidecar.yaml")),
+                stdin=theirs,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+            os.write(ours, answer)
+            return await asyncio.wait_for(process.wait(), 60)
+        finally:
+            os.close(ours)
+            os.close(theirs)
+
+    await site.enable()
+    assert await apply(b"n\n") == 1
+    assert await status_of(site) == "active"
+    assert await apply(b"y\n") == 0
+    assert await status_of(site) == "None"
