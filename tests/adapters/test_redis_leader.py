@@ -1,8 +1,10 @@
 """One leader among many, and no write by one who was paused while another came to lead."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -19,12 +21,14 @@ KEYS = AccountKeys()
 ALICE = SubjectKey("corp", "alice")
 ACCOUNT = Account("1", "alice", "Alice", (), AccountStatus.ACTIVE)
 LEADER, FENCE = KEYS.leader("corp"), KEYS.fence("corp")
-# As the README gives them to a sidecar that syncs, beside what every sidecar needs.
-RIGHTS = (
-    "~sidecar:*", "-@all", "+hello", "+auth", "+ping", "+select", "+client|tracking", "+hgetall",
-    "+exists", "+mget", "+role", "+scan", "+watch", "+unwatch", "+multi", "+exec", "+hset", "+get",
-    "+set", "+pexpire", "+del", "+incrby",
-)  # fmt: skip
+README = Path(__file__).parent.parent.parent / "README.md"
+READS = (
+    "%R~sidecar:* -@all +hello +auth +ping +select +client|tracking +hgetall +exists +mget +role"
+)
+SYNCS = (
+    "~sidecar:account:* ~sidecar:sync:* ~sidecar:revision +scan +watch +unwatch +multi +exec +hset"
+    " +get +set +pexpire +del +incrby"
+)
 
 
 @dataclass
@@ -169,7 +173,9 @@ async def test_a_store_that_does_not_answer_elects_nobody_and_takes_no_lead_away
 async def test_the_rights_in_the_readme_are_enough_to_lead_and_to_write(
     redis: RedisServer,
 ) -> None:
-    await redis.command("ACL", "SETUSER", "sidecar", "on", ">secret", *RIGHTS)
+    assert {READS, SYNCS} <= set(re.findall("`(.+?)`", " ".join(README.read_text().split())))
+    rights = (*READS.split(), *SYNCS.split())
+    await redis.command("ACL", "SETUSER", "sidecar", "on", ">secret", *rights)
     async with candidate(redis, username="sidecar", password="secret") as first:
         await first.leader.campaign()
         await first.leader.campaign()
