@@ -15,6 +15,8 @@ import yaml
 from sidecar.demo.gateway import GatewayAccount
 from tests.e2e.conftest import SUBJECT, Site
 from tests.e2e.processes import Sidecar, cli, running_sidecar
+from tests.e2e.test_main_job import bearer
+from tests.e2e.test_reloading import reload
 from tests.e2e.test_workers import ask_all, metric, pids
 from tests.fakes.answering import answering, ok
 from tests.fakes.waiting import until, until_async
@@ -211,3 +213,20 @@ async def test_pruning_asks_at_a_terminal(site: Site) -> None:
     assert await status_of(site) == "active"
     assert await apply(b"y\n") == 0
     assert await status_of(site) == "None"
+
+
+async def test_settings_without_a_sync_end_it_though_what_was_before_still_streams(
+    site: Site,
+) -> None:
+    async with syncing(site, workers=1) as sidecar:
+        await becomes(site, "active")
+        stream = sidecar.url + "/api/sessions/1/stream"
+        async with site.http.get(stream, headers=bearer(site.token())) as response:
+            assert response.status == 200
+            await reload(sidecar, site.directory, site.settings(workers=1))
+
+            async def nobody_leads() -> bool:
+                return await site.redis.command("EXISTS", "sidecar:sync:leader:default") == 0
+
+            await until_async(nobody_leads, 20)
+            assert await response.content.readany()
