@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from typing import assert_never
 
 from sidecar.core.subject import Account, AccountStatus, is_group, is_name, is_subject
 from sidecar.core.wanted_accounts import NotAccounts, WantedAccount
@@ -185,6 +186,8 @@ def _vanishing_steps(vanished: Sequence[Account], fate: Vanished) -> list[Step]:
             return [_vanishing(Kind.DISABLE, each) for each in vanished if each.is_active]
         case Vanished.DELETE:
             return [_vanishing(Kind.DELETE, each) for each in vanished]
+        case _:
+            assert_never(fate)
 
 
 def _vanishing(kind: Kind, account: Account) -> Step:

@@ -1,8 +1,9 @@
 """One leader among many, and no write by one who was paused while another came to lead."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,16 @@ async def test_one_leads_and_the_others_wait_until_it_resigns(redis: RedisServer
         await second.leader.campaign()
         assert not first.leader.is_leading()
         assert second.leader.is_leading()
+
+
+async def test_of_many_who_campaign_at_once_exactly_one_leads(redis: RedisServer) -> None:
+    async with AsyncExitStack() as stack:
+        everybody = [await stack.enter_async_context(candidate(redis)) for _ in range(8)]
+        for each in everybody:
+            await each.store.list("corp")  # connected: they meet in the election itself
+        await asyncio.gather(*(each.leader.campaign() for each in everybody))
+
+        assert sum(each.leader.is_leading() for each in everybody) == 1
 
 
 async def test_realms_are_led_each_by_itself(redis: RedisServer) -> None:
