@@ -79,12 +79,12 @@ def show(plan: Plan, *, as_json: bool) -> None:
         table = Table("CHANGE", "SUBJECT", "STATUS", "GROUPS", "NAME", box=None)
         for step in plan.steps:
             colour = _COLOURS[step.kind]
-            table.add_row(f"[{colour}]{step.kind}[/{colour}]", *map(escape, _cells(step)))
+            table.add_row(f"[{colour}]{step.kind}[/{colour}]", *map(_plain, _cells(step)))
         Console().print(table)
     for each in plan.unholdable:
         typer.echo(f"{each.subject[:80]!a}: {each.why}", err=True)
     for subject in plan.held_shut:
-        typer.echo(f"{subject} stays disabled, as it is here; --reenable enables it", err=True)
+        typer.echo(f"{subject!a} stays disabled, as it is here; --reenable enables it", err=True)
     if plan.withheld:
         vanishing = sum(1 for step in plan.withheld if step.has_vanished)
         typer.echo(
@@ -109,6 +109,11 @@ def _cells(step: Step) -> tuple[str, str, str, str]:
         _arrow(",".join(before.groups), ",".join(step.groups)),
         _arrow(before.name, step.name),
     )
+
+
+def _plain(text: str) -> str:
+    """Return it without what a terminal would obey: in Redis anybody may write anything."""
+    return escape("".join(each if each.isprintable() else "\ufffd" for each in text))
 
 
 def _arrow(before: str, after: str) -> str:

@@ -9,6 +9,7 @@ from hypothesis import given
 
 from sidecar.account_sync import AccountSync
 from sidecar.cli.account_files import Format, read_accounts, write_accounts
+from sidecar.cli.account_plans import _plain
 from sidecar.core.account_plan import PlanRules
 from sidecar.core.subject import Account
 from sidecar.service_accounts import ServiceAccounts
@@ -98,7 +99,7 @@ def test_who_was_disabled_is_enabled_only_when_told(shell: Shell, file: Path) ->
     shell.account("disable", "team/app")
 
     assert shell.account("apply", "-f", str(file)) == 0
-    assert "team/app stays disabled, as it is here; --reenable enables it" in shell.err
+    assert "'team/app' stays disabled, as it is here; --reenable enables it" in shell.err
     assert stored(shell)["team/app"][0] == "inactive"
     assert shell.account("apply", "-f", str(file), "--reenable") == 0
     assert stored(shell)["team/app"][0] == "active"
@@ -111,6 +112,14 @@ def test_what_cannot_be_held_is_told_and_ends_with_1(shell: Shell, file: Path) -
     assert "'a b': no subject that can be held: left out" in shell.err
     assert stored(shell) == IN_FILE
     assert shell.account("import", str(file), "--dry-run") == 1
+
+
+def test_what_is_in_redis_is_no_command_for_the_terminal(shell: Shell, file: Path) -> None:
+    shell.account("create", "team/app", "--name", "[red]x[/red]")
+    assert shell.account("import", str(file), "--dry-run") == 0
+    assert "[red]x[/red] -> App" in shell.out
+
+    assert _plain("a\x1b[31m\nb") == "a\ufffd[31m\ufffdb"
 
 
 @pytest.mark.parametrize("form", Format)
@@ -209,7 +218,7 @@ def test_syncing_shows_and_carries_out_the_difference(
 
     assert synced.account("sync", "--dry-run") == 0
     assert "2 to change" in synced.out
-    assert "shut stays disabled" in synced.err
+    assert "'shut' stays disabled" in synced.err
     assert synced.account("sync") == 0
     assert stored(synced) == {
         "a": ("active", ["ops"]), "gone": ("inactive", []), "shut": ("inactive", []),

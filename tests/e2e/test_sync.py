@@ -21,7 +21,7 @@ from tests.e2e.test_workers import ask_all, metric, pids
 from tests.fakes.answering import answering, ok
 from tests.fakes.waiting import until, until_async
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 EVERY = 0.3
 FAILED = "sidecar_sync_failures_total"
