@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak bench-revocation redis-bars unit e2e chaos-long lint types imports schema docker-lint lock clean
+.PHONY: help demo test bench soak bench-revocation bench-ext-authz redis-bars unit e2e chaos-long lint types imports schema docker-lint lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -45,6 +45,9 @@ bench-revocation: $(VENV)/dev.stamp ## how fast revocation is, and what it costs
 	@PYTHONPATH=. $(BIN)/python tests/bench/cut_many.py
 	@PYTHONPATH=. $(BIN)/python tests/bench/view_memory.py
 
+bench-ext-authz: $(VENV)/dev.stamp ## what a check of Envoy's costs; 1 minute
+	@PYTHONPATH=. $(BIN)/python tests/bench/ext_authz.py
+
 redis-bars: $(VENV)/dev.stamp ## the bars of revocation and Redis, with figures; 2 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/redis_bars.py
 
@@ -64,6 +67,8 @@ unit: $(VENV)/dev.stamp ## unit tests, with the coverage gates
 	@$(BIN)/coverage report
 	@$(BIN)/coverage report --include='sidecar/core/*,sidecar/authorize.py' --fail-under=100
 
+# Proxies that are not installed are skipped, by name; REQUIRE_PROXIES=1 makes that a failure.
+# Debian: apt-get install nginx-light haproxy apache2 caddy
 e2e: $(VENV)/dev.stamp ## end-to-end tests: the real process, real servers, sockets
 	@$(BIN)/python -m pytest -q -m e2e
 

@@ -73,6 +73,16 @@ class OnExpiry(StrEnum):
 
 
 @unique
+class Dialect(StrEnum):
+    """How a proxy that asks the forward-auth door says what was asked; the value is a setting."""
+
+    TRAEFIK = "traefik"
+    CADDY = "caddy"
+    NGINX = "nginx"
+    ENVOY = "envoy"
+
+
+@unique
 class CutReason(StrEnum):
     """Why a stream was cut; the value is a metric label."""
 

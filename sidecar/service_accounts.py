@@ -13,6 +13,7 @@ from dataclasses import replace
 from uuid import NAMESPACE_URL, uuid5
 
 from sidecar.core.subject import (
+    HELD,
     MAX_NAME_LENGTH,
     MAX_SUBJECT_LENGTH,
     Account,
@@ -133,6 +134,28 @@ class ServiceAccounts:
         """Let the subject in again. Raises AccountNotFound or Contended."""
         return await self._set_status(key, "enable", AccountStatus.ACTIVE)
 
+    async def hold(self, key: SubjectKey) -> Account:
+        """Shut the subject out until ``restore``, or for good if somebody disables it meanwhile.
+
+        Raises:
+            AccountNotFound, Contended: see there.
+        """
+        return await self._change(
+            key,
+            "hold",
+            lambda before: replace(_found(key, before), status=AccountStatus.INACTIVE),
+            actor=HELD + self._actor,
+        )
+
+    async def restore(self, key: SubjectKey, before: Account, held: Account) -> bool:
+        """Take a ``hold`` back, unless somebody changed the account since; say whether it was."""
+        after = replace(before, updated_at=self._clock.now(), updated_by=self._actor)
+        stored = await self._store.put(key, after, expected=held)
+        if stored is None:
+            return False
+        self._audit("restore", key, held, stored)
+        return True
+
     async def delete(self, key: SubjectKey) -> None:
         """Remove the account; its subject is unknown from then on, and refused.
 
@@ -167,19 +190,25 @@ class ServiceAccounts:
         )
 
     async def _change(
-        self, key: SubjectKey, action: str, change: Callable[[Account | None], Account]
+        self,
+        key: SubjectKey,
+        action: str,
+        change: Callable[[Account | None], Account],
+        *,
+        actor: str = "",
     ) -> Account:
         was_in = False
         for _ in range(_MAX_TRIES):
             before = await self._store.get(key)
             after = change(before)
-            if after == before:
+            # What is held is taken back if it is still the same: so who means it writes it anew.
+            if after == before and not after.is_held:
                 return after
             is_in = before is not None and before.is_active
             if was_in and not is_in and after.is_active:
                 raise Contended(f"{key.subject} was shut out meanwhile; nothing was written")
             was_in = is_in
-            after = replace(after, updated_at=self._clock.now(), updated_by=self._actor)
+            after = replace(after, updated_at=self._clock.now(), updated_by=actor or self._actor)
             stored = await self._store.put(key, after, expected=before)
             if stored is not None:
                 self._audit(action, key, before, stored)

@@ -303,3 +303,23 @@ async def test_who_is_shut_out_is_so_whatever_was_seen(office: Office) -> None:
     await office.accounts.update(API_USER, active=False, seen=seen)
 
     assert not office.store.accounts[API_USER].is_active
+
+
+async def test_a_hold_is_taken_back_with_all_that_was(office: Office) -> None:
+    before = await office.accounts.create(API_USER, name="Api User", groups=("ops",))
+    held = await office.accounts.hold(API_USER)
+    assert not held.is_active
+    assert held.updated_by == "held: cli:root"
+
+    assert await office.accounts.restore(API_USER, before, held)
+    assert replace(await office.accounts.get(API_USER), updated_at=before.updated_at) == before
+    assert office.actions == ["create", "hold", "restore"]
+
+
+async def test_a_hold_that_somebody_else_made_for_good_stays(office: Office) -> None:
+    before = await office.accounts.create(API_USER)
+    held = await office.accounts.hold(API_USER)
+    await office.accounts.disable(API_USER)
+
+    assert not await office.accounts.restore(API_USER, before, held)
+    assert not (await office.accounts.get(API_USER)).is_active

@@ -5,21 +5,32 @@ from functools import partial
 
 from sidecar.app.libraries import library_problems
 from sidecar.app.parts import listen_policy, provider_contexts, redis_options, upstream_policy
+from sidecar.app.tls import server_context
 from sidecar.settings import Problem, Settings
+from sidecar.settings.fields import ServerTls
 
 
 def problems_of(settings: Settings) -> list[Problem]:
     """Return what keeps a sidecar with these settings from starting, all at once."""
     problems = library_problems(settings)
-    parts: dict[str, Callable[[], object]] = {
-        "listen.tls": partial(listen_policy, settings),
-        "upstream.tls": partial(upstream_policy, settings),
-        "issuers": partial(provider_contexts, settings),
-        "accounts": partial(redis_options, settings),
-    }
+    parts: dict[str, Callable[[], object]] = {"listen.tls": partial(listen_policy, settings.listen)}
+    if settings.upstream is not None:
+        parts["upstream.tls"] = partial(upstream_policy, settings.upstream)
+    if settings.forward_auth is not None:
+        parts["forward_auth.tls"] = partial(listen_policy, settings.forward_auth)
+    if settings.ext_authz is not None:
+        # gRPC says no more of a bad file than that the port cannot be opened.
+        parts["ext_authz.tls"] = partial(_server_context, settings.ext_authz.tls)
+    parts["issuers"] = partial(provider_contexts, settings)
+    parts["accounts"] = partial(redis_options, settings)
     for place, make in parts.items():
         try:
             make()
         except (OSError, ValueError) as error:
             problems.append(Problem(place, str(error)))
     return problems
+
+
+def _server_context(tls: ServerTls | None) -> None:
+    if tls is not None:
+        server_context(tls.certificate, tls.key, tls.client_ca)

@@ -66,9 +66,21 @@ Sockets = Mapping[str, socket.socket]
 
 def doors_of(settings: Settings) -> tuple[Door, ...]:
     """Return the doors that these settings open, the main one first."""
-    listen = settings.listen
-    scheme = "http" if listen.tls is None else "https"
-    return (Door("listen", listen.host, listen.port, scheme, listen.backlog),)
+    listen, ask = settings.listen, settings.forward_auth
+    doors = []
+    if settings.upstream is not None:
+        doors.append(Door("listen", listen.host, listen.port, _scheme(listen.tls), listen.backlog))
+    if ask is not None:
+        doors.append(Door("forward_auth", ask.host, ask.port, _scheme(ask.tls), ask.backlog))
+    grpc = settings.ext_authz
+    if grpc is not None:
+        scheme = "grpc" if grpc.tls is None else "grpcs"
+        doors.append(Door("ext_authz", grpc.host, grpc.port, scheme, binds_itself=True))
+    return tuple(doors)
+
+
+def _scheme(tls: object) -> str:
+    return "http" if tls is None else "https"
 
 
 def close_all(sockets: Sockets) -> None:

@@ -5,17 +5,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from sidecar.account_mirror import AccountMirror
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.parts import listen_policy, upstream_policy
 from sidecar.authorize import Authorizer
 from sidecar.core.identity_headers import IdentityHeaders
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
-from sidecar.fronts.reverse_proxy.handler import Handler, Parts
-from sidecar.fronts.reverse_proxy.request_head import HeadRules
-from sidecar.fronts.reverse_proxy.server import listening
+from sidecar.fronts.forward_auth import handler as forward_auth
+from sidecar.fronts.forward_auth import server as forward_auth_server
+from sidecar.fronts.forwarded import TrustedProxies
+from sidecar.fronts.request_head import HeadRules
+from sidecar.fronts.reverse_proxy import handler as reverse_proxy
+from sidecar.fronts.reverse_proxy import server as reverse_proxy_server
 from sidecar.fronts.reverse_proxy.upstream import Upstream
 from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
+from sidecar.settings.forward_auth import ForwardAuth
+from sidecar.settings.networks import Network
 from sidecar.streams import Streams
 
 
@@ -29,6 +34,7 @@ class Shared:
     clock: Clock
     observer: Observer
     probes: Callable[[], Mapping[str, bool]]
+    mirror: AccountMirror | None = None
 
 
 @asynccontextmanager
@@ -39,27 +45,60 @@ async def fronts_of(
 
     ``sockets`` are the doors' that are bound already; the others are bound when they are opened.
     """
+    openings: list[Opening] = []
     async with AsyncExitStack() as stack:
-        yield [await _reverse_proxy(settings, shared, sockets, stack)]
+        if settings.upstream is not None:
+            upstream = await stack.enter_async_context(Upstream(upstream_policy(settings.upstream)))
+            idle_seconds = settings.upstream.idle_timeout
+            openings.append(_reverse_proxy(settings, shared, sockets, upstream, idle_seconds))
+        if settings.forward_auth is not None:
+            openings.append(_forward_auth(settings, settings.forward_auth, shared, sockets))
+        if settings.ext_authz is not None:
+            from sidecar.app.ext_authz import ext_authz_opening  # noqa: PLC0415 - an extra
+
+            openings.append(ext_authz_opening(settings, settings.ext_authz, shared, sockets))
+        yield openings
 
 
-async def _reverse_proxy(
-    settings: Settings, shared: Shared, sockets: Sockets, stack: AsyncExitStack
+def _reverse_proxy(
+    settings: Settings,
+    shared: Shared,
+    sockets: Sockets,
+    upstream: Upstream,
+    idle_seconds: float,
 ) -> Opening:
-    upstream = await stack.enter_async_context(Upstream(upstream_policy(settings)))
-    handler = Handler(
-        Parts(
+    handler = reverse_proxy.Handler(
+        reverse_proxy.Parts(
             authorizer=shared.authorizer,
             streams=shared.streams,
             upstream=upstream,
-            head_rules=HeadRules(
-                shared.identity,
-                TrustedProxies(settings.trusted_networks()),
-                settings.forward_authorization,
-            ),
+            head_rules=_head_rules(settings, shared, settings.trusted_networks()),
             clock=shared.clock,
             observer=shared.observer,
-            idle_seconds=settings.upstream.idle_timeout,
+            idle_seconds=idle_seconds,
+            mirror=shared.mirror,
         )
     )
-    return partial(listening, handler, listen_policy(settings, sockets.get("listen")))
+    policy = listen_policy(settings.listen, sockets.get("listen"))
+    return partial(reverse_proxy_server.listening, handler, policy)
+
+
+def _forward_auth(
+    settings: Settings, section: ForwardAuth, shared: Shared, sockets: Sockets
+) -> Opening:
+    handler = forward_auth.Handler(
+        forward_auth.Parts(
+            authorizer=shared.authorizer,
+            head_rules=_head_rules(settings, shared, section.trusted_proxies),
+            dialect=section.dialect,
+            prefix=section.path,
+            clock=shared.clock,
+            observer=shared.observer,
+        )
+    )
+    policy = listen_policy(section, sockets.get("forward_auth"))
+    return partial(forward_auth_server.listening, handler, policy)
+
+
+def _head_rules(settings: Settings, shared: Shared, trusted: tuple[Network, ...]) -> HeadRules:
+    return HeadRules(shared.identity, TrustedProxies(trusted), settings.forward_authorization)

@@ -19,10 +19,13 @@ from sidecar.adapters.redis_push import connection_for
 from sidecar.app.tls import client_context, server_context
 from sidecar.authorize import Authorizer, Rules
 from sidecar.core.verified_tokens import VerifiedTokens
-from sidecar.fronts.reverse_proxy.server import ListenPolicy
+from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
 from sidecar.ports import AccountView, Clock, KeySource, Observer
 from sidecar.settings import Settings
+from sidecar.settings.forward_auth import ForwardAuth
+from sidecar.settings.sections import Listen
+from sidecar.settings.sections import Upstream as UpstreamSettings
 
 MEMORY = "memory://"
 
@@ -129,9 +132,8 @@ def make_authorizer(
     return Authorizer(rules, keys, accounts, clock, remembered, observer)
 
 
-def upstream_policy(settings: Settings) -> UpstreamPolicy:
+def upstream_policy(upstream: UpstreamSettings) -> UpstreamPolicy:
     """Return where upstream is and how it is asked."""
-    upstream = settings.upstream
     tls = upstream.tls
     return UpstreamPolicy(
         url=upstream.url,
@@ -153,9 +155,10 @@ def upstream_policy(settings: Settings) -> UpstreamPolicy:
     )
 
 
-def listen_policy(settings: Settings, listener: socket.socket | None = None) -> ListenPolicy:
-    """Return how the reverse proxy listens, on ``listener`` if there is one."""
-    listen = settings.listen
+def listen_policy(
+    listen: Listen | ForwardAuth, listener: socket.socket | None = None
+) -> ListenPolicy:
+    """Return how a door listens, on ``listener`` if there is one."""
     tls = listen.tls
     return ListenPolicy(
         host=listen.host,

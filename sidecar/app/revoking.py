@@ -3,17 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sidecar.adapters.account_keys import AccountKeys
-from sidecar.adapters.memory_accounts import MemoryAccounts
-from sidecar.adapters.redis_store import open_redis_store
 from sidecar.admin.listener import Revoke
 from sidecar.admin.revocation_endpoint import RevocationClient, RevocationEndpoint
-from sidecar.app.parts import redis_options
-from sidecar.ports import AccountStore, AccountView, Auditor, Clock, KeySource
+from sidecar.app.storing import open_store
+from sidecar.ports import AccountView, Auditor, Clock, KeySource
 from sidecar.revocations import Revocations, TokenVerifier
 from sidecar.settings import Settings
-
-_STORE_SECONDS = 2.0
 
 
 @asynccontextmanager
@@ -32,21 +27,9 @@ async def revoking(
         yield None
         return
     verifier = TokenVerifier(keys, settings.issuer_rules(), settings.limits.max_token_bytes)
-    async with _store(settings, view) as store:
+    async with open_store(settings, view) as store:
         yield RevocationEndpoint(
             clients,
             verifier,
             lambda actor: Revocations(store, clock, auditor, actor=actor),
         ).answer
-
-
-@asynccontextmanager
-async def _store(settings: Settings, view: AccountView | None) -> AsyncIterator[AccountStore]:
-    if isinstance(view, MemoryAccounts):
-        yield view
-        return
-    accounts = settings.accounts
-    async with open_redis_store(
-        accounts.url, redis_options(settings), AccountKeys(accounts.prefix), _STORE_SECONDS
-    ) as store:
-        yield store

@@ -14,6 +14,7 @@ from sidecar.admin.listener import AdminListener, Revoke
 from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
 from sidecar.app.doors import Front, Opening, Sockets
 from sidecar.app.fronts import Shared, fronts_of
+from sidecar.app.mirroring import mirroring
 from sidecar.app.observing import Observing, observing
 from sidecar.app.parts import (
     Accounts,
@@ -153,9 +154,9 @@ async def serving_with(
         streams = Streams(observed.observer)
         guard = _guard(settings, streams, accounts, clock)
         report = partial(_report, accounts, clock, observed)
-        revoke = None
-        if revokes:
-            revoke = await enter(revoking(settings, keys, accounts.view, clock, observed.observer))
+        watching = (accounts.view, clock, observed.observer)
+        revoke = await enter(revoking(settings, keys, *watching)) if revokes else None
+        mirror = await enter(mirroring(settings, *watching))
         await enter(running(keys.run, accounts.run, accounts.remember, guard.run, report))
         shared = Shared(
             make_authorizer(settings, keys, accounts.view, clock, observed.observer),
@@ -164,6 +165,7 @@ async def serving_with(
             clock,
             observed.observer,
             partial(_probes, keys, accounts),
+            mirror,
         )
         openings = await enter(fronts_of(settings, shared, sockets))
         served = Serving(openings, stack, shared.probes, revoke)

@@ -115,13 +115,11 @@ def gateway_client(settings: Settings) -> BoundedClient:
     Raises:
         ValueError: a file of ``upstream.tls`` is not what it should be.
     """
-    upstream = settings.upstream
-    tls, sync = upstream.tls, settings.sync
-    url = upstream.url + settings.preset_prefix
-    if upstream.url.startswith("unix:"):
-        url = upstream.url
-    if sync is not None and sync.gateway_url is not None:
-        url = sync.gateway_url
+    upstream, sync = settings.upstream, settings.sync
+    tls = None if upstream is None else upstream.tls
+    url = "" if sync is None else sync.gateway_url or ""
+    if not url and upstream is not None:
+        url = upstream.url + ("" if upstream.url.startswith("unix:") else settings.preset_prefix)
     context = None
     if tls is not None:
         context = client_context(

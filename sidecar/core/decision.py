@@ -20,6 +20,7 @@ class DenyReason(StrEnum):
     """
 
     MALFORMED_REQUEST = "malformed_request"
+    UNTRUSTED_PEER = "untrusted_peer"
     METHOD_REFUSED = "method_refused"
     NO_ROUTE = "no_route"
     NO_CREDENTIALS = "no_credentials"
@@ -66,7 +67,12 @@ class DenyReason(StrEnum):
                 | DenyReason.SUBJECT_INACTIVE
             ):
                 return 401
-            case DenyReason.NO_ROUTE | DenyReason.INSUFFICIENT_SCOPE | DenyReason.MISSING_GROUP:
+            case (
+                DenyReason.UNTRUSTED_PEER
+                | DenyReason.NO_ROUTE
+                | DenyReason.INSUFFICIENT_SCOPE
+                | DenyReason.MISSING_GROUP
+            ):
                 return 403
             case DenyReason.METHOD_REFUSED:
                 return 405
@@ -76,6 +82,23 @@ class DenyReason(StrEnum):
                 return 500
             case _:
                 assert_never(self)
+
+    @property
+    def grpc_code(self) -> int:
+        """Return the gRPC status code of the refusal. It is never 0, which would be a grant."""
+        match self.http_status:
+            case 400:
+                return 3  # INVALID_ARGUMENT
+            case 401:
+                return 16  # UNAUTHENTICATED
+            case 403:
+                return 7  # PERMISSION_DENIED
+            case 405:
+                return 12  # UNIMPLEMENTED
+            case 503:
+                return 14  # UNAVAILABLE
+            case _:
+                return 13  # INTERNAL
 
     @property
     def error_code(self) -> str:

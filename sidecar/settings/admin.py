@@ -1,13 +1,12 @@
 """The admin listener's settings, and who may revoke tokens there."""
 
 from collections import Counter
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from sidecar.settings.fields import Port, ReadableFile, Section, read_secret
+from sidecar.settings.fields import Port, ReadableFile, Section, is_loopback, read_secret
 
 # RFC 6749, 2.3.1: what takes a password "MUST" be protected "against brute force attacks". Nobody
 # types this one: its length does it.
@@ -78,7 +77,7 @@ class Admin(Section):
         twice = [client_id for client_id, count in counts.items() if count > 1]
         if twice:
             raise ValueError(f"{twice[0]!r} is there twice; give each a name of its own")
-        reachable = not _is_loopback(info.data.get("host", "localhost"))
+        reachable = not is_loopback(info.data.get("host", "localhost"))
         if clients and reachable and not info.data.get("insecure_http"):
             raise ValueError(
                 "tokens and secrets would pass the network unencrypted; let admin.host be"
@@ -90,10 +89,3 @@ class Admin(Section):
 def _check_length(secret: str) -> None:
     if len(secret) < _LEAST_SECRET:
         raise ValueError(f"expected {_LEAST_SECRET} characters at least; make it by chance")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

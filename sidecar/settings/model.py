@@ -14,9 +14,13 @@ from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
 from sidecar.settings.assertion import Assertion
+from sidecar.settings.ext_authz import ExtAuthz
 from sidecar.settings.fields import Section, Strings, read_list
+from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.hoop import CLEARED, hoop_routes
 from sidecar.settings.issuers import Issuer, repeated
+from sidecar.settings.mirror import Mirror
+from sidecar.settings.networks import Network
 from sidecar.settings.routes import Route
 from sidecar.settings.sections import (
     Accounts,
@@ -24,7 +28,6 @@ from sidecar.settings.sections import (
     Limits,
     Listen,
     Log,
-    Network,
     Upstream,
 )
 from sidecar.settings.streams import Streams
@@ -95,7 +98,12 @@ HeaderName = Annotated[str, AfterValidator(_is_header)]
 class Settings(Section):
     """The sidecar's settings."""
 
-    upstream: Upstream
+    forward_auth: ForwardAuth | None = None
+    """A door at which proxies ask; without it there is none."""
+    ext_authz: ExtAuthz | None = None
+    """A door at which Envoy asks over gRPC; without it there is none."""
+    upstream: Upstream | None = Field(default=None, validate_default=True)
+    """What stands behind `listen`; without it that door stays closed."""
     accounts: Accounts
     issuers: tuple[Issuer, ...]
     """Whose tokens are accepted."""
@@ -117,6 +125,8 @@ class Settings(Section):
     """Further headers that upstream always gets empty, whatever the client sent."""
     forward_authorization: bool = True
     """Whether the token goes on to upstream. The Hoop gateway verifies it again."""
+    mirror: Mirror | None = None
+    """Follow changes of the gateway's service accounts that pass by. `mirror: {}` is enough."""
     listen: Listen = Listen()
     admin: Admin = Admin()
     keys: Keys = Keys()
@@ -133,6 +143,14 @@ class Settings(Section):
     """Processes that share the port; auto is one per core."""
     insecure_old_aiohttp: bool = False
     """Run on an aiohttp that is older than 3.14.3 or without its C parser, with known attacks."""
+
+    @field_validator("upstream")
+    @classmethod
+    def _is_there_a_door(cls, upstream: Upstream | None, info: ValidationInfo) -> Upstream | None:
+        others = (info.data.get(name, ...) for name in ("forward_auth", "ext_authz"))
+        if upstream is None and all(door is None for door in others):
+            raise ValueError("is missing; nobody could come in without it, or another door")
+        return upstream
 
     @field_validator("issuers")
     @classmethod
@@ -189,7 +207,9 @@ class Settings(Section):
 
     @field_validator("sync")
     @classmethod
-    def _has_one_realm(cls, sync: Sync | None, info: ValidationInfo) -> Sync | None:
+    def _has_one_place(cls, sync: Sync | None, info: ValidationInfo) -> Sync | None:
+        if sync is not None and sync.gateway_url is None and info.data.get("upstream", ...) is None:
+            raise ValueError("sync.gateway_url is missing, and so is upstream: where is it?")
         realms = sorted({issuer.realm for issuer in info.data.get("issuers", ())})
         if sync is None or not realms or sync.realm in realms:
             return sync

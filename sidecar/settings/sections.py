@@ -1,12 +1,10 @@
 """The sections of the settings, but issuers and routes. Times are in seconds."""
 
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from sidecar.settings.environment import FromEnvironment
 from sidecar.settings.fields import (
     ClientTls,
     Directory,
@@ -19,20 +17,8 @@ from sidecar.settings.fields import (
     read_secret,
     split_url,
 )
+from sidecar.settings.networks import Network, Networks, covers_everybody
 from sidecar.settings.store_url import check_store_url, has_hash_tag
-
-Network = IPv4Network | IPv6Network
-
-
-def _read_networks(value: Any) -> Any:
-    if isinstance(value, FromEnvironment):
-        value = [word.strip() for word in value.split(",") if word.strip()]
-    if not isinstance(value, list | tuple):
-        raise ValueError('expected a list of networks, for example ["10.0.0.0/8"]')  # noqa: TRY004
-    try:
-        return tuple(ip_network(str(each)) for each in value)
-    except ValueError as error:
-        raise ValueError(f"expected networks such as 10.0.0.0/8: {error}") from None
 
 
 class Listen(Section):
@@ -46,9 +32,7 @@ class Listen(Section):
     """TLS for clients; without it the listener speaks plain HTTP."""
     insecure_trust_everybody: bool = False
     """Allow `trusted_proxies` to cover everybody: any client may then say where it comes from."""
-    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_read_networks)] = Field(
-        default=(), validate_default=True
-    )
+    trusted_proxies: Networks = Field(default=(), validate_default=True)
     """Networks (CIDR) of the proxies in front, whose X-Forwarded-* count. Nobody's by default."""
     backlog: Annotated[int, Field(ge=1, le=65535)] = 1024
     """Connections that may wait to be accepted."""
@@ -68,13 +52,7 @@ class Listen(Section):
     def _trusts_not_everybody(
         cls, networks: tuple[Network, ...], info: ValidationInfo
     ) -> tuple[Network, ...]:
-        covers = [
-            network
-            for family in (IPv4Network, IPv6Network)
-            for network in collapse_addresses(n for n in networks if isinstance(n, family))  # type: ignore[type-var]
-            if network.prefixlen == 0
-        ]
-        if covers and not info.data.get("insecure_trust_everybody"):
+        if covers_everybody(networks) and not info.data.get("insecure_trust_everybody"):
             raise ValueError(
                 "trusts everybody; name the proxies' networks"
                 " (or set listen.insecure_trust_everybody: true)"

@@ -21,11 +21,20 @@ def test_files_that_are_not_what_they_should_be_are_all_named(tmp_path: Path) ->
             tmp_path,
             listen={"tls": {"certificate": str(junk), "key": str(certificates.key)}},
             upstream={"url": "https://gateway", "tls": {"ca": str(junk)}},
+            forward_auth={
+                "dialect": "nginx",
+                "tls": {"certificate": str(junk), "key": str(certificates.key)},
+            },
             issuers=[{"issuer": "https://idp.example", "audiences": ["a"], "ca": str(junk)}],
         )
     )
 
-    assert [problem.place for problem in problems] == ["listen.tls", "upstream.tls", "issuers"]
+    assert [problem.place for problem in problems] == [
+        "listen.tls",
+        "upstream.tls",
+        "forward_auth.tls",
+        "issuers",
+    ]
     assert all("junk.pem" in problem.text for problem in problems)
 
 

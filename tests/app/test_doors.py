@@ -1,13 +1,28 @@
 """Doors: their sockets, held by the process that stays, for whoever serves."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
-from sidecar.app.doors import Door, SharedDoors, close_all, open_doors
+from sidecar.app.doors import Door, SharedDoors, close_all, doors_of, open_doors
+from tests.settings.desk import GOOD, Desk, changed
 
 ANY = Door("listen", "127.0.0.1", 0)
 BINDS_ITSELF = Door("grpc", "127.0.0.1", 0, "grpc", binds_itself=True)
+
+
+def test_a_door_is_there_for_what_the_settings_have(tmp_path: Path) -> None:
+    """Without upstream nothing can be forwarded, and nobody needs `listen`."""
+    ask = {"dialect": "nginx", "port": 8181}
+    desk = Desk(tmp_path)
+    only_asked = {name: value for name, value in GOOD.items() if name != "upstream"}
+
+    assert [door.name for door in doors_of(desk.load(GOOD))] == ["listen"]
+    both = doors_of(desk.load(changed(forward_auth=ask)))
+    assert [(door.name, door.port) for door in both] == [("listen", 8080), ("forward_auth", 8181)]
+    alone = doors_of(desk.load({**only_asked, "forward_auth": ask}))
+    assert [door.name for door in alone] == ["forward_auth"]
 
 
 @pytest.mark.parametrize(

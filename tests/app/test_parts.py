@@ -129,7 +129,8 @@ def test_the_listener_and_upstream_get_their_bounds_and_tls(
         },
     )
 
-    listen, upstream = listen_policy(found), upstream_policy(found)
+    assert found.upstream is not None
+    listen, upstream = listen_policy(found.listen), upstream_policy(found.upstream)
     assert (listen.host, listen.port, listen.idle_timeout) == ("127.0.0.1", 9443, 7)
     assert listen.tls is not None
     assert upstream.url == "https://gateway:8009"
@@ -138,13 +139,16 @@ def test_the_listener_and_upstream_get_their_bounds_and_tls(
     assert upstream.server_name == "gateway.example"
     assert upstream.tls is not None
     plain = settings(tmp_path)
-    assert listen_policy(plain).tls is None
-    assert upstream_policy(plain).tls is None
+    assert plain.upstream is not None
+    assert listen_policy(plain.listen).tls is None
+    assert upstream_policy(plain.upstream).tls is None
 
 
 def test_upstream_may_have_several_addresses_and_be_a_socket(tmp_path: Path) -> None:
     urls = {"url": "unix:/run/gateway.sock", "more_urls": ["http://127.0.0.2:8009/"]}
-    policy = upstream_policy(settings(tmp_path, upstream={**urls, "keep_alive": 5}))
+    upstream = settings(tmp_path, upstream={**urls, "keep_alive": 5}).upstream
+    assert upstream is not None
+    policy = upstream_policy(upstream)
 
     assert policy.url == "unix:/run/gateway.sock"
     assert policy.more == ("http://127.0.0.2:8009",)

@@ -1,6 +1,7 @@
 """The difference between the accounts that there are and those that there should be."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -102,6 +103,14 @@ def test_who_was_disabled_here_is_enabled_when_told() -> None:
 
     assert kinds(found) == [("enable", "a")]
     assert found.held_shut == ()
+
+
+def test_who_is_held_for_a_moment_is_left_to_whoever_holds_it() -> None:
+    """A change of it would be in the way of taking the hold back."""
+    held = replace(stored("a", INACTIVE), updated_by="held: gateway: ops")
+    for status in AccountStatus:
+        found = plan([wanted("a", status, "New")], [held], PlanRules(reenable=True))
+        assert (found.steps, found.held_shut, found.kept) == ((), (), 1)
 
 
 @pytest.mark.parametrize(

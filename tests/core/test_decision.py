@@ -31,6 +31,7 @@ WIRE = {
     R.TOKEN_REVOKED: (401, "invalid_token", INVALID, None),
     R.SUBJECT_UNKNOWN: (401, "invalid_token", INVALID, None),
     R.SUBJECT_INACTIVE: (401, "invalid_token", INVALID, None),
+    R.UNTRUSTED_PEER: (403, "forbidden", None, None),
     R.NO_ROUTE: (403, "forbidden", None, None),
     R.MISSING_GROUP: (403, "forbidden", None, None),
     R.INSUFFICIENT_SCOPE: (
@@ -55,6 +56,13 @@ def test_a_reason_on_the_wire(reason: DenyReason) -> None:
     wire = (reason.http_status, reason.error_code, reason.challenge("api"), reason.retry_after)
 
     assert wire == WIRE[reason]
+
+
+@pytest.mark.parametrize("reason", list(DenyReason))
+def test_a_reason_in_grpc_is_what_its_http_status_is(reason: DenyReason) -> None:
+    codes = {400: 3, 401: 16, 403: 7, 405: 12, 500: 13, 503: 14}
+
+    assert reason.grpc_code == codes[reason.http_status]
 
 
 def test_only_insufficient_scope_names_the_scopes() -> None:

@@ -15,18 +15,23 @@ from typing import Any
 import aiohttp
 import yaml
 
-_LISTENING = re.compile(r"listening on (https?://[^\s\"]+)")
+_LISTENING = re.compile(r"(?:listening|forward_auth) on (https?://[^\s\"]+)")
+_DOOR = re.compile(r"(\w+) on (grpcs?://[^\s\"]+)")
 _ADMIN = re.compile(r"admin on (http://[^\s\"]+)")
 START_SECONDS = 30.0
 
 
 @dataclass
 class Sidecar:
-    """A running ``sidecar run``: its addresses, and every line that it has written."""
+    """A running ``sidecar run``: its addresses, and every line that it has written.
+
+    ``doors`` are the URLs of the gRPC doors, by name.
+    """
 
     process: asyncio.subprocess.Process
     url: str = ""
     admin_url: str = ""
+    doors: dict[str, str] = field(default_factory=dict)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     output: list[str] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -58,9 +63,11 @@ class Sidecar:
             self.output.append(text)
             if found := _LISTENING.search(text):
                 self.url = found[1]
+            if found := _DOOR.search(text):
+                self.doors[found[1]] = found[2]
             if found := _ADMIN.search(text):
                 self.admin_url = found[1]
-            if self.url and self.admin_url:
+            if (self.url or self.doors) and self.admin_url:
                 self.started.set()
         self.started.set()
 
@@ -96,7 +103,7 @@ async def running_sidecar(
         tasks.create_task(sidecar.read_log(process.stderr))
         try:
             await asyncio.wait_for(sidecar.started.wait(), START_SECONDS)
-            assert sidecar.url, "".join(sidecar.output)
+            assert sidecar.url or sidecar.doors, "".join(sidecar.output)
             if until_ready:
                 await sidecar.ready()
             yield sidecar

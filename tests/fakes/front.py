@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sidecar.account_mirror import AccountMirror
 from sidecar.core.identity_headers import IdentityHeaders
-from sidecar.fronts.reverse_proxy.forwarded import TrustedProxies
+from sidecar.fronts.forwarded import TrustedProxies
+from sidecar.fronts.listener import ListenPolicy
+from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
-from sidecar.fronts.reverse_proxy.request_head import HeadRules
-from sidecar.fronts.reverse_proxy.server import ListenPolicy, ReverseProxy, listening
+from sidecar.fronts.reverse_proxy.server import ReverseProxy, listening
 from sidecar.fronts.reverse_proxy.upstream import Upstream, UpstreamPolicy
 from sidecar.ports import Change, CutReason
 from sidecar.streams import Streams
@@ -86,7 +88,7 @@ def status_of(response: bytes) -> int:
 
 
 @asynccontextmanager
-async def running_front(
+async def running_front(  # noqa: PLR0913 - what a test may want
     upstream_url: str,
     *,
     world: World | None = None,
@@ -95,6 +97,7 @@ async def running_front(
     forward_authorization: bool = True,
     idle_seconds: float = 10.0,
     policy: UpstreamPolicy | None = None,
+    mirror: AccountMirror | None = None,
 ) -> AsyncIterator[Front]:
     world = world or World()
     streams = Streams(world.observer)
@@ -108,6 +111,7 @@ async def running_front(
             world.clock,
             world.observer,
             idle_seconds=idle_seconds,
+            mirror=mirror,
         )
         listen = ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)
         async with listening(Handler(parts), listen) as proxy:

@@ -22,6 +22,7 @@ def test_the_environment_goes_over_the_file(desk: Desk) -> None:
         SIDECAR_ACCOUNTS__MAX_STALENESS="1.5",
     )
 
+    assert settings.upstream is not None
     assert settings.upstream.url == "http://gateway:8009"
     assert settings.listen.port == 9000
     assert [str(each) for each in settings.listen.trusted_proxies] == [

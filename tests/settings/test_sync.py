@@ -82,6 +82,16 @@ def test_with_several_realms_one_has_to_be_named(desk: Desk) -> None:
     assert found.sync.realm == "corp"
 
 
+def test_without_an_upstream_the_gateway_has_to_be_named(desk: Desk) -> None:
+    door = {name: value for name, value in GOOD.items() if name != "upstream"}
+    asked: dict[str, Any] = {**door, "forward_auth": {"dialect": "nginx"}}
+    token = {"token_file": desk.write("token", b"t")}
+
+    assert "sync.gateway_url is missing" in desk.the_problem({**asked, "sync": token})
+    found = desk.load({**asked, "sync": {**token, "gateway_url": "http://gateway:8009"}})
+    assert found.sync is not None
+
+
 def test_the_environment_can_say_it_too(desk: Desk) -> None:
     token = desk.write("token", b"t")
     found = desk.load(GOOD, SIDECAR_SYNC__TOKEN_FILE=token, SIDECAR_SYNC__REENABLE="true")

@@ -11,10 +11,10 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
-from sidecar.fronts.reverse_proxy.asking import make_request_id, read_access_request
+from sidecar.fronts.asking import make_request_id, read_access_request
+from sidecar.fronts.prepared_head import PreparedHead, prepare_head
+from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.reverse_proxy.framing import Framing
-from sidecar.fronts.reverse_proxy.prepared_head import PreparedHead, prepare_head
-from sidecar.fronts.reverse_proxy.refusal import refusal_of
 from sidecar.fronts.reverse_proxy.relay import Relay
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ class AtOnce:
         Nothing has happened then, and ``Handler.handle`` is to answer it.
         """
         if message.upgrade or message.chunked or not payload.is_eof() or payload.exception():
+            return False
+        if message.method != "GET" and self._handler.change_of(
+            message.method, message.path.partition("?")[0]
+        ):
             return False
         prepared = client.prepared
         if prepared is None or not prepared.is_of(message.raw_headers, message.version):

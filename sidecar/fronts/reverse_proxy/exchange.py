@@ -15,10 +15,10 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from sidecar.core.decision import Denied, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.fronts.refusal import refusal_of, upstream_refusal
+from sidecar.fronts.request_head import RequestHead
 from sidecar.fronts.reverse_proxy.cutting import deny_reason_of, words_of
 from sidecar.fronts.reverse_proxy.downstream import Downstream, LongBody, ShortBody
-from sidecar.fronts.reverse_proxy.refusal import refusal_of, upstream_refusal
-from sidecar.fronts.reverse_proxy.request_head import RequestHead
 from sidecar.fronts.reverse_proxy.response_head import (
     Field,
     SplitResponse,

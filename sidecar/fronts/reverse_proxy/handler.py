@@ -5,20 +5,26 @@ read differently (``request_head.check_head``), and those refusals go the same w
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
+from sidecar.account_mirror import AccountMirror
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Deny, Grant
+from sidecar.core.gateway_change import GatewayChange
 from sidecar.core.request import AccessRequest
-from sidecar.fronts.reverse_proxy.asking import make_request_id, read_access_request
+from sidecar.fronts.asking import make_request_id, read_access_request
+from sidecar.fronts.prepared_head import prepare_head
+from sidecar.fronts.refusal import refusal_of
+from sidecar.fronts.request_head import HeadRules, RequestHead
 from sidecar.fronts.reverse_proxy.at_once import AtOnce
+from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
 from sidecar.fronts.reverse_proxy.downstream import Downstream
 from sidecar.fronts.reverse_proxy.exchange import Exchange
-from sidecar.fronts.reverse_proxy.prepared_head import prepare_head
-from sidecar.fronts.reverse_proxy.refusal import refusal_of
-from sidecar.fronts.reverse_proxy.request_head import HeadRules, RequestHead
+from sidecar.fronts.reverse_proxy.mirrored import MirroredExchange
 from sidecar.fronts.reverse_proxy.upstream import Upstream
 from sidecar.ports import Clock, Observer
 from sidecar.streams import Streams
@@ -31,7 +37,10 @@ _LONGEST_LOGGED = 256
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the front works with. ``realm`` is the one that challenges name (RFC 9110, 11.5)."""
+    """What the front works with. ``realm`` is the one that challenges name (RFC 9110, 11.5).
+
+    ``mirror`` follows what changes the gateway's accounts, where that is wanted.
+    """
 
     authorizer: Authorizer
     streams: Streams
@@ -41,6 +50,7 @@ class Parts:
     observer: Observer
     realm: str = "sidecar"
     idle_seconds: float = 300.0
+    mirror: AccountMirror | None = None
 
 
 class Handler:
@@ -60,6 +70,8 @@ class Handler:
         """Answer one request. Whatever fails, nothing ungranted is forwarded."""
         began = self._parts.clock.steady()
         response = Downstream(request, self._parts.idle_seconds)
+        if isinstance(request.protocol, ClientConnection):
+            request.protocol.downstream = response
         if self.is_leaving:
             response.close_after()
         peer = _peer_of(request)
@@ -125,8 +137,19 @@ class Handler:
                     response.close_after()
                 self._refuse(response, decision, asked)
             case Grant():
-                exchange = Exchange(self._parts, request, response, head, asked, decision, peer)
-                await exchange.run()
+                make = self._exchange_of(asked)
+                await make(self._parts, request, response, head, asked, decision, peer).run()
+
+    def change_of(self, method: str, path: str) -> GatewayChange | None:
+        """Return what a request changes of the gateway's accounts, where that is followed."""
+        mirror = self._parts.mirror
+        return None if mirror is None else mirror.change_of(method, path)
+
+    def _exchange_of(self, asked: AccessRequest) -> Callable[..., Exchange]:
+        change = self.change_of(asked.method, asked.path)
+        if change is None or self._parts.mirror is None:
+            return Exchange
+        return partial(MirroredExchange, self._parts.mirror, change)
 
     def _refuse(self, response: Downstream, deny: Deny, asked: AccessRequest) -> None:
         refusal = refusal_of(deny, realm=self._parts.realm, request_id=asked.request_id)

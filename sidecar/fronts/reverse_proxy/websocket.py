@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable
 
 from sidecar.core.decision import Denied, DenyReason
-from sidecar.fronts.reverse_proxy.hop_by_hop import read_options
+from sidecar.fronts.hop_by_hop import read_options
 
 POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 

@@ -11,9 +11,10 @@ import trustme
 
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.request import AccessRequest
+from sidecar.fronts.listener import ListenPolicy
+from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
-from sidecar.fronts.reverse_proxy.request_head import HeadRules
-from sidecar.fronts.reverse_proxy.server import ListenPolicy, listening
+from sidecar.fronts.reverse_proxy.server import listening
 from sidecar.fronts.reverse_proxy.upstream import Upstream, UpstreamPolicy
 from sidecar.streams import Streams
 from tests.fakes.front import read_all, running_front, status_of

@@ -6,7 +6,7 @@ other coding than ``chunked``, chunks in HTTP/1.0.
 
 from enum import Enum, auto
 
-from sidecar.fronts.reverse_proxy.hop_by_hop import HOP_BY_HOP, read_options
+from sidecar.fronts.hop_by_hop import HOP_BY_HOP, read_options
 
 Field = tuple[bytes, bytes]
 

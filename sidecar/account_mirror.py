@@ -1,0 +1,155 @@
+"""Service accounts that are changed at the Hoop gateway, through us: ours change with them.
+
+Deny early, grant late. Who is to be shut out is shut out here before the gateway is asked, and let
+in again if it refuses; who is to be let in is written once it has agreed. Where it is not known
+what the gateway did, whoever was shut out stays so.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sidecar.core.gateway_change import GatewayChange, read_change, read_outcome, shut_out_by
+from sidecar.core.principal import Principal
+from sidecar.core.subject import Account, SubjectKey
+from sidecar.core.wanted_accounts import NotAccounts
+from sidecar.ports import AccountNotFound, Contended, StatusUnavailable
+from sidecar.service_accounts import BadAccount, ServiceAccounts
+
+log = logging.getLogger(__name__)
+
+_CONFLICT = 409
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorRules:
+    """Whose accounts they are, and who may have them shut out before the gateway agrees.
+
+    Everybody may ask; if everybody's word counted at once, anybody could cut anybody's streams.
+    ``prefix`` is the path of the gateway's API_URL.
+    """
+
+    realm: str = "default"
+    admin_groups: frozenset[str] = frozenset({"admin"})
+    prefix: str = ""
+
+
+class NotMirrored(Exception):
+    """The stored account is not what the gateway's is; the message is for the caller.
+
+    ``may_be_repeated`` is false where the same request would fail again.
+    """
+
+    def __init__(self, message: str, *, may_be_repeated: bool = True) -> None:
+        super().__init__(message)
+        self.may_be_repeated = may_be_repeated
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An account that was shut out early: as it was, and as it is."""
+
+    key: SubjectKey
+    before: Account
+    after: Account
+
+
+class AccountMirror:
+    """Follows one request at a time through ``before`` and ``after``.
+
+    ``accounts`` makes the use cases for an actor, whom the audit record names.
+    """
+
+    def __init__(self, accounts: Callable[[str], ServiceAccounts], rules: MirrorRules) -> None:
+        self._accounts = accounts
+        self._rules = rules
+
+    def change_of(self, method: str, path: str) -> GatewayChange | None:
+        """Return the change that this request asks the gateway for, or None."""
+        return read_change(method, path, self._rules.prefix)
+
+    async def before(
+        self, change: GatewayChange, body: bytes, principal: Principal | None
+    ) -> Hold | None:
+        """Shut out whom the request is to shut out, if the caller may have that done.
+
+        Raises:
+            NotMirrored: the store does not answer. The gateway must not be asked.
+        """
+        subject = shut_out_by(change, body)
+        if subject is None or principal is None:
+            return None
+        if self._rules.admin_groups.isdisjoint(principal.groups):
+            return None
+        key, accounts = SubjectKey(self._rules.realm, subject), self._accounts_of(principal)
+        try:
+            before = await accounts.find(key)
+            if before is None or not before.is_active:
+                return None
+            return Hold(key, before, await accounts.hold(key))
+        except AccountNotFound:
+            return None  # deleted meanwhile
+        except (StatusUnavailable, Contended) as problem:
+            log.error("an account could not be shut out: %s", problem)  # noqa: TRY400
+            raise NotMirrored(
+                "the account store does not answer; nothing was changed, try again"
+            ) from None
+
+    async def after(
+        self,
+        change: GatewayChange,
+        hold: Hold | None,
+        status: int,
+        answer: bytes,
+        principal: Principal | None,
+    ) -> None:
+        """Store what the gateway has agreed to, or take back what it has not.
+
+        Raises:
+            NotMirrored: that failed; nobody is let in who should not be.
+        """
+        accounts = self._accounts_of(principal)
+        try:
+            if 200 <= status < 300:
+                await self._store(change, answer, accounts)
+            elif hold is not None:
+                await self._take_back(hold, status, accounts)
+        except NotAccounts as problem:
+            log.error("the gateway's answer is no account: %s", problem)  # noqa: TRY400
+            raise NotMirrored(
+                "the gateway changed the account, but its answer cannot be read",
+                may_be_repeated=False,
+            ) from None
+        except BadAccount as problem:
+            raise NotMirrored(
+                f"the gateway has the account, but it cannot be let in: {problem}",
+                may_be_repeated=False,
+            ) from None
+        except (StatusUnavailable, Contended) as problem:
+            log.error("an account of the gateway could not be stored: %s", problem)  # noqa: TRY400
+            raise NotMirrored(
+                "the gateway has answered, but the account store does not; "
+                "repeat the command, with --overwrite if the account exists by now"
+            ) from None
+
+    async def _store(self, change: GatewayChange, answer: bytes, accounts: ServiceAccounts) -> None:
+        wanted = read_outcome(change, answer)
+        await accounts.create(
+            SubjectKey(self._rules.realm, wanted.subject),
+            name=wanted.name,
+            groups=wanted.groups,
+            active=wanted.is_active,
+            overwrite=True,
+        )
+
+    async def _take_back(self, hold: Hold, status: int, accounts: ServiceAccounts) -> None:
+        if await accounts.restore(hold.key, hold.before, hold.after):
+            # Hoop's documented command for disabling POSTs, and gets 409 for who exists.
+            hint = "; to disable it, PUT: hoop's --overwrite" if status == _CONFLICT else ""
+            log.warning(
+                "%s is active as before: the gateway answered %d%s", hold.key.subject, status, hint
+            )
+
+    def _accounts_of(self, principal: Principal | None) -> ServiceAccounts:
+        caller = "somebody" if principal is None else principal.key.subject
+        return self._accounts(f"gateway: {caller}")

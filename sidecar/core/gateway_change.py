@@ -1,0 +1,76 @@
+"""Requests by which the Hoop gateway's service accounts are made and changed, as they pass by.
+
+What the gateway does with them is read from its code: a POST makes the account that its body names,
+a PUT changes the one that its *path* names, whatever the body says. Its JSON reader takes member
+names in any case, and the last of several.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from sidecar.core.strict_json import NotStrictJSON, read_json
+from sidecar.core.subject import AccountStatus
+from sidecar.core.wanted_accounts import NotAccounts, WantedAccount, read_wanted
+
+_PATH = "/api/serviceaccounts"
+_METHODS = frozenset({"POST", "PUT"})
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayChange:
+    """A request that makes an account (``subject`` is None: its body names it) or changes one."""
+
+    subject: str | None
+
+
+def read_change(method: str, path: str, prefix: str = "") -> GatewayChange | None:
+    """Return the change that a request asks the gateway for, or None; ``path`` is the raw one.
+
+    A subject with a slash cannot be changed by the gateway: it routes on the decoded path.
+    """
+    if method not in _METHODS or not path.startswith(prefix + _PATH):
+        return None
+    rest = path[len(prefix + _PATH) :]
+    if not rest:
+        return GatewayChange(None) if method == "POST" else None
+    subject = unquote(rest[1:])
+    if method != "PUT" or rest[0] != "/" or not subject or "/" in subject:
+        return None
+    return GatewayChange(subject)
+
+
+def shut_out_by(change: GatewayChange, body: bytes) -> str | None:
+    """Return the subject that the request would shut out, or None."""
+    members = _read_members(body)
+    if members.get("status") != AccountStatus.INACTIVE:
+        return None
+    subject = change.subject if change.subject is not None else members.get("subject")
+    return subject if isinstance(subject, str) else None
+
+
+def read_outcome(change: GatewayChange, answer: bytes) -> WantedAccount:
+    """Return how the gateway says that the account is now.
+
+    Raises:
+        NotAccounts: its answer says no such thing.
+    """
+    try:
+        (account,) = read_wanted([read_json(answer)])
+    except NotStrictJSON as problem:
+        raise NotAccounts(str(problem)) from None
+    subject = account.subject if change.subject is None else change.subject
+    return WantedAccount(subject, account.name, account.groups, account.status)
+
+
+def _read_members(body: bytes) -> dict[str, Any]:
+    try:
+        members = json.loads(body, object_pairs_hook=_in_any_case)
+    except (ValueError, RecursionError):
+        return {}  # the gateway will not have it either
+    return members if isinstance(members, dict) else {}
+
+
+def _in_any_case(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name.casefold(): value for name, value in pairs}

@@ -1,0 +1,176 @@
+"""The forward-auth door: a proxy holds a request back and asks whether it may pass.
+
+It only translates. The proxy enforces, and carries the request; so nothing of it can be cut once
+it has passed.
+"""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from sidecar.authorize import Authorizer
+from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
+from sidecar.core.request import AccessRequest
+from sidecar.fronts.asking import make_request_id, read_access_request
+from sidecar.fronts.forward_auth.original import Original, names_of, read_original
+from sidecar.fronts.forward_auth.screen import Screen
+from sidecar.fronts.prepared_head import PreparedHead, prepare_head
+from sidecar.fronts.refusal import refusal_of
+from sidecar.fronts.request_head import HeadRules
+from sidecar.ports import Clock, Dialect, Observer
+
+_PROXY_GONE = 499  # as nginx logs it: nobody was there to get a status
+_SERVER = ("Server", "sidecar")
+_NOT_KEPT = ("Cache-Control", "no-store")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the front works with.
+
+    ``prefix`` is the path at which proxies ask; ``head_rules.trusted`` are those that may.
+    ``realm`` is the one that challenges name (RFC 9110, 11.5).
+    """
+
+    authorizer: Authorizer
+    head_rules: HeadRules
+    dialect: Dialect
+    prefix: str
+    clock: Clock
+    observer: Observer
+    realm: str = "sidecar"
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a proxy asks, or why it gets no decision.
+
+    ``switches`` says whether the client wants to go on in another protocol, ``is_websocket`` in
+    which.
+    """
+
+    asked: AccessRequest
+    problem: Deny | None = None
+    switches: bool = False
+    is_websocket: bool = False
+
+
+class Handler:
+    """Answers each question; given to ``web.Server``."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._screen = Screen(parts.head_rules.identity, names_of(parts.dialect))
+        self.is_leaving = False  # then every answer is its connection's last
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one question. Whatever fails, the answer is no."""
+        began = self._parts.clock.steady()
+        question = self._read(request)
+        status = _PROXY_GONE
+        try:
+            response = self._answer(await self._decide(question), question.asked)
+            if self.is_leaving or request.can_read_body or "Upgrade" in request.headers:
+                # A body is not read; and behind an upgrade the parser sees no further question.
+                response.force_close()
+            status = response.status
+            return response
+        finally:
+            self._parts.observer.answered(
+                question.asked, status, self._parts.clock.steady() - began
+            )
+
+    def refuse_unread(self, request: web.BaseRequest, deny: Deny) -> web.StreamResponse:
+        """Answer what could not be read as a request; the connection ends with it."""
+        asked = _unread(_peer_of(request))
+        self._parts.observer.decided(asked, deny, 0.0)
+        response = self._answer(deny, asked)
+        response.force_close()
+        self._parts.observer.answered(asked, response.status, 0.0)
+        return response
+
+    def _read(self, request: web.BaseRequest) -> _Question:
+        rules, peer = self._parts.head_rules, _peer_of(request)
+        if not rules.trusted.trusts(peer):
+            # Nothing that it says is read, let alone logged.
+            return _Question(
+                _unread(peer), Deny(DenyReason.UNTRUSTED_PEER, "not one of the trusted proxies")
+            )
+        prepared = prepare_head(rules, request.raw_headers, request.version, peer)
+        original, problem = Original("", "", ""), None
+        try:
+            original = read_original(
+                self._parts.dialect, self._parts.prefix, request.method, request.raw_path,
+                request.raw_headers,
+            )  # fmt: skip
+            self._screen.check(prepared.head, request.raw_headers)
+        except Denied as denied:
+            problem = Deny(denied.reason, denied.detail)
+        asked, found = read_access_request(
+            original.method, original.target, prepared, original.host
+        )
+        return _Question(
+            asked,
+            found if problem is None else problem,
+            _switches(prepared, request),
+            is_websocket=all(each.lower() == b"websocket" for each in prepared.head.upgrade),
+        )
+
+    async def _decide(self, question: _Question) -> Decision:
+        asked = question.asked
+        if question.problem is not None:
+            self._parts.observer.decided(asked, question.problem, 0.0)
+            return question.problem
+        decision = self._parts.authorizer.authorize_now(asked)
+        if decision is None:
+            decision = await self._parts.authorizer.authorize(asked)
+        if isinstance(decision, Grant) and question.switches:
+            if decision.route.websocket and question.is_websocket:
+                return decision
+            # The proxy would switch, and what follows would pass unseen.
+            refused = Deny(DenyReason.NO_ROUTE, "the route takes no upgrade", decision.route)
+            self._parts.observer.decided(asked, refused, 0.0)
+            return refused
+        return decision
+
+    def _answer(self, decision: Decision, asked: AccessRequest) -> web.Response:
+        match decision:
+            case Deny():
+                refusal = refusal_of(decision, realm=self._parts.realm, request_id=asked.request_id)
+                told = [(name.decode(), value.decode()) for name, value in refusal.fields]
+                return web.Response(
+                    status=refusal.status, headers=[_SERVER, *told], body=refusal.body
+                )
+            case Grant():
+                return web.Response(headers=self._told_of(decision, asked))
+
+    def _told_of(self, grant: Grant, asked: AccessRequest) -> list[tuple[str, str]]:
+        rules = self._parts.head_rules
+        # Every one, every time: one that is absent leaves the client's own in place
+        # (CVE-2026-30851). And no proxy is to answer the next question by itself.
+        told = [_SERVER, _NOT_KEPT, *rules.identity.values(grant.principal, asked.request_id)]
+        if not rules.forward_authorization:
+            told.append(("Authorization", ""))
+            if self._parts.dialect is Dialect.ENVOY:
+                told.append(("x-envoy-auth-headers-to-remove", "authorization"))
+        return told
+
+
+def _switches(prepared: PreparedHead, request: web.BaseRequest) -> bool:
+    """Say whether the client asks for another protocol.
+
+    Most proxies keep ``Upgrade`` to themselves when they ask, and all pass on the key, without
+    which there is no handshake (RFC 6455, 4.1).
+    """
+    return bool(prepared.head.upgrade) or any(
+        name.lower() == b"sec-websocket-key" for name, _ in request.raw_headers
+    )
+
+
+def _unread(peer: str) -> AccessRequest:
+    return AccessRequest("", "", "", "", (), peer, make_request_id())
+
+
+def _peer_of(request: web.BaseRequest) -> str:
+    peer = request.protocol.peername
+    return peer[0] if isinstance(peer, tuple) else ""

@@ -1,0 +1,102 @@
+"""What the proxy's client asked, as the proxy tells it. Each dialect has one way, and no other.
+
+A second way would be the client's: oauth2-proxy took ``X-Forwarded-Uri`` from whoever sent it
+(CVE-2026-40575), since the proxy in front wrote something else.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from sidecar.core.decision import Denied, DenyReason
+from sidecar.fronts.request_head import RawHeaders, is_host
+from sidecar.ports import Dialect
+
+_FORWARDED = ("x-forwarded-method", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-uri")
+_ORIGINAL = ("x-original-method", "x-original-url")
+_SCHEMES = ("http", "https", "ws", "wss")
+# The authority ends at the first slash, and has to be a host: nginx takes "a?x=" for one, and
+# http://a?x=/admin must not be read as the path "/".
+_URL = re.compile(r"([a-z]+)://([^/]*)(.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The request that the proxy holds back until it is answered."""
+
+    method: str
+    host: str
+    target: str
+
+
+def names_of(dialect: Dialect) -> Sequence[str]:
+    """Return the headers that say what was asked, in lower case; the proxy has to set them all."""
+    match dialect:
+        case Dialect.TRAEFIK | Dialect.CADDY:
+            return _FORWARDED
+        case Dialect.NGINX:
+            return _ORIGINAL
+        case Dialect.ENVOY:
+            return ()
+        case _:
+            assert_never(dialect)
+
+
+def read_original(
+    dialect: Dialect, prefix: str, method: str, target: str, raw_headers: RawHeaders
+) -> Original:
+    """Return what was asked; ``method`` and ``target`` are those of the proxy's question.
+
+    Nothing is judged here but whether there is one reading.
+
+    Raises:
+        Denied: MALFORMED_REQUEST for a header that is missing, doubled or malformed.
+    """
+    values = [_the_one(name, raw_headers) for name in names_of(dialect)]
+    match dialect:
+        case Dialect.TRAEFIK | Dialect.CADDY:
+            _check_place(prefix, target)
+            method, scheme, host, target = values
+            return _original(method, scheme, host, target)
+        case Dialect.NGINX:
+            _check_place(prefix, target)
+            method, url = values
+            found = _URL.fullmatch(url)
+            if found is None:
+                raise _malformed("X-Original-URL is no URL")
+            return _original(method, *found.groups())
+        case Dialect.ENVOY:
+            if not target.startswith(f"{prefix}/"):
+                raise _malformed("the path is not below the door's")
+            return Original(method, _the_one("host", raw_headers), target.removeprefix(prefix))
+        case _:
+            assert_never(dialect)
+
+
+def _original(method: str, scheme: str, host: str, target: str) -> Original:
+    if not method:
+        raise _malformed("the forwarded method is empty")
+    if scheme not in _SCHEMES:
+        raise _malformed("the scheme is not one of HTTP's")
+    if not is_host(host.encode("latin-1")):
+        raise _malformed("the forwarded host is not a host and a port")
+    return Original(method, host, target)
+
+
+def _check_place(prefix: str, target: str) -> None:
+    # Caddy leaves the client's query on its question; it is not read here.
+    if target.partition("?")[0] != prefix:
+        raise _malformed("the path is not the door's")
+
+
+def _the_one(name: str, raw_headers: RawHeaders) -> str:
+    wanted = name.encode("ascii")
+    values = [value for given, value in raw_headers if given.lower() == wanted]
+    if len(values) != 1:
+        raise _malformed(f"not exactly one {name}")
+    return values[0].decode("latin-1")
+
+
+def _malformed(detail: str) -> Denied:
+    return Denied(DenyReason.MALFORMED_REQUEST, detail)

@@ -1,0 +1,269 @@
+"""The head of a request: read once, judged for what the parser lets through, and written anew.
+
+One pass over the raw fields sorts each by its name; classes of names are remembered, so a known
+name costs one look-up. What goes to upstream keeps its order, case and duplicates.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from sidecar.core.bearer import is_canonical
+from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.identity_headers import IdentityHeaders
+from sidecar.core.principal import Principal
+from sidecar.fronts.forwarded import TrustedProxies, is_of_proxies, is_override
+from sidecar.fronts.hop_by_hop import END_TO_END, HOP_BY_HOP, read_options
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+# Clients choose names, so the memory of their classes is bounded twice.
+_MAX_REMEMBERED = 2048
+_LONGEST_REMEMBERED = 64
+_MAX_HEAD_OCTETS = 64 * 1024
+
+_LENGTH = re.compile(rb"[0-9]{1,19}")
+_MAX_LENGTH = 2**63 - 1  # what signed readers can hold
+
+# RFC 9110, 7.2: uri-host [":" port]. Userinfo, a path, a list or a blank is somebody's second
+# opinion on which host is meant (CVE-2026-48710).
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+
+class _Kind(Enum):
+    KEPT = auto()
+    DROPPED = auto()
+    HOST = auto()
+    AUTHORIZATION = auto()
+    CONNECTION = auto()
+    TRANSFER_ENCODING = auto()
+    UPGRADE = auto()
+    EXPECT = auto()
+    CONTENT_LENGTH = auto()
+    FORWARDED_FOR = auto()
+    OF_PROXIES = auto()
+
+
+_BY_NAME = {
+    b"host": _Kind.HOST,
+    b"authorization": _Kind.AUTHORIZATION,
+    b"connection": _Kind.CONNECTION,
+    b"transfer-encoding": _Kind.TRANSFER_ENCODING,
+    b"upgrade": _Kind.UPGRADE,
+    b"expect": _Kind.EXPECT,
+    b"content-length": _Kind.CONTENT_LENGTH,
+    b"x-forwarded-for": _Kind.FORWARDED_FOR,
+}
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """A request's fields, sorted. ``kept`` are raw, in their order; the rest is read out."""
+
+    kept: list[tuple[bytes, bytes]] = field(default_factory=list)
+    of_proxies: list[tuple[bytes, bytes]] = field(default_factory=list)
+    authorization: list[str] = field(default_factory=list)
+    hosts: list[bytes] = field(default_factory=list)
+    connection: list[bytes] = field(default_factory=list)
+    transfer_encoding: list[bytes] = field(default_factory=list)
+    upgrade: list[bytes] = field(default_factory=list)
+    expect: list[bytes] = field(default_factory=list)
+    content_length: list[bytes] = field(default_factory=list)
+    forwarded_for: list[str] = field(default_factory=list)
+    octets: int = 0
+
+    @property
+    def host(self) -> str:
+        """The ``Host``, for the log and for upstream; empty when HTTP/1.0 came without."""
+        return self.hosts[0].decode("latin-1") if self.hosts else ""
+
+    @property
+    def wants_websocket(self) -> bool:
+        """Say whether the client asks to switch to WebSocket and to nothing else.
+
+        RFC 9110, 7.8: without the ``upgrade`` option an intermediary reads an ordinary request,
+        and what follows would be a tunnel through it.
+        """
+        return [value.strip().lower() for value in self.upgrade] == [
+            b"websocket"
+        ] and b"upgrade" in read_options(self.connection)
+
+    @property
+    def announces_body(self) -> bool:
+        """Say whether the head says that a body follows, however little the parser made of it."""
+        return bool(self.transfer_encoding) or self.content_length not in ([], [b"0"])
+
+    @property
+    def expects_continue(self) -> bool:
+        """Say whether the client holds its body back until told (RFC 9110, 10.1.1)."""
+        return bool(self.expect)
+
+
+@dataclass(frozen=True)
+class HeadRules:
+    """Which fields go on to upstream, and what we say there ourselves."""
+
+    identity: IdentityHeaders
+    trusted: TrustedProxies = field(default_factory=TrustedProxies)
+    forward_authorization: bool = True
+    _kinds: dict[bytes, _Kind] = field(default_factory=dict, compare=False, repr=False)
+
+    def read(self, raw_headers: RawHeaders) -> RequestHead:
+        """Sort the fields of a request."""
+        head = RequestHead()
+        kinds = self._kinds
+        for name, value in raw_headers:
+            head.octets += len(name) + len(value)
+            kind = kinds.get(name) or self._classify(name)
+            if kind is _Kind.KEPT:
+                head.kept.append((name, value))
+            elif kind is not _Kind.DROPPED:
+                _read_out(head, kind, name, value)
+        return head
+
+    def write(
+        self,
+        head: RequestHead,
+        principal: Principal | None,
+        *,
+        peer: str,
+        scheme: str,
+        request_id: str,
+    ) -> list[tuple[bytes, bytes]]:
+        """Return the fields for upstream, hop-by-hop ones left out.
+
+        What the client's ``Connection`` names is taken from what it sent, before ours is added:
+        else ``Connection: X-Auth-Subject`` would remove the identity (CVE-2024-45410).
+
+        Raises:
+            Denied: MALFORMED_REQUEST for a credential that is not ASCII.
+        """
+        told = list(head.kept)
+        if head.connection:
+            options = read_options(head.connection)
+            told = [each for each in told if each[0].lower() not in options]
+        if head.hosts:
+            told.append((b"Host", head.hosts[0]))
+        if self.forward_authorization:
+            told.extend(_authorization(head, principal))
+        told.extend(
+            (name.encode("ascii"), value.encode("ascii"))
+            for name, value in self.identity.values(principal, request_id)
+        )
+        self._tell_of_client(head, peer, scheme, told)
+        return told
+
+    def _tell_of_client(
+        self, head: RequestHead, peer: str, scheme: str, told: list[tuple[bytes, bytes]]
+    ) -> None:
+        proto = (b"X-Forwarded-Proto", scheme.encode("ascii"))
+        if not self.trusted.trusts(peer):
+            told.extend(((b"X-Forwarded-For", peer.encode("latin-1")), proto))
+            return
+        chain = ", ".join([*head.forwarded_for, peer])
+        told.append((b"X-Forwarded-For", chain.encode("latin-1")))
+        told.extend(head.of_proxies)
+        if all(name.lower() != b"x-forwarded-proto" for name, _ in head.of_proxies):
+            told.append(proto)
+
+    def _classify(self, name: bytes) -> _Kind:
+        kind = self._kind_of(name)
+        if len(name) <= _LONGEST_REMEMBERED and len(self._kinds) < _MAX_REMEMBERED:
+            self._kinds[name] = kind
+        return kind
+
+    def _kind_of(self, name: bytes) -> _Kind:
+        lower = name.lower()
+        found = _BY_NAME.get(lower)
+        text = name.decode("latin-1")
+        if found is not None:
+            return found
+        if lower in HOP_BY_HOP or self.identity.is_protected(text) or is_override(text):
+            return _Kind.DROPPED
+        return _Kind.OF_PROXIES if is_of_proxies(text) else _Kind.KEPT
+
+
+def is_host(value: bytes) -> bool:
+    """Say whether ``value`` is a host and perhaps a port, and nothing else (RFC 9110, 7.2)."""
+    return bool(_HOST.fullmatch(value))
+
+
+def check_head(head: RequestHead, version: tuple[int, int]) -> None:
+    """Refuse what the parser lets through and programs read differently.
+
+    Raises:
+        Denied: MALFORMED_REQUEST.
+    """
+    if version not in ((1, 0), (1, 1)):
+        raise _malformed("neither HTTP/1.0 nor HTTP/1.1")
+    if head.octets > _MAX_HEAD_OCTETS:
+        raise _malformed("the head is too large")
+    if len(head.hosts) != 1:
+        # RFC 9112, 3.2: lacking or several Host fields MUST be answered with 400.
+        if head.hosts or version != (1, 0):
+            raise _malformed("not exactly one Host")
+    elif not is_host(head.hosts[0]):
+        raise _malformed("Host is not a host and a port")
+    _check_framing(head, version)
+    if head.connection and not END_TO_END.isdisjoint(read_options(head.connection)):
+        raise _malformed("Connection names an end-to-end header")
+    if head.expect and [value.lower() for value in head.expect] != [b"100-continue"]:
+        raise _malformed("an unknown Expect")
+
+
+def _check_framing(head: RequestHead, version: tuple[int, int]) -> None:
+    # An empty or listed coding leaves it to each reader where the message ends. RFC 9112, 6.1: with
+    # HTTP/1.0 its framing is faulty.
+    if head.transfer_encoding and (
+        [value.strip().lower() for value in head.transfer_encoding] != [b"chunked"]
+        or version == (1, 0)
+    ):
+        raise _malformed("Transfer-Encoding is not chunked, or HTTP/1.0")
+    # aiohttp's parser takes 2^64-1 for "no length", and would forward it without a body: the next
+    # client's request on that connection would be taken for the body.
+    if head.content_length and not (
+        len(head.content_length) == 1
+        and _LENGTH.fullmatch(head.content_length[0])
+        and int(head.content_length[0]) <= _MAX_LENGTH
+    ):
+        raise _malformed("Content-Length is not one length")
+
+
+def _read_out(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> None:
+    match kind:
+        case _Kind.AUTHORIZATION:
+            head.authorization.append(value.decode("latin-1"))
+        case _Kind.HOST:
+            head.hosts.append(value)
+        case _Kind.CONNECTION:
+            head.connection.append(value)
+        case _Kind.TRANSFER_ENCODING:
+            head.transfer_encoding.append(value)
+        case _Kind.UPGRADE:
+            head.upgrade.append(value)
+        case _Kind.EXPECT:
+            head.expect.append(value)
+        case _Kind.CONTENT_LENGTH:
+            head.content_length.append(value)
+            head.kept.append((name, value))
+        case _Kind.FORWARDED_FOR:
+            head.forwarded_for.append(value.decode("latin-1"))
+        case _:
+            head.of_proxies.append((name, value))
+
+
+def _authorization(head: RequestHead, principal: Principal | None) -> list[tuple[bytes, bytes]]:
+    if not all(value.isascii() for value in head.authorization):
+        raise _malformed("Authorization is not ASCII")
+    if principal is None:
+        # An open route: the credential is upstream's own affair (AWS SigV4, for one).
+        return [(b"Authorization", value.encode("ascii")) for value in head.authorization]
+    value = head.authorization[0]
+    # The Hoop gateway reads exactly "Bearer"; RFC 9110, 11.1 lets the client write "bearer".
+    canonical = value if is_canonical(value) else "Bearer" + value[6:]
+    return [(b"Authorization", canonical.encode("ascii"))]
+
+
+def _malformed(detail: str) -> Denied:
+    return Denied(DenyReason.MALFORMED_REQUEST, detail)

@@ -1,0 +1,226 @@
+"""The doors of a sidecar, each as a client's request meets it: alike to ask, whatever the wire.
+
+A forward-auth door is asked as its proxy asks: with what the client sent, and the proxy's own word
+on what that was.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Protocol, assert_never
+
+from sidecar.core.decision import Decision
+from sidecar.core.identity_headers import IdentityHeaders
+from sidecar.fronts.forward_auth.handler import Handler, Parts
+from sidecar.fronts.forward_auth.server import ForwardAuth, listening
+from sidecar.fronts.forwarded import TrustedProxies
+from sidecar.fronts.listener import ListenPolicy
+from sidecar.fronts.request_head import HeadRules
+from sidecar.ports import Dialect
+from tests.fakes import checks
+from tests.fakes.front import IDENTITY, Front, read_all, running_front, status_of
+from tests.fakes.upstream import ScriptedUpstream, scripted_upstream
+from tests.fakes.world import World
+
+HOST = "sidecar.example"
+LOOPBACK = TrustedProxies((ip_network("127.0.0.0/8"),))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A client's request. ``fields`` are what it sends beside ``Host`` and ``Authorization``."""
+
+    method: str = "GET"
+    target: str = "/reports"
+    authorization: tuple[str, ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()
+
+    def lines(self) -> list[str]:
+        bearers = [f"Authorization: {value}" for value in self.authorization]
+        return [*bearers, *(f"{name}: {value}" for name, value in self.fields)]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a request: ``told`` is what upstream hears of it, by name in lower case.
+
+    Nothing where it was refused.
+    """
+
+    status: int
+    decision: Decision
+    told: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+class Door(Protocol):
+    """One way in, among fakes."""
+
+    world: World
+
+    async def ask(self, asked: Asked) -> Answer: ...
+
+
+@dataclass
+class ReverseProxyDoor:
+    """The reverse proxy: upstream hears what it writes."""
+
+    world: World
+    front: Front
+    upstream: ScriptedUpstream
+
+    async def ask(self, asked: Asked) -> Answer:
+        before = len(self.upstream.conversations)
+        response = await self.front.send(
+            question(asked.method, asked.target, [f"Host: {HOST}", *asked.lines()])
+        )
+        told: dict[str, list[str]] = {}
+        for conversation in self.upstream.conversations[before:]:
+            for name, value in conversation.fields:
+                told.setdefault(name.lower(), []).append(value)
+        return Answer(status_of(response), self.world.observer.decisions[-1][1], told)
+
+
+@dataclass
+class ForwardAuthDoor:
+    """A forward-auth door: upstream hears what the client sent, the answer's fields put over it."""
+
+    world: World
+    door: ForwardAuth
+    dialect: Dialect
+
+    async def ask(self, asked: Asked) -> Answer:
+        response = await self.send(question_of(self.dialect, asked))
+        status, answered = status_of(response), fields_of(response)
+        told: dict[str, list[str]] = {}
+        if status == 200:
+            for name, value in asked.fields:
+                told.setdefault(name.lower(), []).append(value)
+            told |= answered
+        return Answer(status, self.world.observer.decisions[-1][1], told)
+
+    async def send(self, octets: bytes) -> bytes:
+        """Send and return everything that comes back until the connection ends."""
+        host, _, port = self.door.url.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(octets)
+        try:
+            async with asyncio.timeout(10):
+                return await read_all(reader)
+        finally:
+            writer.close()
+
+
+@dataclass
+class ExtAuthzDoor:
+    """Envoy's check: upstream hears what the client sent, but what Envoy is told to change."""
+
+    world: World
+    checks: checks.Door
+    raw: bool
+
+    async def ask(self, asked: Asked) -> Answer:
+        # RFC 9110, 5.5: white space around a value is no part of it, and Envoy tells none.
+        bearers = [("authorization", value.strip(" ")) for value in asked.authorization]
+        check = checks.check_of(
+            *bearers, *asked.fields, method=asked.method, target=asked.target, raw=self.raw
+        )
+        answer = await self.checks.send(check)
+        told: dict[str, list[str]] = {}
+        if answer.status == 200:
+            for name, value in asked.fields:
+                told.setdefault(name.lower(), []).append(value)
+            # In Envoy's order: first it sets, then it removes.
+            told |= {name: [value] for name, value in answer.set.items()}
+            for name in answer.removed:
+                told.pop(name, None)
+        return Answer(answer.status, self.world.observer.decisions[-1][1], told)
+
+
+def question(method: str, target: str, lines: list[str]) -> bytes:
+    """Return the octets of a request on a connection that ends with it."""
+    head = [f"{method} {target} HTTP/1.1", *lines, "Connection: close", "", ""]
+    return "\r\n".join(head).encode("utf-8", "surrogateescape")
+
+
+def question_of(dialect: Dialect, asked: Asked) -> bytes:
+    """Return what a proxy of this dialect asks of a client's request."""
+    match dialect:
+        case Dialect.TRAEFIK | Dialect.CADDY:
+            told = [
+                f"X-Forwarded-Method: {asked.method}",
+                "X-Forwarded-Proto: https",
+                f"X-Forwarded-Host: {HOST}",
+                f"X-Forwarded-Uri: {asked.target}",
+            ]
+        case Dialect.NGINX:
+            told = [
+                f"X-Original-Method: {asked.method}",
+                f"X-Original-URL: https://{HOST}{asked.target}",
+            ]
+        case Dialect.ENVOY:
+            lines = [f"Host: {HOST}", *asked.lines()]
+            return question(asked.method, f"/auth{asked.target}", lines)
+        case _:
+            assert_never(dialect)
+    own = {line.partition(":")[0].lower() for line in told}
+    kept = [line for line in asked.lines() if line.partition(":")[0].lower() not in own]
+    return question("GET", "/auth", ["Host: the-sidecar", *told, *kept])
+
+
+def fields_of(response: bytes) -> dict[str, list[str]]:
+    """Return the fields of a response's head, by name in lower case."""
+    found: dict[str, list[str]] = {}
+    for line in response.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        found.setdefault(name.lower(), []).append(value.strip())
+    return found
+
+
+@asynccontextmanager
+async def reverse_proxy_door(world: World) -> AsyncIterator[ReverseProxyDoor]:
+    async with scripted_upstream() as upstream, running_front(upstream.url, world=world) as front:
+        yield ReverseProxyDoor(world, front, upstream)
+
+
+@asynccontextmanager
+async def forward_auth_door(
+    dialect: Dialect,
+    world: World,
+    *,
+    identity: IdentityHeaders = IDENTITY,
+    trusted: TrustedProxies = LOOPBACK,
+    forward_authorization: bool = True,
+) -> AsyncIterator[ForwardAuthDoor]:
+    parts = Parts(
+        world.authorizer,
+        HeadRules(identity, trusted, forward_authorization),
+        dialect,
+        "/auth",
+        world.clock,
+        world.observer,
+    )
+    async with listening(Handler(parts), ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)) as door:
+        yield ForwardAuthDoor(world, door, dialect)
+
+
+def _ext_authz(*, raw: bool) -> Callable[[World], AbstractAsyncContextManager[Door]]:
+    @asynccontextmanager
+    async def opened(world: World) -> AsyncIterator[ExtAuthzDoor]:
+        yield ExtAuthzDoor(world, checks.Door(world), raw)
+
+    return opened
+
+
+def _of(dialect: Dialect) -> Callable[[World], AbstractAsyncContextManager[Door]]:
+    return lambda world: forward_auth_door(dialect, world)
+
+
+DOORS: Mapping[str, Callable[[World], AbstractAsyncContextManager[Door]]] = {
+    "reverse proxy": reverse_proxy_door,
+    **{f"forward-auth, {dialect}": _of(dialect) for dialect in Dialect},
+    "ext_authz, raw headers": _ext_authz(raw=True),
+    "ext_authz, joined headers": _ext_authz(raw=False),
+}
+"""Every door that there is, by name: what opens it in a world."""

@@ -1,0 +1,179 @@
+"""Reading what the proxy's client asked: one way for each dialect, exactly once."""
+
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.core.decision import Denied, DenyReason
+from sidecar.fronts.forward_auth.original import Original, names_of, read_original
+from sidecar.ports import Dialect
+
+FORWARDED = (
+    (b"X-Forwarded-Method", b"POST"),
+    (b"x-forwarded-proto", b"https"),
+    (b"X-FORWARDED-HOST", b"a.example:8443"),
+    (b"X-Forwarded-Uri", b"/x%2Fy?z=%41"),
+)
+ORIGINAL = (
+    (b"X-Original-Method", b"POST"),
+    (b"X-Original-URL", b"https://a.example:8443/x%2Fy?z=%41"),
+)
+ASKED = Original("POST", "a.example:8443", "/x%2Fy?z=%41")
+HEADER_DIALECTS = [
+    (Dialect.TRAEFIK, FORWARDED),
+    (Dialect.CADDY, FORWARDED),
+    (Dialect.NGINX, ORIGINAL),
+]
+
+
+def read(
+    dialect: Dialect, *fields: tuple[bytes, bytes], method: str = "GET", target: str = "/auth"
+) -> Original:
+    return read_original(dialect, "/auth", method, target, [(b"Host", b"door"), *fields])
+
+
+def refused(
+    dialect: Dialect, *fields: tuple[bytes, bytes], target: str = "/auth", method: str = "GET"
+) -> str:
+    with pytest.raises(Denied) as denied:
+        read(dialect, *fields, target=target, method=method)
+    assert denied.value.reason is DenyReason.MALFORMED_REQUEST
+    return denied.value.detail
+
+
+@pytest.mark.parametrize(("dialect", "fields"), HEADER_DIALECTS)
+def test_what_was_asked_is_what_the_proxy_says(
+    dialect: Dialect, fields: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    assert read(dialect, *fields) == ASKED
+
+
+def test_envoy_asks_with_the_request_itself_behind_the_doors_path() -> None:
+    asked = read(Dialect.ENVOY, method="POST", target="/auth/x%2Fy?z=%41")
+
+    assert asked == Original("POST", "door", "/x%2Fy?z=%41")
+
+
+@pytest.mark.parametrize(("dialect", "fields"), HEADER_DIALECTS)
+def test_each_header_has_to_be_there_exactly_once(
+    dialect: Dialect, fields: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    for field in fields:
+        others = [each for each in fields if each is not field]
+        assert field[0].decode().lower() in refused(dialect, *others)
+        assert field[0].decode().lower() in refused(dialect, *fields, field)
+        # Two that agree are two all the same: which one counts is the next reader's guess.
+        assert field[0].decode().lower() in refused(dialect, *fields, (field[0].lower(), b"x"))
+
+
+@pytest.mark.parametrize(("dialect", "fields"), HEADER_DIALECTS)
+@pytest.mark.parametrize("target", ["/", "/auth/", "/auth/x", "/auth%3f", "/AUTH", "*", ""])
+def test_proxies_ask_at_the_doors_path_alone(
+    dialect: Dialect, fields: tuple[tuple[bytes, bytes], ...], target: str
+) -> None:
+    assert refused(dialect, *fields, target=target) == "the path is not the door's"
+
+
+def test_a_query_on_the_question_is_no_part_of_what_was_asked() -> None:
+    assert read(Dialect.CADDY, *FORWARDED, target="/auth?a=/health") == ASKED
+
+
+@pytest.mark.parametrize("target", ["/", "/auth", "/authx", "/auth?x", "*", "auth/x", "/x/auth/y"])
+def test_envoy_asks_below_the_doors_path_alone(target: str) -> None:
+    assert refused(Dialect.ENVOY, target=target) == "the path is not below the door's"
+
+
+@pytest.mark.parametrize(("dialect", "fields"), HEADER_DIALECTS)
+def test_the_other_dialects_are_not_heard(
+    dialect: Dialect, fields: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    """CVE-2026-40575: a client's X-Forwarded-Uri counted where the proxy set something else."""
+    others = [
+        (name.encode(), b"/health")
+        for other in Dialect
+        for name in names_of(other)
+        if name not in names_of(dialect)
+    ]
+    assert read(dialect, *others, *fields) == ASKED
+    assert read(Dialect.ENVOY, *fields, target="/auth/y") == Original("GET", "door", "/y")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"X-Forwarded-Method", b""),
+        (b"X-Forwarded-Proto", b""),
+        (b"X-Forwarded-Proto", b"https, http"),
+        (b"X-Forwarded-Proto", b"HTTPS"),
+        (b"X-Forwarded-Host", b""),
+        (b"X-Forwarded-Host", b"a, b"),
+        (b"X-Forwarded-Host", b"user@a"),
+        (b"X-Forwarded-Host", b"a/b"),
+        (b"X-Forwarded-Host", b"\xe9.example"),
+    ],
+)
+def test_a_malformed_header_is_refused(name: bytes, value: bytes) -> None:
+    others = [each for each in FORWARDED if each[0].lower() != name.lower()]
+
+    assert refused(Dialect.TRAEFIK, *others, (name, value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        b"",
+        b"/x",
+        b"//a/x",
+        b"https:/a/x",
+        b"https:///x",
+        b"HTTPS://a/x",
+        b"ftp://a/x",
+        b"https://user@a/x",
+        b"https://a?/x",
+        b"https://a?x=/admin",
+        b"https://a#/admin",
+        b"https://a\\b/admin",
+        b"https://a b/admin",
+        b"https://a, https://b/x",
+    ],
+)
+def test_a_url_whose_host_is_none_is_refused(url: bytes) -> None:
+    """Nginx takes what a client sends as Host, question marks included, into its URL."""
+    assert refused(Dialect.NGINX, ORIGINAL[0], (b"X-Original-URL", url))
+
+
+@given(
+    host=st.text(st.characters(min_codepoint=33, max_codepoint=255), max_size=12),
+    path=st.text(st.characters(min_codepoint=33, max_codepoint=255), max_size=12),
+)
+def test_no_host_moves_the_border_to_the_path(host: str, path: str) -> None:
+    """Whatever a client puts into Host: the path is the one that nginx routes by, or none."""
+    url = f"https://{host}/{path}".encode("latin-1")
+    try:
+        asked = read(Dialect.NGINX, ORIGINAL[0], (b"X-Original-URL", url))
+    except Denied:
+        return
+    assert (asked.host, asked.target) == (host, f"/{path}")
+    assert urlsplit(f"https://{asked.host}/").netloc == host
+
+
+@given(
+    dialect=st.sampled_from(list(Dialect)),
+    method=st.text(max_size=8),
+    target=st.text(max_size=20),
+    fields=st.lists(
+        st.tuples(
+            st.sampled_from([name for name, _ in (*FORWARDED, *ORIGINAL)]) | st.binary(max_size=8),
+            st.binary(max_size=20),
+        ),
+        max_size=8,
+    ),
+)
+def test_anything_is_read_or_refused(
+    dialect: Dialect, method: str, target: str, fields: list[tuple[bytes, bytes]]
+) -> None:
+    with suppress(Denied):
+        assert isinstance(read(dialect, *fields, method=method, target=target), Original)

@@ -1,0 +1,71 @@
+import json
+
+import pytest
+
+from sidecar.core.decision import Deny, DenyReason
+from sidecar.core.routes import Requirement, Route
+from sidecar.fronts.refusal import Refusal, refusal_of, upstream_refusal
+from sidecar.ports import UpstreamError
+
+
+def refuse(reason: DenyReason, route: Route | None = None) -> Refusal:
+    return refusal_of(Deny(reason, "a detail", route), realm="sidecar", request_id="r-1")
+
+
+@pytest.mark.parametrize("reason", list(DenyReason), ids=lambda reason: reason.value)
+def test_every_reason_has_an_answer_that_leaks_nothing(reason: DenyReason) -> None:
+    refusal = refuse(reason)
+    body = json.loads(refusal.body)
+
+    assert refusal.status == reason.http_status
+    assert set(body) == {"message", "error", "request_id"}
+    assert b"a detail" not in refusal.body
+    assert (b"Cache-Control", b"no-store") in refusal.fields
+
+
+def test_one_status_has_one_answer_for_all_reasons_but_absence() -> None:
+    """A client must not learn whether its subject is unknown, inactive or its token expired."""
+    by_status: dict[int, set[Refusal]] = {}
+    for reason in DenyReason:
+        if reason not in (DenyReason.NO_CREDENTIALS, DenyReason.INSUFFICIENT_SCOPE):
+            by_status.setdefault(reason.http_status, set()).add(refuse(reason))
+
+    assert {status: len(answers) for status, answers in by_status.items() if status != 400} == {
+        401: 1, 403: 1, 405: 1, 500: 1, 503: 1,
+    }  # fmt: skip
+
+
+def test_the_body_is_one_that_clients_of_the_gateway_expect() -> None:
+    assert json.loads(refuse(DenyReason.SUBJECT_INACTIVE).body) == {
+        "message": "access denied",
+        "error": "invalid_token",
+        "request_id": "r-1",
+    }
+
+
+def test_a_challenge_says_what_is_missing() -> None:
+    route = Route("write", "/w", requirement=Requirement(scopes=frozenset({"w"})))
+
+    assert (
+        b"WWW-Authenticate",
+        b'Bearer realm="sidecar", error="insufficient_scope", scope="w"',
+    ) in refuse(DenyReason.INSUFFICIENT_SCOPE, route).fields
+    assert (b"WWW-Authenticate", b'Bearer realm="sidecar"') in refuse(
+        DenyReason.NO_CREDENTIALS
+    ).fields
+
+
+def test_what_may_get_well_says_when_to_come_back() -> None:
+    assert (b"Retry-After", b"1") in refuse(DenyReason.STATUS_UNAVAILABLE).fields
+
+
+def test_a_refused_method_says_which_are_not() -> None:
+    assert b"Allow" in dict(refuse(DenyReason.METHOD_REFUSED).fields)
+
+
+@pytest.mark.parametrize("error", list(UpstreamError), ids=lambda error: error.value)
+def test_every_failure_of_upstream_has_an_answer(error: UpstreamError) -> None:
+    refusal = upstream_refusal(error, request_id="r-1")
+
+    assert refusal.status == (504 if "timeout" in error else 502)
+    assert json.loads(refusal.body)["request_id"] == "r-1"
