@@ -20,7 +20,6 @@ TESTED_ELSEWHERE = {
     "sidecar/__main__.py": "tests/e2e/test_main_job.py",
     "sidecar/observability/silent.py": "tests/observability/test_decision_log.py",
     "sidecar/app/process.py": "tests/e2e/test_workers.py",
-    "sidecar/app/fronts.py": "tests/e2e/test_main_job.py",
     "sidecar/app/storing.py": "tests/app/test_revoking.py",
     "sidecar/app/mirroring.py": "tests/e2e/test_mirror.py",
     "sidecar/app/worker.py": "tests/e2e/test_workers.py",

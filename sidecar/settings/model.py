@@ -152,6 +152,13 @@ class Settings(Section):
             raise ValueError("is missing; nobody could come in without it, or another door")
         return upstream
 
+    @field_validator("mirror")
+    @classmethod
+    def _is_passed_by(cls, mirror: Mirror | None, info: ValidationInfo) -> Mirror | None:
+        if mirror is not None and info.data.get("upstream", ...) is None:
+            raise ValueError("has no effect without upstream: what a proxy carries is not seen")
+        return mirror
+
     @field_validator("issuers")
     @classmethod
     def _are_different(cls, issuers: tuple[Issuer, ...]) -> tuple[Issuer, ...]:

@@ -83,7 +83,7 @@ async def measure(callers: int, seconds: float, directory: Path) -> None:
         settings = site.settings("http://127.0.0.1:9", ext_authz={"port": 0})
         async with (
             running_sidecar(settings, directory) as sidecar,
-            _calls(sidecar.doors["ext_authz"]) as check,
+            _calls(sidecar.urls["ext_authz"]) as check,
         ):
             token = site.token(SUBJECT)
             cases = {

@@ -15,9 +15,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-_LISTENING = re.compile(r"(?:listening|forward_auth) on (https?://[^\s\"]+)")
-_DOOR = re.compile(r"(\w+) on (grpcs?://[^\s\"]+)")
-_ADMIN = re.compile(r"admin on (http://[^\s\"]+)")
+_DOOR = re.compile(r"\b(\w+) on ((?:https?|grpcs?)://[^\s\"]+)")
 START_SECONDS = 30.0
 
 
@@ -25,13 +23,13 @@ START_SECONDS = 30.0
 class Sidecar:
     """A running ``sidecar run``: its addresses, and every line that it has written.
 
-    ``doors`` are the URLs of the gRPC doors, by name.
+    ``urls`` are its doors', by what the log calls them; ``url`` is the main one's.
     """
 
     process: asyncio.subprocess.Process
     url: str = ""
     admin_url: str = ""
-    doors: dict[str, str] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     output: list[str] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,13 +59,12 @@ class Sidecar:
         async for line in stream:
             text = line.decode()
             self.output.append(text)
-            if found := _LISTENING.search(text):
-                self.url = found[1]
             if found := _DOOR.search(text):
-                self.doors[found[1]] = found[2]
-            if found := _ADMIN.search(text):
-                self.admin_url = found[1]
-            if (self.url or self.doors) and self.admin_url:
+                self.urls.setdefault(found[1], found[2])
+            if found and found[1] == "admin":
+                # It is the last one that is named.
+                self.admin_url = found[2]
+                self.url = next(iter(self.urls.values()))
                 self.started.set()
         self.started.set()
 
@@ -103,7 +100,7 @@ async def running_sidecar(
         tasks.create_task(sidecar.read_log(process.stderr))
         try:
             await asyncio.wait_for(sidecar.started.wait(), START_SECONDS)
-            assert sidecar.url or sidecar.doors, "".join(sidecar.output)
+            assert sidecar.url, "".join(sidecar.output)
             if until_ready:
                 await sidecar.ready()
             yield sidecar

@@ -65,7 +65,7 @@ async def envoy_before(
 ) -> AsyncIterator[Scene]:
     wanted = {**site.settings(ext_authz={"port": 0}), **settings}
     async with running_sidecar(wanted, site.directory) as sidecar:
-        ports = {9191: port_of(sidecar.doors["ext_authz"]), 8009: port_of(site.gateway.url)}
+        ports = {9191: port_of(sidecar.urls["ext_authz"]), 8009: port_of(site.gateway.url)}
         async with running_envoy(FILE, site.directory, ports, changed) as envoy:
             scene = Scene(site, sidecar, envoy)
             await scene.serves()
@@ -188,7 +188,7 @@ async def test_envoy_shows_its_certificate_where_it_has_to(site: Site, tmp_path:
     }
     secured = {sidecar: f"{sidecar}      transport_socket: {json.dumps(shown)}\n"}
     async with envoy_before(site, secured, ext_authz={"port": 0, "tls": tls}) as scene:
-        assert scene.sidecar.doors["ext_authz"].startswith("grpcs://")
+        assert scene.sidecar.urls["ext_authz"].startswith("grpcs://")
         assert await scene.ask() == 200
 
 

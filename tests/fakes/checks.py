@@ -32,7 +32,7 @@ def check_of(
     http.method, http.path, http.host = method, target, HOST
     pseudo: list[Field] = [(":method", method), (":path", target), (":authority", HOST)]
     for name, value in (*pseudo, *fields):
-        octets = value if isinstance(value, bytes) else value.encode()
+        octets = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
         if raw:
             http.header_map.headers.add(key=name, raw_value=octets)
         else:

@@ -157,7 +157,8 @@ def question_of(dialect: Dialect, asked: Asked) -> bytes:
         case Dialect.NGINX:
             told = [
                 f"X-Original-Method: {asked.method}",
-                f"X-Original-URL: https://{HOST}{asked.target}",
+                f"X-Original-Host: {HOST}",
+                f"X-Original-URI: {asked.target}",
             ]
         case Dialect.ENVOY:
             lines = [f"Host: {HOST}", *asked.lines()]

@@ -138,6 +138,10 @@ class Handler:
             case Deny():
                 refusal = refusal_of(decision, realm=self._parts.realm, request_id=asked.request_id)
                 told = [(name.decode(), value.decode()) for name, value in refusal.fields]
+                name = self._parts.head_rules.identity.names.get("request_id")
+                if name is not None:
+                    # For proxies that cannot pass the body on, where it is too.
+                    told.append((name, asked.request_id))
                 return web.Response(
                     status=refusal.status, headers=[_SERVER, *told], body=refusal.body
                 )

@@ -7,8 +7,9 @@ of one connection are answered in their order, whichever way each of them goes.
 
 Measured on CPython 3.11 without sockets, a request on a connection that sends the same head again,
 and its answer of five fields: 21 us. Reading the request 3, asking for the decision 4 (1 of it for
-counting), writing the request 4, taking the answer apart 5, writing it 3, the books 2. The kernel's and the event loop's parts come to twice as much again. A head that is new on its connection costs
-some 20 us more, a token that is new its signature.
+counting), writing the request 4, taking the answer apart 5, writing it 3, the books 2. The kernel's
+and the event loop's parts come to twice as much again. A head that is new on its connection costs
+20 us more, a token that is new its signature.
 
 It overrides what ``RequestHandler`` does with octets and uses some of its private names; a test
 watches them.
@@ -57,17 +58,16 @@ class ClientConnection(RequestHandler, OneBuffer):
         self.peer = ""
         self.scheme = "http"
         self._going = False
-        self._drains = False  # what was answered is still to be read by the client
-        self._closes_when_sent = False
-        self._has_ended = False  # the client sends no more, but may still read
+        self._drains = self._closes_when_sent = False  # the client has still to read the answer
+        self._has_ended = False  # it sends no more, but may still read
         self._ending = Ending(handler.idle_seconds)
         self.downstream: Downstream | None = None  # of what is answered by a task
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if isinstance(peer, tuple) else ""
+        if isinstance(peer := transport.get_extra_info("peername"), tuple):
+            self.peer = peer[0]
         self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
 
     @override
