@@ -27,6 +27,8 @@ from sidecar.ports import Clock, StatusUnavailable
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.05
+# What could not be asked is asked again sooner than an hour or a day later.
+_RETRY_SECONDS = 30.0
 _MOST_TOLD = 10
 
 
@@ -112,18 +114,22 @@ class PeriodicSync:
                 await asyncio.sleep(_POLL_SECONDS)
                 continue
             began = loop.time()
-            await self.once()
-            await asyncio.sleep(max(0.0, began + self._policy.every - loop.time()))
+            every = self._policy.every
+            pause = every if await self.once() else min(every, _RETRY_SECONDS)
+            await asyncio.sleep(max(0.0, began + pause - loop.time()))
 
-    async def once(self) -> None:
-        """Sync once; what is wrong is logged and counted. Raises nothing but CancelledError."""
+    async def once(self) -> bool:
+        """Sync once; return whether gateway and store could be asked.
+
+        What is wrong is logged and counted. Raises nothing but CancelledError.
+        """
         parts, policy = self._parts, self._policy
         try:
             wanted = await parts.source.fetch()
             plan = await parts.sync.plan(policy.realm, wanted, policy.rules)
             if not self._is_sure():
                 self._failed(SyncFailure.STORE, "the account view is not live")
-                return
+                return False
             outcome = await parts.sync.carry_out(plan)
         except NotFetched as failed:
             self._failed(failed.reason, failed.detail)
@@ -136,6 +142,8 @@ class PeriodicSync:
             parts.metrics.failed(SyncFailure.INTERNAL)
         else:
             self._tell(plan, outcome)
+            return True
+        return False
 
     def _failed(self, reason: SyncFailure, detail: str) -> None:
         self._parts.metrics.failed(reason)

@@ -1,5 +1,6 @@
 """The job that syncs: when it does, what it makes of trouble, and what it tells."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,7 @@ from sidecar.service_accounts import ServiceAccounts
 from tests.fakes.clock import FakeClock
 from tests.fakes.observer import RecordingObserver
 from tests.fakes.store import FakeAccountStore
+from tests.fakes.virtual_time import VirtualLoop
 from tests.fakes.waiting import until
 
 INACTIVE = AccountStatus.INACTIVE
@@ -66,7 +68,7 @@ class FakeLeader:
 class Office:
     """The job among fakes."""
 
-    def __init__(self) -> None:
+    def __init__(self, every: float = 0.01, beat: float = 0.002) -> None:
         self.source, self.leader = FakeSource(), FakeLeader()
         self.store, self.clock = FakeAccountStore(), FakeClock(1000.0)
         self.registry = CollectorRegistry()
@@ -74,7 +76,7 @@ class Office:
         self.accounts = ServiceAccounts(self.store, self.clock, RecordingObserver(), actor="sync")
         rules = PlanRules(Vanished.DISABLE, max_vanished_share=0.5)
         self.job = PeriodicSync(
-            SyncPolicy("corp", rules, every=0.01, beat=0.002),
+            SyncPolicy("corp", rules, every, beat),
             Parts(
                 self.source,
                 AccountSync(self.accounts),
@@ -179,7 +181,7 @@ async def test_a_store_that_is_doubted_while_the_gateway_is_asked_is_not_written
 
     office.source.wanted = [WantedAccount("a")]
     office.source.meanwhile = doubt
-    await office.job.once()
+    assert not await office.job.once()
 
     assert office.subjects() == {}
     assert office.failures() == {"store": 1}
@@ -206,12 +208,37 @@ async def test_a_list_that_cannot_be_had_changes_nothing(
 ) -> None:
     await office.accounts.create(SubjectKey("corp", "a"))
     office.source.failure = failure
-    await office.job.once()
+    assert not await office.job.once()
 
     assert office.subjects() == {"a": True}
     assert office.failures() == {reason: 1}
     assert office.synced_at() == 0
     assert caplog.records
+
+
+async def test_what_could_not_be_asked_is_asked_again_and_syncs_then(office: Office) -> None:
+    office.source.wanted = [WantedAccount("a")]
+    office.source.failure = NotFetched(SyncFailure.UNREACHABLE, "refused")
+    async with office.at_work():
+        await until(lambda: office.source.fetches > 2)
+        office.source.failure = None
+        await until(lambda: office.subjects() == {"a": True})
+
+
+def test_nobody_waits_a_day_for_a_gateway_that_was_away_for_a_moment() -> None:
+    loop = VirtualLoop()
+    office = Office(every=86400.0, beat=5.0)
+    office.source.failure = NotFetched(SyncFailure.UNREACHABLE, "refused")
+
+    async def two_minutes() -> None:
+        async with office.at_work():
+            await asyncio.sleep(125)
+
+    try:
+        loop.run_until_complete(two_minutes())
+    finally:
+        loop.close()
+    assert office.source.fetches == 5
 
 
 async def test_a_subject_twice_or_a_store_that_is_away_changes_nothing(office: Office) -> None:
