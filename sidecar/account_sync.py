@@ -6,7 +6,7 @@ that would go on top of theirs (``expected``); where they shut somebody out, the
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Protocol
@@ -42,6 +42,10 @@ class SyncFailure(StrEnum):
     UNHOLDABLE = "unholdable"
     CHANGE = "change"
     INTERNAL = "internal"
+
+
+IsSure = Callable[[], bool]
+"""Returns whether the store is known to be what it was."""
 
 
 class NotFetched(Exception):
@@ -121,12 +125,18 @@ class AccountSync:
         # Thousands of accounts take longer than a request may wait for the event loop.
         return await asyncio.to_thread(make_plan, realm, wanted, stored, rules)
 
-    async def carry_out(self, plan: Plan) -> Outcome:
-        """Make the changes, each by itself: one that fails does not keep the others from it."""
+    async def carry_out(self, plan: Plan, is_sure: IsSure = lambda: True) -> Outcome:
+        """Make the changes, each by itself: one that fails does not keep the others from it.
+
+        It ends when ``is_sure`` says that the store may not be what the plan was made of.
+        """
         done: list[Step] = []
         failed: list[Failure] = []
         unanswered = 0
         for number, step in enumerate(plan.steps):
+            if unanswered >= _GIVE_UP_AFTER or not is_sure():
+                failed.extend(Failure(each, "not tried") for each in plan.steps[number:])
+                break
             try:
                 await self._carry_out(SubjectKey(plan.realm, step.subject), step)
             except (AccountExists, AccountNotFound):
@@ -142,9 +152,6 @@ class AccountSync:
             else:
                 unanswered = 0
                 done.append(step)
-            if unanswered >= _GIVE_UP_AFTER:
-                failed.extend(Failure(each, "not tried") for each in plan.steps[number + 1 :])
-                break
         return Outcome(tuple(done), tuple(failed))
 
     async def _carry_out(self, key: SubjectKey, step: Step) -> None:

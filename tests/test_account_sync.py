@@ -145,6 +145,16 @@ async def test_who_no_longer_leads_stops_at_once(office: Office) -> None:
     assert [each.why for each in outcome.failed] == ["another leads", "not tried", "not tried"]
 
 
+async def test_a_store_that_is_doubted_is_not_written_to_any_more(office: Office) -> None:
+    plan = await office.plan([*map(WantedAccount, "abcd")])
+    outcome = await office.sync.carry_out(plan, lambda: len(office.store.tried) < 2)
+
+    assert office.store.tried == ["a", "b"]
+    assert [(each.step.subject, each.why) for each in outcome.failed] == [
+        ("c", "not tried"), ("d", "not tried"),
+    ]  # fmt: skip
+
+
 async def test_a_disabling_that_comes_between_plan_and_write_stays(office: Office) -> None:
     await office.bring(WantedAccount("a"))
     plan = await office.plan([WantedAccount("a", "New", ("ops",))])

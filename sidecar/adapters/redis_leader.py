@@ -45,7 +45,7 @@ class RedisLeader:
         return self._clock.steady() < self._until
 
     def number(self) -> int | None:
-        """Return the number of the lead that this process had last; None before the first."""
+        """Return the number of the lead that this process has; None for none that it knows of."""
         return self._number
 
     async def campaign(self) -> None:
@@ -55,13 +55,15 @@ class RedisLeader:
             try:
                 await transaction.watch(self._leader, self._fence)
                 holder, number = await transaction.mget(self._leader, self._fence)
-                if holder not in (None, self._token):
-                    self._until = 0.0
+                if holder != self._token and (holder is not None or self._number is not None):
+                    # Lost to another, or with the store's data: whatever is being written on the
+                    # strength of it has to end before it may be won anew.
+                    self._lose()
                     return
                 won = self._take(transaction, number, keeps=holder is not None)
                 await transaction.execute()
             except WatchError as refused:
-                self._until = 0.0
+                self._lose()
                 check_changed(refused)
                 return
         # The lease runs on the server from later than this: here it ends first.
@@ -81,8 +83,11 @@ class RedisLeader:
         transaction.set(self._fence, won)
         return won
 
+    def _lose(self) -> None:
+        self._number, self._until = None, 0.0
+
     async def resign(self) -> None:
-        self._until = 0.0
+        self._lose()
         try:
             async with self._client.pipeline(transaction=True) as pipeline:
                 transaction: Any = pipeline

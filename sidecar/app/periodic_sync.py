@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sidecar.account_sync import (
     AccountSync,
+    IsSure,
     Leader,
     NotFetched,
     Outcome,
@@ -67,7 +68,7 @@ class PeriodicSync:
         self,
         policy: SyncPolicy,
         parts: Parts,
-        is_sure: Callable[[], bool],
+        is_sure: IsSure,
         is_leaving: Callable[[], bool],
     ) -> None:
         self._policy = policy
@@ -130,7 +131,7 @@ class PeriodicSync:
             if not self._is_sure():
                 self._failed(SyncFailure.STORE, "the account view is not live")
                 return False
-            outcome = await parts.sync.carry_out(plan)
+            outcome = await parts.sync.carry_out(plan, self._is_sure)
         except NotFetched as failed:
             self._failed(failed.reason, failed.detail)
         except NotAccounts as problem:

@@ -129,6 +129,23 @@ async def test_the_number_grows_past_a_store_that_was_emptied(redis: RedisServer
         assert (next_one.leader.number() or 0) > (paused.leader.number() or 0)
 
 
+async def test_a_lead_that_went_with_the_stores_data_ends_before_it_is_won_anew(
+    redis: RedisServer,
+) -> None:
+    """Else what was planned on one store would be written to another."""
+    async with candidate(redis) as first:
+        await first.leader.campaign()
+        await redis.command("FLUSHALL")
+
+        await first.leader.campaign()
+        assert not first.leader.is_leading()
+        with pytest.raises(Superseded):
+            await first.store.put(ALICE, ACCOUNT, expected=None)
+        await first.leader.campaign()
+        assert first.leader.is_leading()
+        assert await first.store.put(ALICE, ACCOUNT, expected=None)
+
+
 @pytest.mark.parametrize("garbage", ["", "-1", "x", "²"])
 async def test_a_number_that_is_none_is_made_anew(redis: RedisServer, garbage: str) -> None:
     async with candidate(redis) as first:

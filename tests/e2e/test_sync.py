@@ -172,6 +172,30 @@ async def test_a_leader_that_was_paused_finds_that_it_is_none(site: Site) -> Non
         assert len(leaders(sidecar)) == 2
 
 
+async def test_a_redis_that_was_emptied_is_not_filled_again_before_somebody_looked(
+    site: Site,
+) -> None:
+    """Who was disabled in it would be active again."""
+    async with syncing(site, workers=1) as sidecar:
+        await becomes(site, "active", "syncer")
+        config = ("--config", str(site.directory / "sidecar.yaml"))
+        assert (await cli("account", "disable", SUBJECT, *config))[0] == 0
+        await next_sync(site, sidecar)
+        await site.redis.command("FLUSHALL")
+
+        async def is_won_again() -> bool:
+            return await site.redis.command("EXISTS", "sidecar:sync:leader:default") == 1
+
+        await until_async(is_won_again, 20)
+        assert await ask_all(site, sidecar, site.token(), 3) == {503}
+        assert await status_of(site) == "None"
+
+        assert (await cli("account", "create", SUBJECT, "--disable", *config))[0] == 0
+        assert (await cli("store", "confirm", "--yes", *config))[0] == 0
+        await becomes(site, "active", "syncer")
+        assert await status_of(site) == "inactive"
+
+
 async def test_the_commands_show_and_carry_out_the_difference(site: Site) -> None:
     async with syncing(site, workers=1, every=3600) as sidecar:
         await becomes(site, "active")
