@@ -17,7 +17,7 @@ from tests.e2e.conftest import SUBJECT, Site
 from tests.e2e.processes import Sidecar, cli, running_sidecar
 from tests.e2e.test_main_job import bearer
 from tests.e2e.test_reloading import reload
-from tests.e2e.test_workers import ask_all, metric, pids
+from tests.e2e.test_workers import all_ready, ask_all, metric, pids
 from tests.fakes.answering import answering, ok
 from tests.fakes.waiting import until, until_async
 
@@ -72,6 +72,8 @@ async def syncing(site: Site, workers: int = 2, **sync: object) -> AsyncIterator
     section = {"token_file": str(token), "every": EVERY, **sync}
     settings = site.settings(workers=workers, sync=section)
     async with running_sidecar(settings, site.directory) as sidecar:
+        if workers > 1:
+            await all_ready(site, sidecar, workers)
         yield sidecar
 
 
