@@ -5,9 +5,10 @@ from functools import partial
 
 from sidecar.app.libraries import library_problems
 from sidecar.app.parts import listen_policy, provider_contexts, redis_options, upstream_policy
-from sidecar.app.tls import server_context
+from sidecar.app.tls import client_context, server_context, system_authorities
 from sidecar.settings import Problem, Settings
 from sidecar.settings.fields import ServerTls
+from sidecar.settings.grpc import GrpcUpstream
 
 
 def problems_of(settings: Settings) -> list[Problem]:
@@ -18,8 +19,11 @@ def problems_of(settings: Settings) -> list[Problem]:
         parts["upstream.tls"] = partial(upstream_policy, settings.upstream)
     if settings.forward_auth is not None:
         parts["forward_auth.tls"] = partial(listen_policy, settings.forward_auth)
+    # gRPC says no more of a bad file than that the port cannot be opened, or no call gets through.
+    if settings.grpc is not None:
+        parts["grpc.tls"] = partial(_server_context, settings.grpc.tls)
+        parts["grpc.upstream.tls"] = partial(_grpc_client_context, settings.grpc.upstream)
     if settings.ext_authz is not None:
-        # gRPC says no more of a bad file than that the port cannot be opened.
         parts["ext_authz.tls"] = partial(_server_context, settings.ext_authz.tls)
     parts["issuers"] = partial(provider_contexts, settings)
     parts["accounts"] = partial(redis_options, settings)
@@ -29,6 +33,16 @@ def problems_of(settings: Settings) -> list[Problem]:
         except (OSError, ValueError) as error:
             problems.append(Problem(place, str(error)))
     return problems
+
+
+def _grpc_client_context(upstream: GrpcUpstream) -> None:
+    if not upstream.is_encrypted:
+        return
+    tls = upstream.tls
+    if tls is None or tls.ca is None:
+        system_authorities()
+    if tls is not None:
+        client_context(tls.ca, tls.certificate, tls.key)
 
 
 def _server_context(tls: ServerTls | None) -> None:

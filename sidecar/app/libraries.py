@@ -23,6 +23,8 @@ def library_problems(settings: Settings, grpc: Sequence[str] = _GRPC) -> list[Pr
         problems.append(
             Problem("ext_authz", "needs gRPC, which is not here: install lock/grpc.txt")
         )
+    if settings.grpc is not None and not _is_installed("grpc"):
+        problems.append(Problem("grpc", "needs gRPC, which is not here: install lock/grpc.txt"))
     return problems
 
 

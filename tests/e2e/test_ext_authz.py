@@ -132,7 +132,11 @@ async def test_a_disabled_account_is_refused_at_the_next_request(site: Site) -> 
             return await scene.ask() == 401
 
         await until_async(is_refused, 5)
-        await until(lambda: scene.sidecar.decisions[-1]["reason"] == "subject_inactive")
+        await until(
+            lambda: (
+                [each["reason"] for each in scene.sidecar.decisions][-1:] == ["subject_inactive"]
+            )
+        )
 
 
 async def test_without_an_answer_of_the_sidecar_nothing_passes(site: Site) -> None:

@@ -38,16 +38,6 @@ class Check:
     peer: str = ""
     problem: Deny | None = None
 
-    @property
-    def switches(self) -> bool:
-        """Say whether the client asks for another protocol (RFC 9110, 7.8; RFC 6455, 4.1)."""
-        return any(name in ("upgrade", "sec-websocket-key") for name, _ in self.fields)
-
-    @property
-    def is_websocket(self) -> bool:
-        """Say whether it asks for no other than WebSocket."""
-        return all(value.lower() == "websocket" for value in _values(self.fields, "upgrade"))
-
 
 def read_check(message: bytes, trusted: TrustedProxies, request_id: str) -> Check:
     """Read a serialized ``CheckRequest``. What cannot be read comes with its problem."""
@@ -59,6 +49,7 @@ def read_check(message: bytes, trusted: TrustedProxies, request_id: str) -> Chec
         asked.method, asked.host, asked.peer = http.method, http.host, check.peer
         asked.path = http.path.partition("?")[0][:_LONGEST_LOGGED]
         pseudo, check.fields = _split(http)
+        asked.switches_to = _switches_to(check.fields)
         asked.authorization = _values(check.fields, "authorization")
         asked.peer = trusted.client(check.peer, _values(check.fields, "x-forwarded-for"))
         _check_pseudo(http, pseudo)
@@ -69,6 +60,12 @@ def read_check(message: bytes, trusted: TrustedProxies, request_id: str) -> Chec
     except Denied as denied:
         check.problem = Deny(denied.reason, denied.detail)
     return check
+
+
+def _switches_to(fields: Fields) -> tuple[str, ...]:
+    if any(name == "sec-websocket-key" for name, _ in fields):
+        return (*_values(fields, "upgrade"), "websocket")  # RFC 6455, 4.1
+    return _values(fields, "upgrade")
 
 
 def _attributes(message: bytes) -> Any:

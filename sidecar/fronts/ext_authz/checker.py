@@ -112,7 +112,6 @@ class Checker:
     def _pass(self, check: Check, grant: Grant) -> tuple[bytes, int]:
         rules = self._parts.field_rules
         try:
-            _check_upgrade(check, grant)
             to_set = rules.to_set(check, grant.principal, check.asked.request_id)
         except Denied as refused:
             return self._refuse(check, Deny(refused.reason, refused.detail, grant.route))
@@ -125,9 +124,3 @@ class Checker:
 
     def _answer(self, check: Check, deny: Deny) -> tuple[bytes, int]:
         return denied(deny, realm=self._parts.realm, request_id=check.asked.request_id)
-
-
-def _check_upgrade(check: Check, grant: Grant) -> None:
-    if check.switches and not (grant.route.websocket and check.is_websocket):
-        # Envoy would switch, and what follows would pass unseen.
-        raise Denied(DenyReason.NO_ROUTE, "the route takes no upgrade")

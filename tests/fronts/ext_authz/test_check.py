@@ -174,16 +174,20 @@ def test_the_client_is_whom_a_trusted_proxy_names() -> None:
     assert read(message, "192.0.2.0/24").peer == PEER
 
 
-@pytest.mark.parametrize("name", ["Upgrade", "Sec-WebSocket-Key"])
-def test_a_switch_of_protocols_is_seen(name: str) -> None:
-    assert read(check_of((name, "websocket"))).switches
-    assert not read(check_of()).switches
-
-
-def test_only_websocket_is_websocket() -> None:
-    assert read(check_of(("upgrade", "WebSocket"))).is_websocket
-    assert not read(check_of(("upgrade", "h2c"))).is_websocket
-    assert not read(check_of(("upgrade", "websocket, h2c"))).is_websocket
+@pytest.mark.parametrize(
+    ("fields", "protocols"),
+    [
+        ((), ()),
+        ((("Upgrade", "h2c"),), ("h2c",)),
+        ((("upgrade", "websocket, h2c"),), ("websocket, h2c",)),
+        ((("Sec-WebSocket-Key", "x"),), ("websocket",)),  # RFC 6455, 4.1: there is no other
+        ((("upgrade", "h2c"), ("sec-websocket-key", "x")), ("h2c", "websocket")),
+    ],
+)
+def test_a_switch_of_protocols_is_seen(
+    fields: tuple[tuple[str, str], ...], protocols: tuple[str, ...]
+) -> None:
+    assert read(check_of(*fields)).asked.switches_to == protocols
 
 
 @given(st.binary(max_size=200))
