@@ -77,6 +77,7 @@ class PeriodicSync:
         self._is_leaving = is_leaving
         self._leads = asyncio.Event()
         self._told: frozenset[str] = frozenset()
+        self._trouble = ""
 
     async def run(self) -> None:
         """Run until cancelled. Raises nothing else."""
@@ -90,14 +91,22 @@ class PeriodicSync:
     async def _campaign(self) -> None:
         leader = self._parts.leader
         while not self._is_leaving():
-            try:
-                await leader.campaign()
-            except StatusUnavailable as problem:
-                log.debug("no lead was won or kept: %s", problem)
+            await self._try_to_lead()
             self._note(leads=leader.is_leading())
             await asyncio.sleep(self._policy.beat)
         self._note(leads=False)
         await leader.resign()
+
+    async def _try_to_lead(self) -> None:
+        trouble = ""
+        try:
+            await self._parts.leader.campaign()
+        except StatusUnavailable as problem:
+            trouble = f"no lead can be won: {problem}"
+        # Once: it lasts, such as a right in Redis that is missing.
+        if trouble and trouble != self._trouble:
+            self._failed(SyncFailure.STORE, trouble)
+        self._trouble = trouble
 
     def _note(self, *, leads: bool) -> None:
         if leads and not self._leads.is_set():

@@ -152,11 +152,16 @@ async def test_only_who_leads_syncs(office: Office) -> None:
         assert office.source.fetches == fetches
 
 
-async def test_a_store_that_elects_nobody_is_asked_again(office: Office) -> None:
-    office.leader.failure = StatusUnavailable("away")
+async def test_a_store_that_elects_nobody_is_asked_again_and_told_once(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where the user of the sidecar may only read."""
+    office.leader.failure = StatusUnavailable("Redis: NoPermissionError")
     async with office.at_work():
         await office.goes_on()
         assert office.source.fetches == 0
+        assert office.failures() == {"store": 1}
+        assert "NoPermissionError" in caplog.text
         office.leader.failure = None
         await until(lambda: office.source.fetches)
 
