@@ -8,6 +8,7 @@ The map, from the outside in (imports point one way, down this list):
 - ``admin``: own listener for health, metrics and the revocation endpoint (PAP)
 - ``adapters``: outbound edges (PIP): keys, accounts, clock
 - ``observability``: metrics and the decision log
+- ``account_sync``: many accounts at once, from the gateway or a file
 - ``authorize``: THE decision (PDP); ``streams``: what is in flight; ``service_accounts``,
   ``revocations``: use cases
 - ``settings``: typed, immutable, all problems at once

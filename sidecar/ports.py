@@ -27,6 +27,10 @@ class Contended(Exception):
     """Others changed the account while we tried to; nothing was written."""
 
 
+class Superseded(Exception):
+    """Another process leads since then, so this one may not write; nothing was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What changed in the account store. A field that is None stands for all there are.

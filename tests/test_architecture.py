@@ -27,6 +27,7 @@ TESTED_ELSEWHERE = {
     "sidecar/app/serving.py": "tests/e2e/test_main_job.py",
     "sidecar/app/observing.py": "tests/e2e/test_main_job.py",
     "sidecar/app/asking.py": "tests/cli/test_explain.py",
+    "sidecar/cli/account_plans.py": "tests/cli/test_declared_accounts.py",
     "sidecar/cli/common.py": "tests/cli/test_main.py",
     "sidecar/adapters/redis_client.py": "tests/adapters/test_redis_store.py",
     "sidecar/adapters/redis_push.py": "tests/adapters/test_redis_accounts.py",

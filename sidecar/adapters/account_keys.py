@@ -4,7 +4,8 @@
 ``<prefix>realm:<realm>`` a hash with an emergency ``not_before``, and
 ``<prefix>revoked:<realm>:<jti>`` exists until the revoked token has expired. A realm has no colon,
 so a key reads back in one way only, whatever the subject holds. ``<prefix>revision`` and
-``<prefix>epoch`` tell a store that was rolled back (``store_revision``).
+``<prefix>epoch`` tell a store that was rolled back (``store_revision``), ``<prefix>sync:…`` who
+keeps a realm's accounts in step (``redis_leader``).
 
 How accounts are used is in ``<beside>seen:<realm>`` and ``<beside>uses:<realm>``, by subject. No
 view is to hear of these, so ``beside`` does not begin as the prefix does. It ends with it: by the
@@ -33,6 +34,12 @@ class AccountKeys:
 
     def revoked(self, realm: str, token_id: str) -> str:
         return f"{self.prefix}revoked:{realm}:{token_id}"
+
+    def leader(self, realm: str) -> str:
+        return f"{self.prefix}sync:leader:{realm}"
+
+    def fence(self, realm: str) -> str:
+        return f"{self.prefix}sync:fence:{realm}"
 
     @property
     def revision(self) -> str:

@@ -77,3 +77,14 @@ class MemoryAccounts:
     def _tell(self, change: Change) -> None:
         for listener in self._listeners:
             listener(change)
+
+
+class SoleLeader:
+    """Implements ``account_sync.Leader`` where there is one process: it always leads."""
+
+    def is_leading(self) -> bool:
+        return True
+
+    async def campaign(self) -> None: ...
+
+    async def resign(self) -> None: ...

@@ -1,7 +1,7 @@
 """The account store on Redis, for those who manage accounts."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from math import ceil
@@ -22,7 +22,7 @@ from sidecar.core.subject import (
     write_account,
     write_tombstone,
 )
-from sidecar.ports import StatusUnavailable
+from sidecar.ports import StatusUnavailable, Superseded
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +30,22 @@ _BATCH = 500
 _CHANGED = "Watched variable changed."  # redis-py's words for an EXEC that was refused
 _NOT_KNOWN = "the connection was lost while writing"
 
+Fence = Callable[[], int | None]
+"""Returns the number of the lead that this process has (``redis_leader``); None for none."""
+
 
 class RedisAccountStore:
-    """Implements ``ports.AccountStore`` with transactions that see concurrent writers."""
+    """Implements ``ports.AccountStore`` with transactions that see concurrent writers.
 
-    def __init__(self, client: Redis, keys: AccountKeys) -> None:
+    With a ``fence`` accounts are written only as long as no later leader has been, whatever the
+    clocks say: the number is watched in the transaction of each write. ``Superseded`` is raised
+    then.
+    """
+
+    def __init__(self, client: Redis, keys: AccountKeys, fence: Fence | None = None) -> None:
         self._client = client
         self._keys = keys
+        self._fence = fence
 
     async def get(self, key: SubjectKey) -> Account | None:
         async with mapped():
@@ -63,7 +72,7 @@ class RedisAccountStore:
         async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             try:
-                await transaction.watch(name)
+                await self._watch(transaction, key)
                 fields = await transaction.hgetall(name)
                 stored = read_account(key.subject, fields)
                 if stored != expected:
@@ -75,7 +84,7 @@ class RedisAccountStore:
                 transaction.hset(name, mapping=write_account(account))
                 await self._write(transaction)
             except WatchError as refused:
-                _check_changed(refused)
+                check_changed(refused)
                 return None
             return account
 
@@ -92,7 +101,7 @@ class RedisAccountStore:
             transaction: Any = pipeline
             while True:  # a writer that was faster has changed it: this ends
                 try:
-                    await transaction.watch(name)
+                    await self._watch(transaction, key)
                     found = await self._read(transaction, key)
                     if found is None:
                         return False
@@ -102,7 +111,7 @@ class RedisAccountStore:
                         transaction.hset(name, mapping=write_tombstone(found.not_before))
                     await self._write(transaction)
                 except WatchError as refused:
-                    _check_changed(refused)
+                    check_changed(refused)
                     continue
                 return True
 
@@ -130,6 +139,16 @@ class RedisAccountStore:
         *replies, _ = await transaction.execute()
         return tuple(replies)
 
+    async def _watch(self, transaction: Any, key: SubjectKey) -> None:
+        if self._fence is None:
+            await transaction.watch(self._keys.account(key))
+            return
+        fence = self._keys.fence(key.realm)
+        await transaction.watch(self._keys.account(key), fence)
+        number = self._fence()
+        if number is None or await transaction.get(fence) != str(number):
+            raise Superseded("another sidecar leads since then")
+
     async def revoke_token(self, realm: str, token_id: str, until: float) -> None:
         name, moment = self._keys.revoked(realm, token_id), ceil(until)
         async with mapped(), self._client.pipeline(transaction=True) as pipeline:
@@ -154,7 +173,7 @@ class RedisAccountStore:
                     transaction.hset(name, "not_before", repr(moment))
                     await self._write(transaction)
                 except WatchError as refused:
-                    _check_changed(refused)
+                    check_changed(refused)
                     continue
                 return moment
 
@@ -179,7 +198,7 @@ class RedisAccountStore:
         return found
 
 
-def _check_changed(refused: WatchError) -> None:
+def check_changed(refused: WatchError) -> None:
     """Raise StatusUnavailable unless another's change is why the write was refused."""
     if refused.args != (_CHANGED,):
         # redis-py's word for a connection that was lost while it watched.
@@ -188,8 +207,12 @@ def _check_changed(refused: WatchError) -> None:
 
 @asynccontextmanager
 async def open_redis_store(
-    url: str, options: Mapping[str, Any], keys: AccountKeys, timeout_seconds: float
+    url: str,
+    options: Mapping[str, Any],
+    keys: AccountKeys,
+    timeout_seconds: float,
+    fence: Fence | None = None,
 ) -> AsyncIterator[RedisAccountStore]:
     """Open a store that gives up on a silent server after ``timeout_seconds``."""
     async with open_redis(url, options, keys.prefix, timeout_seconds) as client:
-        yield RedisAccountStore(client, keys)
+        yield RedisAccountStore(client, keys, fence)

@@ -10,6 +10,7 @@ from sidecar.observability.last_use_writer import LastUseMetrics
 from sidecar.observability.metrics import Metrics
 from sidecar.observability.observers import Observers
 from sidecar.observability.recent_use import RecentUse
+from sidecar.observability.sync_metrics import SyncMetrics
 from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
 
@@ -23,6 +24,7 @@ class Observing:
 
     observer: Observer
     metrics: Metrics
+    sync: SyncMetrics
     last_use_metrics: LastUseMetrics
     recent_use: RecentUse | None = None
 
@@ -35,6 +37,7 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
     """
     metrics = Metrics()
     last_use_metrics = LastUseMetrics(metrics.registry)
+    sync = SyncMetrics(metrics.registry)
     with LineWriter(sys.stdout, metrics.lines_dropped) as writer:
 
         def observed(settings: Settings) -> Observing:
@@ -42,7 +45,7 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
             accounts = settings.accounts
             recent = RecentUse(clock, accounts.max_subjects) if accounts.last_use else None
             heard = (metrics, decisions) if recent is None else (metrics, decisions, recent)
-            return Observing(Observers(*heard), metrics, last_use_metrics, recent)
+            return Observing(Observers(*heard), metrics, sync, last_use_metrics, recent)
 
         try:
             yield observed

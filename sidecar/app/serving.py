@@ -25,6 +25,7 @@ from sidecar.app.parts import (
 from sidecar.app.recording import recording
 from sidecar.app.revoking import revoking
 from sidecar.app.stopping import Stop
+from sidecar.app.syncing import keep_in_step
 from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
@@ -64,6 +65,10 @@ class Serving:
     def probes(self) -> Mapping[str, bool]:
         """Return what has to hold for requests to be granted, by name."""
         return {**self._probes(), "staying": not self._is_leaving}
+
+    def is_leaving(self) -> bool:
+        """Return whether it was told to stop; others do what only one may do."""
+        return self._is_leaving
 
     def is_ready(self) -> bool:
         """Return whether keys are loaded and the account view is live."""
@@ -144,19 +149,18 @@ async def serving_with(
     ``revokes`` is whether to make what answers the revocation endpoint, too.
     """
     async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
         accounts = make_accounts(settings, clock, observed.observer)
-        keys = await stack.enter_async_context(open_keys(settings, clock, observed.observer))
+        keys = await enter(open_keys(settings, clock, observed.observer))
         streams = Streams(observed.observer)
         guard = _guard(settings, streams, accounts, clock)
         report = partial(_report, accounts, clock, observed)
         watching = (accounts.view, clock, observed.observer)
-        revoke = None
-        if revokes:
-            revoke = await stack.enter_async_context(revoking(settings, keys, *watching))
-        mirror = await stack.enter_async_context(mirroring(settings, *watching))
-        record = await stack.enter_async_context(recording(settings, observed, clock))
+        revoke = await enter(revoking(settings, keys, *watching)) if revokes else None
+        mirror = await enter(mirroring(settings, *watching))
+        record = await enter(recording(settings, observed, clock))
         jobs = (keys.run, accounts.run, accounts.remember, guard.run, report, record)
-        await stack.enter_async_context(running(*jobs))
+        await enter(running(*jobs))
         shared = Shared(
             make_authorizer(settings, keys, accounts.view, clock, observed.observer),
             settings.identity(make_assertions(settings, secret, clock)),
@@ -166,8 +170,11 @@ async def serving_with(
             partial(_probes, keys, accounts),
             mirror,
         )
-        openings = await stack.enter_async_context(fronts_of(settings, shared, sockets))
-        yield Serving(openings, stack, shared.probes, revoke)
+        openings = await enter(fronts_of(settings, shared, sockets))
+        served = Serving(openings, stack, shared.probes, revoke)
+        in_step = partial(keep_in_step, settings, accounts.view, clock, observed, served.is_leaving)
+        await enter(running(in_step))
+        yield served
 
 
 def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Clock) -> StreamGuard:

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from sidecar.adapters.memory_accounts import MemoryAccounts
+from sidecar.adapters.memory_accounts import MemoryAccounts, SoleLeader
 from sidecar.core.subject import Account, AccountStatus, Standing, SubjectKey
 from sidecar.ports import Change
 
@@ -66,3 +66,11 @@ async def test_a_deleted_account_is_unknown_and_its_revoked_tokens_stay_revoked(
 
     assert stored == replace(ACCOUNT, not_before=100.0)
     assert await accounts.get(ALICE) == stored
+
+
+async def test_the_only_process_leads_always() -> None:
+    leader = SoleLeader()
+    await leader.campaign()
+    await leader.resign()
+
+    assert leader.is_leading()

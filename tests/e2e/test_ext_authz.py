@@ -118,7 +118,7 @@ async def test_a_refusal_is_the_one_that_the_reverse_proxy_gives(site: Site) -> 
 async def test_a_sidecar_that_only_answers_envoy_needs_no_upstream(site: Site) -> None:
     await site.enable()
     async with envoy_before(site, upstream=None) as scene:
-        assert scene.sidecar.url == ""
+        assert list(scene.sidecar.urls) == ["ext_authz", "admin"]
         assert await scene.ask() == 200
 
 
