@@ -4,7 +4,13 @@ from collections.abc import Callable
 from functools import partial
 
 from sidecar.app.libraries import library_problems
-from sidecar.app.parts import listen_policy, provider_contexts, redis_options, upstream_policy
+from sidecar.app.parts import (
+    admin_context,
+    listen_policy,
+    provider_contexts,
+    redis_options,
+    upstream_policy,
+)
 from sidecar.settings import Problem, Settings
 
 
@@ -16,6 +22,7 @@ def problems_of(settings: Settings) -> list[Problem]:
         parts["upstream.tls"] = partial(upstream_policy, settings.upstream)
     if settings.forward_auth is not None:
         parts["forward_auth.tls"] = partial(listen_policy, settings.forward_auth)
+    parts["admin.tls"] = partial(admin_context, settings)
     parts["issuers"] = partial(provider_contexts, settings)
     parts["accounts"] = partial(redis_options, settings)
     for place, make in parts.items():
