@@ -4,7 +4,8 @@
 ``<prefix>realm:<realm>`` a hash with an emergency ``not_before``, and
 ``<prefix>revoked:<realm>:<jti>`` exists until the revoked token has expired. A realm has no colon,
 so a key reads back in one way only, whatever the subject holds. ``<prefix>revision`` and
-``<prefix>epoch`` tell a store that was rolled back (``store_revision``).
+``<prefix>epoch`` tell a store that was rolled back (``store_revision``). ``<prefix>audit`` is a
+stream of what was changed by running sidecars (``redis_audit``).
 """
 
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ class AccountKeys:
     @property
     def epoch(self) -> str:
         return f"{self.prefix}epoch"
+
+    @property
+    def audit(self) -> str:
+        return f"{self.prefix}audit"
 
     def accounts_of(self, realm: str) -> str:
         """Return the glob pattern (Redis ``SCAN``) of all accounts of a realm."""

@@ -38,12 +38,12 @@ class RedisAccountStore:
         self._keys = keys
 
     async def get(self, key: SubjectKey) -> Account | None:
-        async with _mapped():
+        async with mapped():
             return await self._read(self._client, key)
 
     async def list(self, realm: str) -> Sequence[Account]:
         accounts: dict[str, Account] = {}
-        async with _mapped():
+        async with mapped():
             batch: list[str] = []
             async for name in self._client.scan_iter(
                 match=self._keys.accounts_of(realm), count=_BATCH
@@ -59,7 +59,7 @@ class RedisAccountStore:
         self, key: SubjectKey, account: Account, *, expected: Account | None
     ) -> Account | None:
         name = self._keys.account(key)
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             try:
                 await transaction.watch(name)
@@ -80,7 +80,7 @@ class RedisAccountStore:
 
     async def delete(self, key: SubjectKey) -> bool:
         name = self._keys.account(key)
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             while True:  # a writer that was faster has changed it: this ends
                 try:
@@ -100,14 +100,14 @@ class RedisAccountStore:
 
     async def confirm(self, epoch: str) -> None:
         """Declare what is stored to be the truth, whatever was seen before (``store_revision``)."""
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             transaction.set(self._keys.epoch, epoch)
             await self._write(transaction)
 
     async def mark(self) -> Mark:
         """Return the revision and the epoch of what is stored."""
-        async with _mapped():
+        async with mapped():
             client: Any = self._client
             revision, epoch = await client.mget(self._keys.revision, self._keys.epoch)
             return Mark(None if revision is None else int(revision), epoch or "")
@@ -124,7 +124,7 @@ class RedisAccountStore:
 
     async def revoke_token(self, realm: str, token_id: str, until: float) -> None:
         name, moment = self._keys.revoked(realm, token_id), ceil(until)
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             # Whoever says "until sooner" second must not let the token in again: GT only extends,
             # and leaves alone a key that was written by hand without an end.
@@ -132,9 +132,14 @@ class RedisAccountStore:
             transaction.expireat(name, moment, gt=True)
             await self._write(transaction)
 
+    async def read_realm_not_before(self, realm: str) -> float:
+        async with mapped():
+            client: Any = self._client
+            return read_not_before(await client.hget(self._keys.realm(realm), "not_before"))
+
     async def set_realm_not_before(self, realm: str, moment: float) -> float:
         name = self._keys.realm(realm)
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             while True:  # a writer that was faster has raised it: this ends
                 try:
@@ -183,6 +188,15 @@ async def open_redis_store(
     url: str, options: Mapping[str, Any], keys: AccountKeys, timeout_seconds: float
 ) -> AsyncIterator[RedisAccountStore]:
     """Open a store that gives up on a silent server after ``timeout_seconds``."""
+    async with open_client(url, options, keys, timeout_seconds) as client:
+        yield RedisAccountStore(client, keys)
+
+
+@asynccontextmanager
+async def open_client(
+    url: str, options: Mapping[str, Any], keys: AccountKeys, timeout_seconds: float
+) -> AsyncIterator[Redis]:
+    """Open a client of the primary that gives up on a silent server after ``timeout_seconds``."""
     pool = pool_for(
         url,
         options,
@@ -195,13 +209,14 @@ async def open_redis_store(
     )
     client = Redis.from_pool(pool)
     try:
-        yield RedisAccountStore(client, keys)
+        yield client
     finally:
         await client.aclose()
 
 
 @asynccontextmanager
-async def _mapped() -> AsyncIterator[None]:
+async def mapped() -> AsyncIterator[None]:
+    """Raise StatusUnavailable for whatever goes wrong with Redis in the block."""
     try:
         yield
     except (RedisError, OSError) as error:
