@@ -1,23 +1,27 @@
 """Who watches: the metrics and the decision log, joined into one observer."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from sidecar.admin.desk import OwnDesk
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
 from sidecar.observability.metrics import Metrics
 from sidecar.observability.observers import Observers
+from sidecar.observability.recent_decisions import RecentDecisions
 from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Observing:
-    """The joined observer, and the metrics to feed and to show."""
+    """The joined observer, the metrics to feed and to show, and what the admin API looks at."""
 
     observer: Observer
     metrics: Metrics
+    desk: OwnDesk
 
 
 @contextmanager
@@ -27,11 +31,15 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
     Gives what makes an observer from settings: metrics and log are the same for all of them.
     """
     metrics = Metrics()
+    desk = OwnDesk(RecentDecisions(clock), os.getpid())
     with LineWriter(sys.stdout, metrics.lines_dropped) as writer:
 
         def observed(settings: Settings) -> Observing:
             decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
-            return Observing(Observers(metrics, decisions), metrics)
+            watching: list[Observer] = [metrics, decisions]
+            if settings.admin.has_api:
+                watching.append(desk.recent)
+            return Observing(Observers(*watching), metrics, desk)
 
         try:
             yield observed

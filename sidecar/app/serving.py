@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,19 +10,22 @@ from types import MappingProxyType
 
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_source import JwksKeySource
-from sidecar.admin.listener import AdminListener, Revoke
+from sidecar.admin.listener import AdminListener
+from sidecar.app.administering import Endpoints, Office, administering
 from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
+from sidecar.app.auditing import auditing
 from sidecar.app.doors import Front, Opening, Sockets
 from sidecar.app.fronts import Shared, fronts_of
 from sidecar.app.mirroring import mirroring
 from sidecar.app.observing import Observing, observing
 from sidecar.app.parts import (
     Accounts,
+    admin_context,
     make_accounts,
     make_authorizer,
     open_keys,
 )
-from sidecar.app.revoking import revoking
+from sidecar.app.running import running
 from sidecar.app.stopping import Stop
 from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
@@ -34,7 +37,6 @@ log = logging.getLogger(__name__)
 _REPORT_SECONDS = 0.1
 _POLL_SECONDS = 0.01
 
-Job = Callable[[], Awaitable[None]]
 Probes = Callable[[], Mapping[str, bool]]
 
 
@@ -48,7 +50,7 @@ class Serving:
     _openings: Sequence[Opening]
     _stack: AsyncExitStack
     _probes: Probes
-    revoke: Revoke | None = None
+    endpoints: Endpoints
     url: str = ""
     admin_url: str = ""
     _fronts: list[Front] = field(default_factory=list)
@@ -110,7 +112,9 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
     clock, secret = SystemClock(), new_secret()
     with observing(clock) as observed:
         watched = observed(settings)
-        async with serving_with(settings, watched, clock, secret=secret, revokes=True) as served:
+        async with serving_with(
+            settings, watched, clock, secret=secret, administers=True
+        ) as served:
             await served.listen()
             admin = settings.admin
             async with AdminListener(
@@ -119,9 +123,11 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
                 probes=served.probes,
                 render=watched.metrics.render,
                 workers=partial(this_worker, watched.metrics),
-                revoke=served.revoke,
-                assertion_keys=assertion_keys(settings, secret, clock),
+                revoke=served.endpoints.revoke,
+                tls=admin_context(settings),
             ) as listener:
+                listener.api = served.endpoints.api
+                listener.assertion_keys = assertion_keys(settings, secret, clock)
                 served.admin_url = listener.url
                 yield served
 
@@ -134,25 +140,28 @@ async def serving_with(
     sockets: Sockets = MappingProxyType({}),
     *,
     secret: bytes,
-    revokes: bool = False,
+    administers: bool = False,
 ) -> AsyncIterator[Serving]:
     """Run until the block ends, without an admin listener.
 
     ``sockets`` are the doors' that are bound already; the others are bound when it listens.
     ``secret`` is what assertions are signed by, where the settings name nothing else.
-    ``revokes`` is whether to make what answers the revocation endpoint, too.
+    ``administers`` is whether to make what answers the revocation endpoint and the API, too.
     """
     async with AsyncExitStack() as stack:
         accounts = make_accounts(settings, clock, observed.observer)
         keys = await stack.enter_async_context(open_keys(settings, clock, observed.observer))
-        streams = Streams(observed.observer)
+        streams = Streams(observed.observer, clock.now)
+        stack.enter_context(observed.desk.entered(streams))
         guard = _guard(settings, streams, accounts, clock)
         report = partial(_report, accounts, clock, observed)
-        watching = (accounts.view, clock, observed.observer)
-        revoke = None
-        if revokes:
-            revoke = await stack.enter_async_context(revoking(settings, keys, *watching))
-        mirror = await stack.enter_async_context(mirroring(settings, *watching))
+        counter = observed.metrics.changes
+        audit = await stack.enter_async_context(auditing(settings, observed.observer, counter))
+        endpoints = Endpoints()
+        if administers:
+            office = Office(keys, accounts.view, clock, audit, observed.desk, counter)
+            endpoints = await stack.enter_async_context(administering(settings, office))
+        mirror = await stack.enter_async_context(mirroring(settings, accounts.view, clock, audit))
         await stack.enter_async_context(
             running(keys.run, accounts.run, accounts.remember, guard.run, report)
         )
@@ -166,7 +175,7 @@ async def serving_with(
             mirror,
         )
         openings = await stack.enter_async_context(fronts_of(settings, shared, sockets))
-        yield Serving(openings, stack, shared.probes, revoke)
+        yield Serving(openings, stack, shared.probes, endpoints)
 
 
 def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Clock) -> StreamGuard:
@@ -176,22 +185,6 @@ def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Cloc
 
 def _probes(keys: JwksKeySource, accounts: Accounts) -> Mapping[str, bool]:
     return {"keys": keys.is_ready(), "accounts": accounts.view.is_live()}
-
-
-@asynccontextmanager
-async def running(*jobs: Job) -> AsyncIterator[None]:
-    """Run these for as long as the block; whichever fails ends the block with its exception."""
-
-    async def run(job: Job) -> None:
-        await job()
-
-    async with asyncio.TaskGroup() as tasks:
-        started = [tasks.create_task(run(job)) for job in jobs]
-        try:
-            yield
-        finally:
-            for task in started:
-                task.cancel()
 
 
 async def _report(accounts: Accounts, clock: Clock, observed: Observing) -> None:

@@ -10,7 +10,7 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.memory_accounts import MemoryAccounts
 from sidecar.adapters.redis_accounts import RedisAccountView
 from sidecar.app.parts import listen_policy, make_accounts, redis_options, upstream_policy
-from sidecar.app.serving import running
+from sidecar.app.running import running
 from sidecar.demo.redis_server import RedisServer
 from sidecar.settings import Settings, load
 from tests.app.test_tls import Certificates

@@ -1,0 +1,210 @@
+"""The admin API of the real process: with two workers their parent answers for both."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from sidecar.demo.gateway import GatewayAccount
+from tests.e2e.conftest import SUBJECT, Site
+from tests.e2e.processes import Sidecar, running_sidecar
+from tests.e2e.test_main_job import DEMO_WS, bearer, status
+from tests.e2e.test_workers import all_ready, metric
+from tests.fakes.waiting import until, until_async
+
+pytestmark = pytest.mark.e2e
+
+SECRET = "a-secret-of-some-length"
+ADMIN = "admin-user"
+
+
+class Office:
+    """Asks the admin API of a running sidecar, as ``credentials`` say."""
+
+    def __init__(self, site: Site, sidecar: Sidecar, credentials: str = SECRET) -> None:
+        self.site = site
+        self.sidecar = sidecar
+        self.credentials = credentials
+
+    def logged_actions(self) -> list[str]:
+        lines = self.sidecar.decisions
+        return [line["action"] for line in lines if line["event"] == "account"]
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, Any]:
+        async with self.site.http.request(
+            method,
+            self.sidecar.admin_url + path,
+            json={} if body is None and method in ("POST", "PUT") else body,
+            headers={**bearer(self.credentials), **headers},
+        ) as response:
+            text = await response.text()
+            return response.status, json.loads(text) if text else None
+
+
+@asynccontextmanager
+async def office(site: Site, workers: int, **sections: Any) -> AsyncIterator[Office]:
+    secret_file = site.directory / "secret"
+    secret_file.write_text(SECRET + "\n")
+    admin = {
+        "host": "127.0.0.1",
+        "port": 0,
+        "tokens": True,
+        "secret_file": str(secret_file),
+    }
+    settings = site.settings(workers=workers, admin=admin, routes=[DEMO_WS], **sections)
+    async with running_sidecar(settings, site.directory) as sidecar:
+        if workers > 1:
+            await all_ready(site, sidecar, workers)
+        yield Office(site, sidecar)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_an_account_is_managed_like_the_gateways_own(site: Site, workers: int) -> None:
+    account = {"subject": SUBJECT, "name": "Api User", "groups": ["devops"], "status": "active"}
+    async with office(site, workers) as found:
+        assert await found.ask("GET", "/api/serviceaccounts") == (200, [])
+        code, created = await found.ask("POST", "/api/serviceaccounts", account)
+        assert code == 201
+        assert {name: created[name] for name in account} == account
+        assert await found.ask("POST", "/api/serviceaccounts", account) == (
+            409,
+            {"message": "resource already exists"},
+        )
+        token = site.token()
+        assert await status(site, found.sidecar, token) == 200
+
+        code, updated = await found.ask(
+            "PUT", f"/api/serviceaccounts/{SUBJECT}", {**account, "name": "", "status": "inactive"}
+        )
+        assert (code, updated["name"], updated["status"]) == (200, "Api User", "inactive")
+
+        async def is_refused() -> bool:
+            return await status(site, found.sidecar, token) == 401
+
+        await until_async(is_refused)
+        _, trail = await found.ask("GET", "/api/audit")
+        assert [each["record"]["action"] for each in trail["entries"]] == ["update", "create"]
+        assert trail["entries"][0]["record"]["after"]["status"] == "inactive"
+        assert trail["entries"][0]["record"]["actor"] == "admin secret"
+        await until(lambda: found.logged_actions() == ["create", "update"])
+        changes = 'sidecar_account_changes_total{action="update"}'
+        assert await metric(site, found.sidecar, changes) == 1
+    assert SECRET not in "".join(found.sidecar.output)
+    assert await site.redis.command("XLEN", "sidecar:audit") == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_an_admin_comes_by_token_until_the_account_is_disabled(
+    site: Site, workers: int
+) -> None:
+    await site.enable()
+    await site.enable(ADMIN)
+    await site.redis.command("HSET", f"sidecar:account:default:{ADMIN}", "groups", "admin")
+    async with office(site, workers) as found:
+        admin = Office(site, found.sidecar, site.token(sub=ADMIN))
+        nobody = Office(site, found.sidecar, site.token())
+
+        async def is_in() -> bool:
+            return (await admin.ask("GET", "/api/streams"))[0] == 200
+
+        await until_async(is_in)
+        assert await nobody.ask("GET", "/api/streams") == (403, {"message": "access denied"})
+        code, _ = await admin.ask("POST", f"/api/serviceaccounts/{SUBJECT}/revoke-tokens")
+        assert code == 200
+        _, trail = await found.ask("GET", "/api/audit")
+        assert trail["entries"][0]["record"]["actor"] == f"admin: default/{ADMIN}"
+
+        await site.disable(ADMIN)
+
+        async def is_out() -> bool:
+            return (await admin.ask("GET", "/api/streams"))[0] == 401
+
+        await until_async(is_out)
+        reason = 'sidecar_admin_refusals_total{reason="not_admin"}'
+        assert await metric(site, found.sidecar, reason) == 1
+
+
+@asynccontextmanager
+async def events_of(site: Site, found: Office, token: str) -> AsyncIterator[aiohttp.ClientResponse]:
+    url = f"{found.sidecar.url}/api/sessions/1/stream"
+    async with aiohttp.ClientSession() as http, http.get(url, headers=bearer(token)) as response:
+        assert response.status == 200
+        await response.content.readline()
+        yield response
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_streams_are_seen_and_cut_while_the_account_stays(site: Site, workers: int) -> None:
+    for subject in (SUBJECT, ADMIN):
+        await site.enable(subject)
+        site.gateway.accounts[subject] = GatewayAccount(subject, subject, ())
+    token, others = site.token(), site.token(sub=ADMIN)
+    async with (
+        office(site, workers) as found,
+        events_of(site, found, token) as first,
+        events_of(site, found, token) as second,
+        events_of(site, found, others) as kept,
+    ):
+        _, seen = await found.ask("GET", f"/api/streams?subject={SUBJECT}")
+        assert [each["subject"] for each in seen["streams"]] == [SUBJECT] * 2
+        assert seen["silent"] == []
+        _, everybody = await found.ask("GET", "/api/streams")
+        assert len(everybody["streams"]) == 3
+
+        code, cut = await found.ask("POST", "/api/streams/cut", {"subject": SUBJECT})
+
+        assert (code, cut) == (200, {"cut": 2})
+        for each in (first, second):
+            async with asyncio.timeout(5):
+                with pytest.raises(aiohttp.ClientError):
+                    await each.content.read()
+        assert await kept.content.readline()
+        assert await status(site, found.sidecar, token) == 200
+        _, trail = await found.ask("GET", "/api/audit")
+        assert trail["entries"][0]["record"] | {"ts": ""} == {
+            "ts": "",
+            "event": "streams",
+            "action": "cut_streams",
+            "actor": "admin secret",
+            "realm": "default",
+            "subject": SUBJECT,
+            "streams": 2,
+        }
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_decisions_are_seen_afterwards_and_as_they_are_made(site: Site, workers: int) -> None:
+    await site.enable()
+    async with office(site, workers) as found:
+        for _ in range(3):
+            await status(site, found.sidecar, site.token())
+        await status(site, found.sidecar, site.token(exp=1))
+        _, seen = await found.ask("GET", f"/api/decisions?subject={SUBJECT}&outcome=granted")
+        assert [each["outcome"] for each in seen["decisions"]] == ["granted"] * 3
+        _, denied = await found.ask("GET", "/api/decisions?reason=token_expired&limit=1")
+        assert [each["reason"] for each in denied["decisions"]] == ["token_expired"]
+
+        async with site.http.get(
+            found.sidecar.admin_url + "/api/decisions?outcome=denied",
+            headers={**bearer(SECRET), "Accept": "text/event-stream"},
+        ) as following:
+            assert following.status == 200
+            for _ in range(6):  # both workers are listened to by then, whoever answers
+                await status(site, found.sidecar, site.token(exp=1))
+            async with asyncio.timeout(10):
+                while not (line := await following.content.readline()).startswith(b"data: "):
+                    pass
+        assert json.loads(line[6:])["reason"] == "token_expired"
+        assert "eyJ" not in line.decode()
+
+
+async def test_without_a_way_to_sign_in_there_is_no_api(site: Site, tmp_path: Path) -> None:
+    async with running_sidecar(site.settings(), tmp_path) as sidecar:
+        assert (await Office(site, sidecar).ask("GET", "/api/streams"))[0] == 404
