@@ -61,7 +61,12 @@ class RedisAuditLog:
             )
 
     async def newest(self, limit: int, before: str | None) -> Sequence[Entry]:
-        last = "+" if before is None else "({}-{}".format(*_read_id(before))
+        last = "+"
+        if before is not None:
+            moment = _read_id(before)
+            if moment == (0, 0):
+                return []  # Redis has no interval that ends before its beginning
+            last = "({}-{}".format(*moment)
         async with mapped():
             found = await self._client.xrevrange(self._key, max=last, count=limit)
         return [Entry(each, _read_record(fields)) for each, fields in found]

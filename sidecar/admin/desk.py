@@ -63,11 +63,11 @@ class OwnDesk:
         self._books: list[Streams] = []
 
     @contextmanager
-    def entered(self, streams: Streams) -> Iterator[None]:
+    def entered(self, streams: Streams) -> Iterator[Streams]:
         """Look into this book too, until the block ends: after a reload there are two."""
         self._books.append(streams)
         try:
-            yield
+            yield streams
         finally:
             self._books.remove(streams)
 

@@ -97,7 +97,8 @@ def _operation(row: Operation, schemas: _Schemas) -> Mapping[str, Any]:
     if row.body is not None:
         described["requestBody"] = {
             "content": {_JSON: {"schema": schemas.of(row.body, "validation")}},
-            "required": any(field.is_required() for field in row.body.model_fields.values()),
+            # Also where nothing has to be in it: that it is JSON keeps other sites' pages out.
+            "required": True,
         }
     return described
 

@@ -59,7 +59,10 @@ def _refusal(error: ValidationError, posted: dict[str, Any]) -> Refused:
     status = posted.get("status")
     if isinstance(status, str) and any(each["loc"] == ("status",) for each in error.errors()):
         return Refused(422, f"wrong status value {json.dumps(status[:64])}")
-    wrong_type = any(each["type"].endswith("_type") for each in error.errors())
+    wrong_type = any(
+        each["type"].endswith("_type") or not isinstance(each["input"], str)
+        for each in error.errors()
+    )
     return Refused(400 if wrong_type else 422, _words(error))
 
 

@@ -19,6 +19,7 @@ from sidecar.core.subject import (
 MOST = 1000
 
 _SUBJECT = r"^[\x21-\x7e]+$"
+_NAME = r"^(?: |[^\p{C}\p{Z}])*$"
 _GROUP = r"^[\x21-\x2b\x2d-\x7e](?:[\x20-\x2b\x2d-\x7e]*[\x21-\x2b\x2d-\x7e])?$"
 
 Subject = Annotated[str, Field(min_length=1, max_length=MAX_SUBJECT_LENGTH, pattern=_SUBJECT)]
@@ -61,7 +62,7 @@ class PostedAccount(Posted):
     subject: Subject
     """The token's `sub`, verbatim."""
     status: Status
-    name: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = None
+    name: Annotated[str, Field(max_length=MAX_NAME_LENGTH, pattern=_NAME)] | None = None
     """Printable; PUT keeps the old one where it is empty."""
     groups: list[Group] | None = None
     """All of them: PUT replaces those there are."""
@@ -120,7 +121,7 @@ class AuditAsked(Asked):
     """Which records."""
 
     limit: Limit = 100
-    before: str | None = None
+    before: Annotated[str, Field(pattern=r"^[0-9]{1,18}-[0-9]{1,18}$")] | None = None
     """Those older than the one with this id."""
 
 

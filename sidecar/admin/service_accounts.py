@@ -102,10 +102,11 @@ class AccountOperations:
         return answer(200, show_account(key, await self._accounts(call.actor).get(key)))
 
     async def _update(self, call: Call) -> web.Response:
-        key, posted = self._key(call), call.body
+        key, posted, accounts = self._key(call), call.body, self._accounts(call.actor)
         if posted.subject != key.subject:
-            raise Refused(422, "a subject cannot be changed; create another account")
-        account = await self._accounts(call.actor).update(
+            await accounts.get(key)
+            raise Refused(409, "a subject cannot be changed; create another account")
+        account = await accounts.update(
             key,
             # The gateway keeps the old name for an empty one, and takes no groups for none.
             name=posted.name or None,

@@ -83,10 +83,14 @@ class _Door:
 
 
 class WorkerDesks:
-    """Implements ``Desk`` by asking every worker that has a socket in ``directory``."""
+    """Implements ``Desk`` by asking every worker that has a socket in ``directory``.
 
-    def __init__(self, directory: Path) -> None:
+    One that has not answered within ``answer_seconds`` is silent.
+    """
+
+    def __init__(self, directory: Path, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
         self._directory = directory
+        self._answer_seconds = answer_seconds
 
     async def streams(self, realm: str, subject: str, limit: int) -> Seen:
         asked = {"realm": realm, "subject": subject, "limit": str(limit)}
@@ -145,7 +149,7 @@ class WorkerDesks:
         """Return what a worker says: nothing if it has died, None if it is silent."""
         try:
             async with (
-                self._session(worker, _ANSWER_SECONDS) as session,
+                self._session(worker, self._answer_seconds) as session,
                 session.get(_BASE + path, params=asked) as response,
             ):
                 found: dict[str, Any] = await response.json()

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from sidecar.admin.desk import OwnDesk
@@ -13,6 +13,7 @@ from sidecar.observability.observers import Observers
 from sidecar.observability.recent_decisions import RecentDecisions
 from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
+from sidecar.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,10 @@ class Observing:
     observer: Observer
     metrics: Metrics
     desk: OwnDesk
+
+    def streams(self, clock: Clock) -> AbstractContextManager[Streams]:
+        """Give a book of streams, into which the admin API looks while the block lasts."""
+        return self.desk.entered(Streams(self.observer, clock.now))
 
 
 @contextmanager

@@ -140,20 +140,15 @@ async def _serve(
             tls=admin_context(settings),
         )
 
-        def answer_by(keys: Published | None) -> None:
-            endpoints = generations.endpoints
-            admin.revoke, admin.api = endpoints.revoke, endpoints.api
-            admin.assertion_keys = keys
-
         async def replace(settings: Settings) -> None:
             keys = _keys_of(pages, settings)
             await generations.replace(settings)
             process_log.configure(settings.log.level)
-            answer_by(keys)
+            _answer_by(admin, generations.endpoints, keys)
 
         async with admin, tasks:
             await generations.begin(settings)
-            answer_by(pages.assertion_keys(settings))
+            _answer_by(admin, generations.endpoints, pages.assertion_keys(settings))
             spare_what_stays()
             _tell_where(settings, sockets, admin.url)
             reloader = Reloader(load, settings, replace, upkeep, SystemClock())
@@ -161,6 +156,10 @@ async def _serve(
                 await stop.asked.wait()
             # Whoever serves has duplicates: now no queue stays open behind the last who accepts.
             leave()
+
+
+def _answer_by(admin: AdminListener, endpoints: Endpoints, keys: Published | None) -> None:
+    admin.revoke, admin.api, admin.assertion_keys = endpoints.revoke, endpoints.api, keys
 
 
 def _keys_of(pages: _Pages, settings: Settings) -> Published | None:

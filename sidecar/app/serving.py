@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -144,27 +144,24 @@ async def serving_with(
 ) -> AsyncIterator[Serving]:
     """Run until the block ends, without an admin listener.
 
-    ``sockets`` are the doors' that are bound already; the others are bound when it listens.
+    ``sockets`` are the doors' that are bound; the others are bound when it listens.
     ``secret`` is what assertions are signed by, where the settings name nothing else.
     ``administers`` is whether to make what answers the revocation endpoint and the API, too.
     """
     async with AsyncExitStack() as stack:
         accounts = make_accounts(settings, clock, observed.observer)
         keys = await stack.enter_async_context(open_keys(settings, clock, observed.observer))
-        streams = Streams(observed.observer, clock.now)
-        stack.enter_context(observed.desk.entered(streams))
+        streams = stack.enter_context(observed.streams(clock))
         guard = _guard(settings, streams, accounts, clock)
-        report = partial(_report, accounts, clock, observed)
         counter = observed.metrics.changes
         audit = await stack.enter_async_context(auditing(settings, observed.observer, counter))
-        endpoints = Endpoints()
-        if administers:
-            office = Office(keys, accounts.view, clock, audit, observed.desk, counter)
-            endpoints = await stack.enter_async_context(administering(settings, office))
+        office = Office(keys, accounts.view, clock, audit, observed.desk, counter)
+        offered = administering(settings, office) if administers else nullcontext(Endpoints())
+        endpoints = await stack.enter_async_context(offered)
         mirror = await stack.enter_async_context(mirroring(settings, accounts.view, clock, audit))
-        await stack.enter_async_context(
-            running(keys.run, accounts.run, accounts.remember, guard.run, report)
-        )
+        jobs = (keys.run, accounts.run, accounts.remember, guard.run)
+        report = partial(_report, accounts, clock, observed)
+        await stack.enter_async_context(running(*jobs, report))
         shared = Shared(
             make_authorizer(settings, keys, accounts.view, clock, observed.observer),
             settings.identity(make_assertions(settings, secret, clock)),

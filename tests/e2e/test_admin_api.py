@@ -132,7 +132,7 @@ async def test_an_admin_comes_by_token_until_the_account_is_disabled(
 
 
 @asynccontextmanager
-async def events_of(site: Site, found: Office, token: str) -> AsyncIterator[aiohttp.ClientResponse]:
+async def events_of(found: Office, token: str) -> AsyncIterator[aiohttp.ClientResponse]:
     url = f"{found.sidecar.url}/api/sessions/1/stream"
     async with aiohttp.ClientSession() as http, http.get(url, headers=bearer(token)) as response:
         assert response.status == 200
@@ -148,9 +148,9 @@ async def test_streams_are_seen_and_cut_while_the_account_stays(site: Site, work
     token, others = site.token(), site.token(sub=ADMIN)
     async with (
         office(site, workers) as found,
-        events_of(site, found, token) as first,
-        events_of(site, found, token) as second,
-        events_of(site, found, others) as kept,
+        events_of(found, token) as first,
+        events_of(found, token) as second,
+        events_of(found, others) as kept,
     ):
         _, seen = await found.ask("GET", f"/api/streams?subject={SUBJECT}")
         assert [each["subject"] for each in seen["streams"]] == [SUBJECT] * 2
