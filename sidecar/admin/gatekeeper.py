@@ -47,6 +47,11 @@ class Gatekeeper:
         self._secret = None if secret is None else _digest(secret)
         self._attempts = Attempts(clock)
         self._refused = refused
+        self._is_retired = False
+
+    def retire(self) -> None:
+        """Let go of whoever was admitted: other settings are in force."""
+        self._is_retired = True
 
     async def admit(self, request: web.BaseRequest) -> str:
         """Return who asks, as the audit record names them.
@@ -75,6 +80,8 @@ class Gatekeeper:
 
     async def still_admits(self, request: web.BaseRequest) -> bool:
         """Say whether who was admitted still would be; a failure is nobody's attempt."""
+        if self._is_retired:
+            return False
         try:
             await self._judge(request)
         except _Unfit:

@@ -1,7 +1,7 @@
 """What needs a sign-in at the admin listener, joined from its parts: revocation and the API."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from sidecar.admin.decisions import DecisionOperations
 from sidecar.admin.desk import Desk
 from sidecar.admin.gatekeeper import PATH, Gatekeeper
 from sidecar.admin.listener import Api, Revoke
+from sidecar.admin.operations import Operation
 from sidecar.admin.realms import RealmOperations, Realms
 from sidecar.admin.service_accounts import AccountOperations
 from sidecar.admin.streams import StreamOperations
@@ -34,12 +35,20 @@ from sidecar.service_accounts import ServiceAccounts
 from sidecar.settings import Settings
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What answers; None for what the settings let nobody use."""
+    """What answers; None for what the settings let nobody use.
+
+    ``retire`` ends what it goes on answering, once other settings are in force.
+    """
 
     revoke: Revoke | None = None
     api: Api | None = None
+    retire: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,15 @@ async def administering(settings: Settings, office: Office) -> AsyncIterator[End
             yield Endpoints(revoke)
             return
         async with open_store(settings, office.view) as store:
-            yield Endpoints(revoke, _api(settings, office, store, office.audit.trail).answer)
+            gatekeeper = Gatekeeper(
+                _authorizer(settings, office),
+                settings.admin.read_secret(),
+                office.clock,
+                office.counter.refused,
+            )
+            rows = _rows(settings, office, store, office.audit.trail, gatekeeper)
+            api = AdminApi(gatekeeper, rows, office.audit.trail)
+            yield Endpoints(revoke, api.answer, gatekeeper.retire)
 
 
 @asynccontextmanager
@@ -94,14 +111,14 @@ async def administering_for_workers(
         yield await stack.enter_async_context(administering(settings, office))
 
 
-def _api(settings: Settings, office: Office, store: AccountStore, trail: AuditTrail) -> AdminApi:
+def _rows(
+    settings: Settings,
+    office: Office,
+    store: AccountStore,
+    trail: AuditTrail,
+    gatekeeper: Gatekeeper,
+) -> tuple[Operation, ...]:
     clock, audit = office.clock, office.audit
-    gatekeeper = Gatekeeper(
-        _authorizer(settings, office),
-        settings.admin.read_secret(),
-        clock,
-        office.counter.refused,
-    )
 
     def accounts(actor: str) -> ServiceAccounts:
         return ServiceAccounts(store, clock, audit, actor=actor)
@@ -110,14 +127,13 @@ def _api(settings: Settings, office: Office, store: AccountStore, trail: AuditTr
         return Revocations(store, clock, audit, actor=actor)
 
     realms = _realms(settings)
-    rows = (
+    return (
         *AccountOperations(realms, accounts, revocations).rows(),
         *RealmOperations(realms, store, revocations).rows(),
         *StreamOperations(realms, office.desk, clock, audit).rows(),
         *DecisionOperations(office.desk, gatekeeper.still_admits).rows(),
         *AuditOperations(trail).rows(),
     )
-    return AdminApi(gatekeeper, rows, trail)
 
 
 def _authorizer(settings: Settings, office: Office) -> Authorizer | None:

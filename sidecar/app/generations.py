@@ -109,6 +109,7 @@ class Generations:
         self._current, reign.is_in_force = reign, True
         if before is not None:
             before.is_in_force = False
+            before.begun.result().endpoints.retire()
             self._leaving.add(before.task)
             before.task.add_done_callback(self._leaving.discard)
             before.stop.relieve()

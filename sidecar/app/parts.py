@@ -190,6 +190,17 @@ def admin_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
+def renew_admin_context(context: ssl.SSLContext | None, settings: Settings) -> None:
+    """Show the certificate that is in its file now, to connections that come from here on.
+
+    Raises:
+        OSError: the files are not what they should be.
+    """
+    tls = settings.admin.tls
+    if context is not None and tls is not None:
+        context.load_cert_chain(tls.certificate, tls.key)
+
+
 def redis_options(settings: Settings) -> Mapping[str, Any]:
     """Return what redis-py is told beside the URL."""
     accounts = settings.accounts

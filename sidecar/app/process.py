@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from sidecar.app.doors import SharedDoors, Sockets, close_all, doors_of, open_do
 from sidecar.app.generations import Generations, NotReplaced, Opened
 from sidecar.app.loop import run_in_loop
 from sidecar.app.observing import observing
-from sidecar.app.parts import admin_context
+from sidecar.app.parts import admin_context, renew_admin_context
 from sidecar.app.reloading import Load, Reloader
 from sidecar.app.running import running
 from sidecar.app.serving import Serving, serving_with
@@ -131,17 +132,19 @@ async def _serve(
     async with hangups() as hangup, stop_on_signals() as stop:
         tasks = asyncio.TaskGroup()
         generations = Generations(opened, tasks, stop, _READY_SECONDS)
+        tls = admin_context(settings)
         admin = AdminListener(
             settings.admin.host,
             settings.admin.port,
             probes=generations.probes,
             render=pages.render,
             workers=pages.workers,
-            tls=admin_context(settings),
+            tls=tls,
         )
 
         async def replace(settings: Settings) -> None:
             keys = _keys_of(pages, settings)
+            _renew(tls, settings)
             await generations.replace(settings)
             process_log.configure(settings.log.level)
             _answer_by(admin, generations.endpoints, keys)
@@ -167,6 +170,13 @@ def _keys_of(pages: _Pages, settings: Settings) -> Published | None:
         return pages.assertion_keys(settings)
     except (OSError, ValueError) as error:
         raise NotReplaced(f"assertion.secret_file: {error}") from None
+
+
+def _renew(tls: ssl.SSLContext | None, settings: Settings) -> None:
+    try:
+        renew_admin_context(tls, settings)
+    except OSError as error:
+        raise NotReplaced(f"admin.tls: {error}") from None
 
 
 def _tell_where(settings: Settings, sockets: Sockets, admin_url: str) -> None:

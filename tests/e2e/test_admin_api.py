@@ -14,6 +14,7 @@ from sidecar.demo.gateway import GatewayAccount
 from tests.e2e.conftest import SUBJECT, Site
 from tests.e2e.processes import Sidecar, running_sidecar
 from tests.e2e.test_main_job import DEMO_WS, bearer, status
+from tests.e2e.test_reloading import reload
 from tests.e2e.test_workers import all_ready, metric
 from tests.fakes.waiting import until, until_async
 
@@ -203,6 +204,36 @@ async def test_decisions_are_seen_afterwards_and_as_they_are_made(site: Site, wo
                     pass
         assert json.loads(line[6:])["reason"] == "token_expired"
         assert "eyJ" not in line.decode()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_reload_shuts_out_who_came_in_by_what_is_no_longer_so(
+    site: Site, workers: int
+) -> None:
+    settings = site.settings(workers=workers)
+    async with running_sidecar(settings, site.directory) as sidecar:
+        secret_file, found = site.directory / "secret", Office(site, sidecar)
+        admin = {**settings["admin"], "secret_file": str(secret_file)}
+        assert (await found.ask("GET", "/api/streams"))[0] == 404
+        secret_file.write_text(SECRET)
+        await reload(sidecar, site.directory, {**settings, "admin": admin})
+        assert (await found.ask("GET", "/api/streams"))[0] == 200
+
+        events = {**bearer(SECRET), "Accept": "text/event-stream"}
+        url = sidecar.admin_url + "/api/decisions"
+        async with site.http.get(url, headers=events) as following:
+            assert await following.content.readline()
+            secret_file.write_text("another-secret-of-some-length")
+            await reload(sidecar, site.directory, {**settings, "admin": admin})
+            assert (await found.ask("GET", "/api/streams"))[0] == 401
+            async with asyncio.timeout(10):
+                await following.content.read()
+        found.credentials = "another-secret-of-some-length"
+        async with site.http.get(
+            url, headers={**bearer(found.credentials), "Accept": "text/event-stream"}
+        ) as following:
+            assert await following.content.readline()
+            assert await sidecar.terminate() == 0
 
 
 async def test_without_a_way_to_sign_in_there_is_no_api(site: Site, tmp_path: Path) -> None:
