@@ -1,5 +1,6 @@
 """Who may use the admin API, and who is told no more than that."""
 
+import asyncio
 import ssl
 from pathlib import Path
 
@@ -143,6 +144,16 @@ async def test_what_a_page_of_another_site_writes_is_refused(
         assert code == (201 if passes else 403)
         assert office.refusals == ([] if passes else [AdminRefusal.CROSS_SITE])
         assert await status(office, SECRET, **headers) == 200
+
+
+async def test_once_other_settings_are_in_force_nobody_stays_admitted() -> None:
+    async with Office().listening() as office, aiohttp.ClientSession() as http:
+        headers = {"Authorization": f"Bearer {SECRET}", "Accept": "text/event-stream"}
+        async with http.get(office.url + "/api/decisions", headers=headers) as following:
+            assert await following.content.readline()
+            office.gatekeeper.retire()
+            async with asyncio.timeout(10):
+                await following.content.read()
 
 
 class Authorities:

@@ -22,6 +22,12 @@ pytestmark = pytest.mark.e2e
 
 SECRET = "a-secret-of-some-length"
 ADMIN = "admin-user"
+# As the README gives them: the sidecar's own, an account manager's, and the audit trail's.
+RIGHTS = (
+    "~sidecar:*", "-@all", "+hello", "+auth", "+ping", "+select", "+client|tracking", "+hgetall",
+    "+exists", "+mget", "+role", "+hget", "+scan", "+watch", "+unwatch", "+multi", "+exec",
+    "+hset", "+del", "+set", "+expireat", "+incrby", "+xadd", "+xrevrange",
+)  # fmt: skip
 
 
 class Office:
@@ -204,6 +210,36 @@ async def test_decisions_are_seen_afterwards_and_as_they_are_made(site: Site, wo
                     pass
         assert json.loads(line[6:])["reason"] == "token_expired"
         assert "eyJ" not in line.decode()
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_the_rights_that_the_readme_gives_are_enough_and_each_change_is_told(
+    site: Site, *, is_kept: bool
+) -> None:
+    """Without the trail's rights the change is made all the same, and its record is in the log."""
+    rights = RIGHTS if is_kept else [each for each in RIGHTS if each != "+xadd"]
+    await site.redis.command("ACL", "SETUSER", "sidecar", "on", ">hunter2", *rights)
+    accounts = {
+        **site.settings()["accounts"],
+        "username": "sidecar",
+        "password": "hunter2",
+    }
+    async with office(site, 1, accounts=accounts) as found:
+        posted = {"subject": SUBJECT, "status": "active"}
+        assert (await found.ask("POST", "/api/serviceaccounts", posted))[0] == 201
+        assert (await found.ask("POST", f"/api/serviceaccounts/{SUBJECT}/revoke-tokens"))[0] == 200
+        assert (await found.ask("POST", "/api/realms/default/revoke-tokens"))[0] == 200
+        assert (await found.ask("GET", "/api/realms/default/revoke-tokens"))[0] == 200
+        assert (await found.ask("GET", "/api/serviceaccounts"))[0] == 200
+        assert (await found.ask("DELETE", f"/api/serviceaccounts/{SUBJECT}"))[0] == 204
+
+        await until(lambda: found.logged_actions() == ["create", "revoke_subject_tokens", "delete"])
+        _, trail = await found.ask("GET", "/api/audit")
+        assert len(trail["entries"]) == (4 if is_kept else 0)
+        lost = await metric(site, found.sidecar, "sidecar_audit_lost_total")
+        assert lost == (0 if is_kept else 4)
+        told = "the record of delete by admin secret is in the log alone"
+        assert (told in "".join(found.sidecar.output)) is not is_kept
 
 
 @pytest.mark.parametrize("workers", [1, 2])
