@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from typing_extensions import override
 
@@ -43,15 +44,23 @@ class Wanted:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    request: AccessRequest
+class _Seen(NamedTuple):
+    """What is kept of a request and its decision: made on the hot path, so no more than that."""
+
+    method: str
+    host: str
+    path: str
+    peer: str
+    request_id: str
     decision: Decision
     seconds: float
     at: float
 
     def row(self) -> Row:
-        return decision_members(self.request, self.decision, self.seconds, self.at)
+        request = AccessRequest(
+            self.method, self.host, self.path, "", (), self.peer, self.request_id
+        )
+        return decision_members(request, self.decision, self.seconds, self.at)
 
 
 class Follower:
@@ -90,16 +99,16 @@ class RecentDecisions(SilentObserver):
 
     @override
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
-        asked = AccessRequest(
+        seen = _Seen(
             request.method,
             request.host[:256],
             request.path[:2048],
-            "",
-            (),
             request.peer,
             request.request_id,
+            decision,
+            seconds,
+            self._clock.now(),
         )
-        seen = _Seen(asked, decision, seconds, self._clock.now())
         self._seen.append(seen)
         for follower in self._followers:
             follower.hear(seen)

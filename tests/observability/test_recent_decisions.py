@@ -32,8 +32,8 @@ def test_neither_the_header_nor_the_query_is_kept() -> None:
     recent.decided(request("/" + "x" * 100_000), GRANT, 0.0)
 
     (seen,) = recent._seen
-    assert (seen.request.authorization, seen.request.query) == ((), "")
-    assert len(seen.request.path) == 2048
+    assert not {"access_token=x", "Bearer ey.J.x"} & set(map(str, seen))
+    assert len(seen.path) == 2048
 
 
 @pytest.mark.parametrize(
