@@ -168,7 +168,7 @@ class WorkerDesks:
         )
 
     def _workers(self) -> list[int]:
-        return sorted(int(each.stem.rpartition("-")[2]) for each in _sockets(self._directory))
+        return sorted(int(each.stem) for each in _sockets(self._directory))
 
 
 def _rows(answers: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
@@ -176,8 +176,9 @@ def _rows(answers: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
 
 
 def _socket_of(directory: Path, pid: int) -> Path:
-    return directory / f"desk-{pid}.sock"
+    # A short name: the path of a socket has room for 104 octets at least, and no more on macOS.
+    return directory / f"{pid}.sock"
 
 
 def _sockets(directory: Path) -> Iterable[Path]:
-    return directory.glob("desk-*.sock")
+    return directory.glob("*.sock")

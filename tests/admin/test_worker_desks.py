@@ -71,15 +71,15 @@ async def test_streams_and_decisions_come_from_the_workers_and_cuts_go_there(
         assert (await parent.cut(ALICE)).streams == 1
         assert worker.cut == [CutReason.REVOKED]
     assert (await parent.streams("", "", 10)).rows == []
-    assert not (tmp_path / f"desk-{os.getpid()}.sock").exists()
+    assert not (tmp_path / f"{os.getpid()}.sock").exists()
 
 
 async def test_a_worker_that_has_died_has_nothing_and_a_silent_one_is_named(
     tmp_path: Path,
 ) -> None:
     with socket.socket(socket.AF_UNIX) as dead, socket.socket(socket.AF_UNIX) as silent:
-        dead.bind(str(tmp_path / "desk-7.sock"))
-        silent.bind(str(tmp_path / "desk-9.sock"))
+        dead.bind(str(tmp_path / "7.sock"))
+        silent.bind(str(tmp_path / "9.sock"))
         silent.listen()
         async with Worker().serving(tmp_path) as worker:
             worker.open("alice")
@@ -120,7 +120,7 @@ async def test_what_answers_nonsense_is_silent(tmp_path: Path) -> None:
     runner = web.ServerRunner(web.Server(nonsense))
     await runner.setup()
     try:
-        await web.UnixSite(runner, tmp_path / "desk-5.sock").start()
+        await web.UnixSite(runner, tmp_path / "5.sock").start()
         parent = WorkerDesks(tmp_path)
         assert (await parent.streams("", "", 1)).silent == [5]
         async with parent.followed(Wanted()) as following:
@@ -133,7 +133,7 @@ async def test_what_answers_nonsense_is_silent(tmp_path: Path) -> None:
 
 async def test_the_socket_says_nothing_of_what_is_not_asked(tmp_path: Path) -> None:
     async with Worker().serving(tmp_path):
-        connector = aiohttp.UnixConnector(str(tmp_path / f"desk-{os.getpid()}.sock"))
+        connector = aiohttp.UnixConnector(str(tmp_path / f"{os.getpid()}.sock"))
         async with (
             aiohttp.ClientSession(connector=connector) as http,
             http.get("http://worker/streams?nonsense=1") as response,

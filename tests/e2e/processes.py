@@ -16,7 +16,7 @@ import aiohttp
 import yaml
 
 _LISTENING = re.compile(r"(?:listening|forward_auth) on (https?://[^\s\"]+)")
-_ADMIN = re.compile(r"admin on (http://[^\s\"]+)")
+_ADMIN = re.compile(r"admin on (https?://[^\s\"]+)")
 START_SECONDS = 30.0
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sidecar.app.tls import client_context
 from sidecar.demo.gateway import GatewayAccount
+from tests.app.test_tls import Certificates
 from tests.e2e.conftest import SUBJECT, Site
 from tests.e2e.processes import Sidecar, running_sidecar
 from tests.e2e.test_main_job import DEMO_WS, bearer, status
@@ -210,6 +213,33 @@ async def test_decisions_are_seen_afterwards_and_as_they_are_made(site: Site, wo
                     pass
         assert json.loads(line[6:])["reason"] == "token_expired"
         assert "eyJ" not in line.decode()
+
+
+async def test_a_certificate_signs_in_and_probes_need_none(site: Site, tmp_path: Path) -> None:
+    ours = Certificates(tmp_path, "ours")
+    tls = {
+        "certificate": str(ours.certificate),
+        "key": str(ours.key),
+        "client_ca": str(ours.ca),
+    }
+    admin = {"host": "127.0.0.1", "port": 0, "tls": tls}
+
+    async def ask(sidecar: Sidecar, context: ssl.SSLContext, path: str) -> int:
+        url = sidecar.admin_url.replace("127.0.0.1", "localhost") + path
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as http,
+            http.get(url) as response,
+        ):
+            return response.status
+
+    settings = site.settings(admin=admin)
+    async with running_sidecar(settings, site.directory, until_ready=False) as sidecar:
+        anybody = client_context(ours.ca)
+        operator = client_context(ours.ca, ours.certificate, ours.key)
+        assert await ask(sidecar, anybody, "/livez") == 200
+        assert await ask(sidecar, anybody, "/metrics") == 200
+        assert await ask(sidecar, anybody, "/api/serviceaccounts") == 401
+        assert await ask(sidecar, operator, "/api/serviceaccounts") == 200
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
