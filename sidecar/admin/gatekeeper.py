@@ -172,8 +172,13 @@ def _is_cross_site(request: web.BaseRequest) -> bool:
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return True
     origin = request.headers.get("Origin")
-    # TLS may end in front of us, so that the scheme is not ours to compare.
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("Host", "")
+    if origin is None:
+        return False
+    try:
+        # TLS may end in front of us, so that the scheme is not ours to compare.
+        return urlsplit(origin).netloc != request.headers.get("Host", "")
+    except ValueError:
+        return True
 
 
 def _certificate_of(request: web.BaseRequest) -> str | None:

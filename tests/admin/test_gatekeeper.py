@@ -129,6 +129,8 @@ async def test_who_tries_secrets_out_is_not_listened_to_for_a_while() -> None:
         ({"Sec-Fetch-Site": "same-site"}, False),
         ({"Origin": "http://evil.example"}, False),
         ({"Origin": "null"}, False),
+        ({"Origin": "http://["}, False),
+        ({"Origin": ""}, False),
         ({"Origin": "http://admin.example", "Host": "admin.example"}, True),
         ({"Origin": "http://admin.example:1", "Host": "admin.example"}, False),
     ],
