@@ -3,10 +3,12 @@
 ARG PYTHON_IMAGE=python:3.13.15-slim-bookworm@sha256:ed86c82274b3c69b52fb5820f358f0bd7df0b603332063cb5c6e32bd220c3e6e
 
 FROM ${PYTHON_IMAGE} AS build
+# Which packages: run, or grpc for the door that Envoy asks at.
+ARG LOCK=run
 WORKDIR /build
 RUN python -m venv /opt/sidecar
-COPY lock/run.txt lock/build.txt ./
-RUN /opt/sidecar/bin/pip install --no-cache-dir --no-deps --require-hashes -r run.txt \
+COPY lock/${LOCK}.txt lock/build.txt ./
+RUN /opt/sidecar/bin/pip install --no-cache-dir --no-deps --require-hashes -r "${LOCK}.txt" \
     && python -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --no-deps --require-hashes -r build.txt
 COPY pyproject.toml README.md LICENSE ./

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak bench-revocation redis-bars unit e2e chaos-long lint types imports schema docker-lint lock clean
+.PHONY: help demo test bench soak bench-revocation bench-grpc bench-ext-authz redis-bars unit e2e chaos-long lint types imports schema docker-lint lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,6 +44,12 @@ bench-revocation: $(VENV)/dev.stamp ## how fast revocation is, and what it costs
 	@PYTHONPATH=. $(BIN)/python tests/bench/revocation.py
 	@PYTHONPATH=. $(BIN)/python tests/bench/cut_many.py
 	@PYTHONPATH=. $(BIN)/python tests/bench/view_memory.py
+
+bench-grpc: $(VENV)/dev.stamp ## what a gRPC call costs, and a message of a stream; 1 minute
+	@PYTHONPATH=. $(BIN)/python tests/bench/grpc_proxy.py
+
+bench-ext-authz: $(VENV)/dev.stamp ## what a check of Envoy's costs; 1 minute
+	@PYTHONPATH=. $(BIN)/python tests/bench/ext_authz.py
 
 redis-bars: $(VENV)/dev.stamp ## the bars of revocation and Redis, with figures; 2 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/redis_bars.py

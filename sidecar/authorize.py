@@ -13,7 +13,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sidecar.core.access import check_requirement, judge_standing, principal_of
+from sidecar.core.access import check_requirement, check_switch, judge_standing, principal_of
 from sidecar.core.bearer import BearerToken, read_bearer
 from sidecar.core.claims import Claims, check_claims, read_claims
 from sidecar.core.decision import Decision, Denied, DenyReason, Grant
@@ -149,7 +149,11 @@ class Authorizer:
     def _walk(self, request: AccessRequest, asked: "_Asked", evidence: Evidence) -> Grant:
         route = self._routes.find(request)
         evidence.route = route
+        if request.switches_to:
+            check_switch(route, request.switches_to)
         if not route.requirement.bearer:
+            return Grant(route)
+        if request.own_credential and route.requirement.own_credential:
             return Grant(route)
         if request.query and names_access_token(request.query):
             # RFC 6750, 2: a client uses one way to send a token; and a query gets logged.

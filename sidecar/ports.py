@@ -58,6 +58,7 @@ class StreamKind(StrEnum):
 
     HTTP = "http"
     WEBSOCKET = "websocket"
+    GRPC = "grpc"
 
 
 @unique
@@ -259,6 +260,10 @@ class Observer(Protocol):
 
     def answered(self, request: AccessRequest, status: int, seconds: float) -> None:
         """Hear the whole request's end: its HTTP status and its seconds from first to last byte."""
+        ...
+
+    def call_ended(self, request: AccessRequest, code: str, seconds: float) -> None:
+        """Hear the whole gRPC call's end: its status code's name, and how long it was open."""
         ...
 
     def upstream_failed(self, request: AccessRequest, error: UpstreamError) -> None:

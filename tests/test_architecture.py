@@ -32,7 +32,6 @@ TESTED_ELSEWHERE = {
     "sidecar/app/auditing.py": "tests/app/test_administering.py",
     "sidecar/app/process.py": "tests/e2e/test_workers.py",
     "sidecar/app/running.py": "tests/app/test_parts.py",
-    "sidecar/app/fronts.py": "tests/e2e/test_main_job.py",
     "sidecar/app/storing.py": "tests/app/test_revoking.py",
     "sidecar/app/mirroring.py": "tests/e2e/test_mirror.py",
     "sidecar/app/worker.py": "tests/e2e/test_workers.py",
@@ -44,8 +43,8 @@ TESTED_ELSEWHERE = {
     "sidecar/adapters/redis_push.py": "tests/adapters/test_redis_accounts.py",
     "sidecar/demo/site.py": "tests/demo/test_story.py",
     "sidecar/fronts/listener.py": "tests/fronts/reverse_proxy/test_server.py",
-    "sidecar/fronts/reverse_proxy/upstream/connection.py": (
-        "tests/fronts/reverse_proxy/upstream/test_pool.py"
+    "sidecar/fronts/reverse_proxy/upstream/carriage.py": (
+        "tests/fronts/reverse_proxy/upstream/test_connection.py"
     ),
 }
 

@@ -11,7 +11,7 @@ from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.issuer import Issuer
 from sidecar.core.principal import PrincipalKind
 from sidecar.core.request import Ambiguity
-from sidecar.core.routes import Route
+from sidecar.core.routes import Requirement, Route
 from sidecar.core.subject import AccountStatus, SubjectKey
 from sidecar.ports import Change, StatusUnavailable
 from tests.fakes.tokens import ec_key, key_set, rsa_key
@@ -134,6 +134,33 @@ def test_an_open_route_needs_neither_keys_nor_accounts(world: World) -> None:
     for token in (None, "garbage", world.sign()):
         grant = granted(world.ask("GET", "/health", token=token))
         assert (grant.route.name, grant.principal) == ("health", None)
+
+
+def test_an_upgrade_is_refused_where_the_route_takes_none(world: World) -> None:
+    """Also on an open route: what follows the switch would pass unseen, on whatever route."""
+    for path, verdict in (("/health", R.NO_ROUTE), ("/reports", R.NO_ROUTE), ("/watch", None)):
+        request = world.request("GET", path, token=world.sign())
+        request.switches_to = ("websocket",)
+        decision = world.authorizer.authorize_now(request)
+
+        assert decision is not None
+        assert getattr(decision, "reason", None) is verdict
+
+
+def test_upstreams_own_credential_passes_where_the_route_takes_it() -> None:
+    takes = Route("own", "/own", requirement=Requirement(own_credential=True))
+    world = World(routes=(takes, *ROUTES))
+
+    def ask(path: str, *, recognised: bool) -> DenyReason | None:
+        request = replace(world.request("POST", path), own_credential=recognised)
+        decision = world.authorizer.authorize_now(request)
+        assert decision is not None
+        assert not isinstance(decision, Grant) or decision.principal is None
+        return reason(decision)
+
+    assert ask("/own", recognised=True) is None
+    assert ask("/own", recognised=False) is R.NO_CREDENTIALS
+    assert ask("/reports", recognised=True) is R.NO_CREDENTIALS
 
 
 def test_an_open_route_is_not_opened_by_an_ambiguous_path() -> None:

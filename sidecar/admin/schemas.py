@@ -15,6 +15,7 @@ from sidecar.core.subject import (
     Account,
     SubjectKey,
 )
+from sidecar.ports import StreamKind
 
 MOST = 1000
 
@@ -157,7 +158,7 @@ class Stream(Shown):
     realm: str
     subject: str
     client_id: str
-    kind: Literal["http", "websocket"]
+    kind: StreamKind
     route: str
     since: float
 

@@ -2,12 +2,14 @@
 
 from sidecar.app.asking import confirm_store, open_authorizer, open_store
 from sidecar.app.checking import problems_of
+from sidecar.app.probing import exposures
 from sidecar.app.process import run
 from sidecar.app.serving import Serving, serving
 
 __all__ = [
     "Serving",
     "confirm_store",
+    "exposures",
     "open_authorizer",
     "open_store",
     "problems_of",

@@ -11,7 +11,10 @@ from sidecar.app.parts import (
     redis_options,
     upstream_policy,
 )
+from sidecar.app.tls import client_context, server_context, system_authorities
 from sidecar.settings import Problem, Settings
+from sidecar.settings.fields import ServerTls
+from sidecar.settings.grpc import GrpcUpstream
 
 
 def problems_of(settings: Settings) -> list[Problem]:
@@ -23,6 +26,12 @@ def problems_of(settings: Settings) -> list[Problem]:
     if settings.forward_auth is not None:
         parts["forward_auth.tls"] = partial(listen_policy, settings.forward_auth)
     parts["admin.tls"] = partial(admin_context, settings)
+    # gRPC says no more of a bad file than that the port cannot be opened, or no call gets through.
+    if settings.grpc is not None:
+        parts["grpc.tls"] = partial(_server_context, settings.grpc.tls)
+        parts["grpc.upstream.tls"] = partial(_grpc_client_context, settings.grpc.upstream)
+    if settings.ext_authz is not None:
+        parts["ext_authz.tls"] = partial(_server_context, settings.ext_authz.tls)
     parts["issuers"] = partial(provider_contexts, settings)
     parts["accounts"] = partial(redis_options, settings)
     for place, make in parts.items():
@@ -31,3 +40,18 @@ def problems_of(settings: Settings) -> list[Problem]:
         except (OSError, ValueError) as error:
             problems.append(Problem(place, str(error)))
     return problems
+
+
+def _grpc_client_context(upstream: GrpcUpstream) -> None:
+    if not upstream.is_encrypted:
+        return
+    tls = upstream.tls
+    if tls is None or tls.ca is None:
+        system_authorities()
+    if tls is not None:
+        client_context(tls.ca, tls.certificate, tls.key)
+
+
+def _server_context(tls: ServerTls | None) -> None:
+    if tls is not None:
+        server_context(tls.certificate, tls.key, tls.client_ca)

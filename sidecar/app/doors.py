@@ -66,12 +66,19 @@ Sockets = Mapping[str, socket.socket]
 
 def doors_of(settings: Settings) -> tuple[Door, ...]:
     """Return the doors that these settings open, the main one first."""
-    listen, ask = settings.listen, settings.forward_auth
+    listen, ask, grpc = settings.listen, settings.forward_auth, settings.grpc
     doors = []
     if settings.upstream is not None:
         doors.append(Door("listen", listen.host, listen.port, _scheme(listen.tls), listen.backlog))
     if ask is not None:
         doors.append(Door("forward_auth", ask.host, ask.port, _scheme(ask.tls), ask.backlog))
+    if grpc is not None:
+        scheme = "grpc" if grpc.tls is None else "grpcs"
+        doors.append(Door("grpc", grpc.host, grpc.port, scheme, binds_itself=True))
+    envoy = settings.ext_authz
+    if envoy is not None:
+        scheme = "grpc" if envoy.tls is None else "grpcs"
+        doors.append(Door("ext_authz", envoy.host, envoy.port, scheme, binds_itself=True))
     return tuple(doors)
 
 

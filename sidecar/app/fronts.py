@@ -53,6 +53,16 @@ async def fronts_of(
             openings.append(_reverse_proxy(settings, shared, sockets, upstream, idle_seconds))
         if settings.forward_auth is not None:
             openings.append(_forward_auth(settings, settings.forward_auth, shared, sockets))
+        if settings.grpc is not None:
+            from sidecar.app.grpc_proxy import grpc_proxy_opening  # noqa: PLC0415 - an extra
+
+            openings.append(
+                await grpc_proxy_opening(settings, settings.grpc, shared, sockets, stack)
+            )
+        if settings.ext_authz is not None:
+            from sidecar.app.ext_authz import ext_authz_opening  # noqa: PLC0415 - an extra
+
+            openings.append(ext_authz_opening(settings, settings.ext_authz, shared, sockets))
         yield openings
 
 

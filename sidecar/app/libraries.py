@@ -1,13 +1,35 @@
 """Whether the libraries that run are fit to stand where attackers start."""
 
+from collections.abc import Sequence
+from importlib.util import find_spec
+
 import aiohttp
 from aiohttp import http_parser
 
 from sidecar.settings import Problem, Settings, check_http_library
 
+_GRPC = ("grpc", "grpc_health", "envoy.service.auth.v3")
 
-def library_problems(settings: Settings) -> list[Problem]:
-    """Return what is wrong with the aiohttp of this process."""
+
+def library_problems(settings: Settings, grpc: Sequence[str] = _GRPC) -> list[Problem]:
+    """Return what is wrong with the libraries of this process, for what these settings want.
+
+    ``grpc`` are the packages of the extra of this name.
+    """
     # Without the C extension, or with AIOHTTP_NO_EXTENSIONS, the name is the pure Python parser's.
     has_c_parser = http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy
-    return check_http_library(aiohttp.__version__, has_c_parser=has_c_parser, settings=settings)
+    problems = check_http_library(aiohttp.__version__, has_c_parser=has_c_parser, settings=settings)
+    if settings.ext_authz is not None and not all(map(_is_installed, grpc)):
+        problems.append(
+            Problem("ext_authz", "needs gRPC, which is not here: install lock/grpc.txt")
+        )
+    if settings.grpc is not None and not _is_installed("grpc"):
+        problems.append(Problem("grpc", "needs gRPC, which is not here: install lock/grpc.txt"))
+    return problems
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # so is its parent not
+        return False

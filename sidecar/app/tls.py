@@ -47,6 +47,18 @@ def client_context(
     return context
 
 
+def system_authorities() -> bytes:
+    """Return the PEM of the system's authorities, for libraries that bring their own.
+
+    Raises:
+        ValueError: the system has none.
+    """
+    found = ssl.create_default_context().get_ca_certs(binary_form=True)
+    if not found:
+        raise ValueError("the system has no authorities to verify upstream by; name them in ca")
+    return "".join(map(ssl.DER_cert_to_PEM_cert, found)).encode("ascii")
+
+
 @contextmanager
 def _naming(*files: Path | None) -> Iterator[None]:
     try:

@@ -67,10 +67,18 @@ def run(config: Config = None) -> None:
 
 
 @cli.command("check-config")
-def check_config(config: Config = None) -> None:
+def check_config(
+    config: Config = None,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Warn also where upstream can be reached past the sidecar."),
+    ] = False,
+) -> None:
     """Read the settings and report every problem at once, each with its place and remedy."""
     settings = load_settings(config)
     check(settings)
+    for warning in app.exposures(settings) if probe else ():
+        typer.echo(f"warning: {warning}", err=True)
     routes = len(settings.routes_table().routes)
     typer.echo(f"the settings are good: {len(settings.issuers)} issuer(s), {routes} routes")
 

@@ -42,6 +42,16 @@ def find_route(request: AccessRequest, routes: Routes, tolerated: frozenset[Ambi
     return route
 
 
+def check_switch(route: Route, protocols: tuple[str, ...]) -> None:
+    """Refuse to let a client go on in another protocol than the route takes.
+
+    Raises:
+        Denied: NO_ROUTE.
+    """
+    if not route.websocket or any(each.lower() != "websocket" for each in protocols):
+        raise Denied(DenyReason.NO_ROUTE, "the route takes no upgrade")
+
+
 def judge_standing(
     standing: Standing,
     *,

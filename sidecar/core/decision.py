@@ -84,6 +84,23 @@ class DenyReason(StrEnum):
                 assert_never(self)
 
     @property
+    def grpc_code(self) -> int:
+        """Return the gRPC status code of the refusal. It is never 0, which would be a grant."""
+        match self.http_status:
+            case 400:
+                return 3  # INVALID_ARGUMENT
+            case 401:
+                return 16  # UNAUTHENTICATED
+            case 403:
+                return 7  # PERMISSION_DENIED
+            case 405:
+                return 12  # UNIMPLEMENTED
+            case 503:
+                return 14  # UNAVAILABLE
+            case _:
+                return 13  # INTERNAL
+
+    @property
     def error_code(self) -> str:
         """Return the client's ``error`` member: the same word for all reasons of one kind."""
         match self.http_status:

@@ -46,7 +46,10 @@ class AccessRequest:
     ``path`` and ``query`` are the raw target as received (the query without its ``?``);
     ``authorization`` holds the value of every ``Authorization`` line, and is never printed;
     ``host`` is for the log alone: no rule is built on it. ``memory`` is what the front's connection
-    remembers between requests that carry the same ``authorization``.
+    remembers between requests that carry the same ``authorization``. ``switches_to`` are the other
+    protocols that are asked for (RFC 9110, 7.8), where it is not the front that switches: what
+    follows the switch would pass unseen, so the route has to take it. ``own_credential`` says that
+    the front has recognised a credential that can be upstream's own only, and never a token.
     """
 
     method: str
@@ -57,6 +60,8 @@ class AccessRequest:
     peer: str
     request_id: str
     memory: "TokenMemory | None" = field(default=None, repr=False, compare=False)
+    switches_to: tuple[str, ...] = ()
+    own_credential: bool = False
 
 
 def check_method(method: str) -> None:

@@ -25,13 +25,15 @@ class Requirement:
     """What a route demands of its caller.
 
     One of ``groups`` (if any are named) and all of ``scopes``. Without ``bearer`` the route is
-    open: it passes with no credential, and no identity is claimed for it.
+    open: it passes with no credential, and no identity is claimed for it. ``own_credential`` lets
+    pass as well who shows, in place of a bearer, a credential of upstream's own: that judges it.
     """
 
     bearer: bool = True
     groups: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     unregistered: Unregistered = Unregistered.DENY
+    own_credential: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def read_access_request(
     problem = prepared.problem
     path = query = ""
     try:
-        path, query = _read_target(method, target)
+        path, query = read_method_and_target(method, target)
     except Denied as denied:
         problem = Deny(denied.reason, denied.detail)
     if problem is not None:
@@ -45,7 +45,12 @@ def read_access_request(
     )  # fmt: skip
 
 
-def _read_target(method: str, target: str) -> tuple[str, str]:
+def read_method_and_target(method: str, target: str) -> tuple[str, str]:
+    """Return raw path and raw query, as ``read_target`` does.
+
+    Raises:
+        Denied: MALFORMED_REQUEST, or METHOD_REFUSED for a method that has no such target.
+    """
     try:
         return read_target(target, method)
     except Denied:

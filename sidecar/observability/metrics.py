@@ -7,7 +7,7 @@ one up costs more than counting.
 What happens with every request is counted in ``tally``. A scrape takes 1.3 ms of the event loop.
 """
 
-import sys
+import platform
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from itertools import chain
@@ -33,6 +33,7 @@ from sidecar import __version__
 from sidecar.core.decision import Decision, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.observability.change_counter import ChangeCounter
+from sidecar.observability.grpc_calls import GrpcCalls
 from sidecar.observability.tally import CounterTally, HistogramTally
 from sidecar.ports import (
     AuditRecord,
@@ -52,8 +53,7 @@ _DECISION_BUCKETS = (
 _REQUEST_BUCKETS = (
     5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
 )  # fmt: skip
-_CODES = range(100, 600)
-_CODE_CLASSES = range(1, 6)
+_CODES, _CODE_CLASSES = range(100, 600), range(1, 6)
 
 
 class Metrics:
@@ -68,12 +68,12 @@ class Metrics:
         self._make_upstream_metrics(registry)
         self._make_key_metrics(registry)
         self._make_account_metrics(registry)
+        self.call_ended = GrpcCalls(registry).call_ended
         build = Gauge(
             "sidecar_build_info", "Always 1; the labels say what runs.",
             ("version", "python", "aiohttp"), registry=registry, multiprocess_mode="max",
         )  # fmt: skip
-        python = ".".join(str(part) for part in sys.version_info[:3])
-        build.labels(__version__, python, version("aiohttp")).set(1)
+        build.labels(__version__, platform.python_version(), version("aiohttp")).set(1)
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
         del request

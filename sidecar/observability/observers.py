@@ -50,6 +50,9 @@ class Observers:
             except Exception as failure:  # noqa: BLE001
                 self._failed("in_flight", failure)
 
+    def call_ended(self, request: AccessRequest, code: str, seconds: float) -> None:
+        self._tell("call_ended", request, code, seconds)
+
     def upstream_failed(self, request: AccessRequest, error: UpstreamError) -> None:
         self._tell("upstream_failed", request, error)
 

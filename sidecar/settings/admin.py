@@ -2,13 +2,20 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from sidecar.settings.fields import Port, ReadableFile, Section, ServerTls, Strings, read_secret
+from sidecar.settings.fields import (
+    Port,
+    ReadableFile,
+    Section,
+    ServerTls,
+    Strings,
+    is_loopback,
+    read_secret,
+)
 
 # RFC 6749, 2.3.1: what takes a password "MUST" be protected "against brute force attacks". Nobody
 # types this one: its length does it.
@@ -128,7 +135,7 @@ class Admin(Section):
 
 
 def _check_privacy(admin: Mapping[str, Any]) -> None:
-    reachable = not _is_loopback(admin.get("host", "localhost"))
+    reachable = not is_loopback(admin.get("host", "localhost"))
     if reachable and admin.get("tls", ...) is None and not admin.get("insecure_http"):
         raise ValueError(
             "tokens and secrets would pass the network unencrypted; set admin.tls, or let"
@@ -139,10 +146,3 @@ def _check_privacy(admin: Mapping[str, Any]) -> None:
 def _check_length(secret: str) -> None:
     if len(secret) < _LEAST_SECRET:
         raise ValueError(f"expected {_LEAST_SECRET} characters at least; make it by chance")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

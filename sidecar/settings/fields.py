@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
@@ -95,6 +96,14 @@ def split_url(text: str, schemes: Iterable[str]) -> SplitResult:
             f"expected a URL that begins with {' or '.join(f'{s}://' for s in schemes)}"
         )
     return url
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether who listens on ``host`` is reached from this machine alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def read_secret(file: Path) -> str:

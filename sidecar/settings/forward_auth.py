@@ -33,7 +33,7 @@ class ForwardAuth(Section):
 
     dialect: Dialect
     """How the proxy says what was asked: X-Forwarded-Method, -Proto, -Host and -Uri (traefik,
-    caddy), X-Original-Method and X-Original-URL (nginx), or the method and the path themselves
+    caddy), X-Original-Method, -Host and -URI (nginx), or the method and the path themselves
     (envoy)."""
     host: str = "127.0.0.1"
     """Address to listen on."""

@@ -2,6 +2,8 @@
 
 Open routes are the narrowest that work: exact paths and methods. What stands behind them asks for
 a credential of its own (a one-time token, an agent's key, an AWS signature) or for none by design.
+
+The gateway's gRPC methods are in the same table: they have paths of their own, without a prefix.
 """
 
 from collections.abc import Iterator
@@ -45,6 +47,7 @@ def hoop_routes(prefix: str, unregistered: Unregistered) -> tuple[Route, ...]:
         Route("hoop-api-root", f"{prefix}/api", requirement=bearer),
         Route("hoop-api", f"{prefix}/api/**", requirement=bearer),
         *_closed_to_the_web(prefix, bearer),
+        *_grpc_routes(unregistered),
         # The web application; unknown paths outside the API are its pages. The gateway decodes a
         # path before it routes, so this would open /%61pi/userinfo; core.access refuses such paths.
         *([Route("hoop-web-root", prefix, _READ, _OPEN)] if prefix else []),
@@ -70,6 +73,17 @@ def _open_routes(prefix: str) -> Iterator[Route]:
     yield Route("hoop-rdp-client", f"{prefix}/rdpproxy/client", _POST, _OPEN)
     yield Route("hoop-ssm", f"{prefix}/ssm/", _POST, _OPEN)
     yield Route("hoop-ssm-session", f"{prefix}/ssm/ws/{{id}}", _GET, _OPEN, websocket=True)
+
+
+def _grpc_routes(unregistered: Unregistered) -> Iterator[Route]:
+    """Where a person's or program's token is looked at, an agent's key is, too: by the gateway."""
+    service = "/protobuf.Transport"
+    bearer = Requirement(unregistered=unregistered)
+    or_agent = Requirement(unregistered=unregistered, own_credential=True)
+    yield Route("hoop-grpc-health", f"{service}/HealthCheck", _POST, _OPEN)
+    yield Route("hoop-grpc-connect", f"{service}/Connect", _POST, or_agent)
+    yield Route("hoop-grpc-preconnect", f"{service}/PreConnect", _POST, or_agent)
+    yield Route("hoop-grpc", f"{service}/**", _POST, bearer)
 
 
 def _closed_to_the_web(prefix: str, bearer: Requirement) -> Iterator[Route]:

@@ -14,8 +14,10 @@ from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
 from sidecar.settings.assertion import Assertion
+from sidecar.settings.ext_authz import ExtAuthz
 from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.forward_auth import ForwardAuth
+from sidecar.settings.grpc import Grpc, is_metadata_name
 from sidecar.settings.hoop import CLEARED, hoop_routes
 from sidecar.settings.issuers import Issuer, repeated
 from sidecar.settings.mirror import Mirror
@@ -54,6 +56,7 @@ _NOT_OURS = frozenset(
         "transfer-encoding", "upgrade",
     }
 )  # fmt: skip
+_OTHER_DOORS = ("forward_auth", "grpc", "ext_authz")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 
 
@@ -98,6 +101,10 @@ class Settings(Section):
 
     forward_auth: ForwardAuth | None = None
     """A door at which proxies ask; without it there is none."""
+    grpc: Grpc | None = None
+    """A door for gRPC calls, to a gRPC port of upstream's; without it there is none."""
+    ext_authz: ExtAuthz | None = None
+    """A door at which Envoy asks over gRPC; without it there is none."""
     upstream: Upstream | None = Field(default=None, validate_default=True)
     """What stands behind `listen`; without it that door stays closed."""
     accounts: Accounts
@@ -141,9 +148,17 @@ class Settings(Section):
     @field_validator("upstream")
     @classmethod
     def _is_there_a_door(cls, upstream: Upstream | None, info: ValidationInfo) -> Upstream | None:
-        if upstream is None and info.data.get("forward_auth", ...) is None:
-            raise ValueError("is missing; nobody could come in without it, or `forward_auth`")
+        if upstream is None and all(info.data.get(name, ...) is None for name in _OTHER_DOORS):
+            others = " or ".join(f"`{name}`" for name in _OTHER_DOORS)
+            raise ValueError(f"is missing; nobody could come in without it, or {others}")
         return upstream
+
+    @field_validator("mirror")
+    @classmethod
+    def _is_passed_by(cls, mirror: Mirror | None, info: ValidationInfo) -> Mirror | None:
+        if mirror is not None and info.data.get("upstream", ...) is None:
+            raise ValueError("has no effect without upstream: what a proxy carries is not seen")
+        return mirror
 
     @field_validator("issuers")
     @classmethod
@@ -178,6 +193,14 @@ class Settings(Section):
         used = [name for name in {**_DEFAULT_HEADERS, **names}.values() if name is not None]
         if len({fold_name(name) for name in used}) < len(used):
             raise ValueError("two fields have the same header, or spellings of the same")
+        return names
+
+    @field_validator("identity_headers", "cleared_headers")
+    @classmethod
+    def _can_be_sent(cls, names: Any, info: ValidationInfo) -> Any:
+        for name in names.values() if isinstance(names, dict) else names:
+            if name is not None and info.data.get("grpc") and not is_metadata_name(name):
+                raise ValueError(f"{name!r} cannot be sent in gRPC; choose another name")
         return names
 
     @field_validator("cleared_headers")

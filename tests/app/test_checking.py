@@ -47,3 +47,22 @@ def test_a_password_file_that_has_gone_since_is_named(tmp_path: Path) -> None:
     assert [problem.place for problem in problems_of(loaded)] == ["accounts"]
     with pytest.raises(OSError, match="No such file"):
         loaded.accounts.read_password()
+
+
+def test_files_of_the_grpc_doors_are_named_too(tmp_path: Path) -> None:
+    """GRPC itself would say no more than that the port cannot be opened."""
+    certificates = Certificates(tmp_path, "ours")
+    junk = tmp_path / "junk.pem"
+    junk.write_text("junk")
+    good = {"certificate": str(certificates.certificate), "key": str(certificates.key)}
+    upstream = {"url": "grpcs://gateway:8010"}
+
+    def places(**section: object) -> list[str]:
+        loaded = settings(tmp_path, grpc=section)
+        return [problem.place for problem in problems_of(loaded)]
+
+    assert places(upstream={**upstream, "tls": {"ca": str(certificates.ca)}}, tls=good) == []
+    assert places(upstream={"url": "grpc://gateway:8010"}) == []
+    assert places(
+        upstream={**upstream, "tls": {"ca": str(junk)}}, tls={**good, "certificate": str(junk)}
+    ) == ["grpc.tls", "grpc.upstream.tls"]

@@ -74,3 +74,10 @@ def test_a_duplicate_outlives_the_sockets_that_are_closed() -> None:
         close_all(sockets)
         socket.create_connection(address).close()
         kept.close()
+
+
+def test_grpc_has_a_door_of_its_own_where_the_settings_open_one(tmp_path: Path) -> None:
+    section = {"upstream": {"url": "grpc://127.0.0.1:8010"}, "port": 7}
+    door = doors_of(Desk(tmp_path).load(changed(grpc=section)))[1]
+
+    assert (door.name, door.port, door.scheme, door.binds_itself) == ("grpc", 7, "grpc", True)

@@ -25,3 +25,32 @@ def test_without_its_c_parser_aiohttp_is_refused_at_start() -> None:
 
     assert ended.returncode == 2
     assert "C parser" in ended.stderr
+
+
+WITHOUT_GRPC = """
+import sys
+
+sys.modules["grpc"] = None
+from sidecar.cli.main import main
+
+main()
+"""
+
+
+def test_without_the_extra_only_what_needs_it_is_refused(tmp_path: Path) -> None:
+    def check(settings: Path) -> str:
+        ended = subprocess.run(
+            [sys.executable, "-c", WITHOUT_GRPC, "check-config", "--config", str(settings)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return f"{ended.returncode} {ended.stdout}{ended.stderr}"
+
+    with_grpc = tmp_path / "sidecar.yaml"
+    with_grpc.write_text(CONFIG.read_text() + "grpc: {upstream: {url: 'grpc://127.0.0.1:8010'}}\n")
+
+    assert check(CONFIG).startswith("0 ")
+    said = check(with_grpc)
+    assert said.startswith("2 ")
+    assert "install lock/grpc.txt" in said

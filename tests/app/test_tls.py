@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from sidecar.app.tls import client_context, server_context
+from sidecar.app.tls import client_context, server_context, system_authorities
 
 
 class Certificates:
@@ -96,3 +96,15 @@ def test_a_file_that_is_no_certificate_is_an_error_at_start(
         client_context(junk)
     with pytest.raises(ValueError, match=r"junk\.pem cannot be used"):
         server_context(ours.certificate, ours.key, junk)
+
+
+def test_the_systems_authorities_are_given_as_pem(
+    ours: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ours.ca))
+    assert client_context(None).get_ca_certs()
+    assert b"BEGIN CERTIFICATE" in system_authorities()
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(ValueError, match="name them in ca"):
+        system_authorities()

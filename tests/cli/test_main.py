@@ -30,6 +30,17 @@ def test_good_settings_are_said_to_be_good() -> None:
     assert "the settings are good: 1 issuer(s)" in out
 
 
+def test_who_else_reaches_upstream_is_a_warning_where_it_is_asked_for() -> None:
+    elsewhere = {"SIDECAR_UPSTREAM__URL": "http://gateway:8009"}
+
+    code, out, err = run("check-config", "--probe", "--config", GOOD, **elsewhere)
+
+    assert code == 0
+    assert "warning: upstream: http://gateway:8009 is on the network" in err
+    assert "the settings are good" in out
+    assert run("check-config", "--config", GOOD, **elsewhere)[2] == ""
+
+
 def test_the_environment_may_name_the_file() -> None:
     assert run("check-config", SIDECAR_CONFIG=GOOD)[0] == 0
 

@@ -8,6 +8,7 @@ import pytest
 from sidecar.core.access import (
     check_requirement,
     check_standing,
+    check_switch,
     judge_standing,
     principal_of,
 )
@@ -196,3 +197,18 @@ def test_a_forwarded_subject_is_judged_by_its_route(
     standing: Standing, verdict: DenyReason | None
 ) -> None:
     assert recheck(Grant(PEOPLE, principal(groups=())), standing) is verdict
+
+
+def test_a_route_takes_websockets_only_and_only_where_it_says_so() -> None:
+    takes = Route("watch", "/watch", websocket=True)
+    check_switch(takes, ("websocket", "WebSocket"))
+
+    for route, protocols in (
+        (takes, ("h2c",)),
+        (takes, ("websocket", "h2c")),
+        (takes, ("websocket, h2c",)),
+        (Route("plain", "/plain"), ("websocket",)),
+    ):
+        with pytest.raises(Denied) as refused:
+            check_switch(route, protocols)
+        assert refused.value.reason is DenyReason.NO_ROUTE

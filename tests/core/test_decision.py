@@ -58,6 +58,13 @@ def test_a_reason_on_the_wire(reason: DenyReason) -> None:
     assert wire == WIRE[reason]
 
 
+@pytest.mark.parametrize("reason", list(DenyReason))
+def test_a_reason_in_grpc_is_what_its_http_status_is(reason: DenyReason) -> None:
+    codes = {400: 3, 401: 16, 403: 7, 405: 12, 500: 13, 503: 14}
+
+    assert reason.grpc_code == codes[reason.http_status]
+
+
 def test_only_insufficient_scope_names_the_scopes() -> None:
     """The scopes of a route are nobody's business who has no good token."""
     scopes = frozenset({"write", "read"})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.settings.desk import GOOD, Desk
+from tests.settings.desk import GOOD, Desk, changed
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ASKING = {
@@ -28,9 +28,9 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
-def told(desk: Desk) -> set[str]:
+def told(desk: Desk, **more: Any) -> set[str]:
     """Return every header that a grant names, with the settings that most people have."""
-    identity = desk.load(GOOD).identity()
+    identity = desk.load(changed(**more)).identity()
     return {*identity.names.values(), *identity.cleared}
 
 
@@ -47,8 +47,10 @@ def settings_in(file: Path) -> dict[str, Any]:
 def test_a_proxy_overwrites_every_header_that_the_sidecar_names(desk: Desk, name: str) -> None:
     """CVE-2026-30851: one that is not listed reaches upstream as the client sent it."""
     text = ASKING[name].read_text()
+    # Caddy 2.6 makes a text of its own of a header that is listed and not sent.
+    more = {} if name == "caddy" else {"assertion": {"audience": "gateway"}}
 
-    assert not {header for header in told(desk) if not re.search(rf"{header}\b", text)}
+    assert not {header for header in told(desk, **more) if not re.search(rf"{header}\b", text)}
 
 
 def test_envoy_overwrites_every_header_that_the_sidecar_names(desk: Desk) -> None:
@@ -64,7 +66,7 @@ def test_traefik_is_told_what_it_is_to_list_and_to_distrust(desk: Desk) -> None:
     http = yaml.safe_load(ASKING["traefik"].read_text())["http"]
     asking = http["middlewares"]["sidecar"]["forwardAuth"]
 
-    assert set(asking["authResponseHeaders"]) == told(desk)
+    assert set(asking["authResponseHeaders"]) == told(desk, assertion={"audience": "gateway"})
     assert asking["trustForwardHeader"] is False
     assert "authRequestHeaders" not in asking
     assert http["routers"]["gateway"]["middlewares"] == ["take-out", "sidecar"]

@@ -15,18 +15,21 @@ from typing import Any
 import aiohttp
 import yaml
 
-_LISTENING = re.compile(r"(?:listening|forward_auth) on (https?://[^\s\"]+)")
-_ADMIN = re.compile(r"admin on (https?://[^\s\"]+)")
+_DOOR = re.compile(r"\b(\w+) on ((?:https?|grpcs?)://[^\s\"]+)")
 START_SECONDS = 30.0
 
 
 @dataclass
 class Sidecar:
-    """A running ``sidecar run``: its addresses, and every line that it has written."""
+    """A running ``sidecar run``: its addresses, and every line that it has written.
+
+    ``urls`` are its doors', by what the log calls them; ``url`` is the main one's.
+    """
 
     process: asyncio.subprocess.Process
     url: str = ""
     admin_url: str = ""
+    urls: dict[str, str] = field(default_factory=dict)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     output: list[str] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -56,11 +59,12 @@ class Sidecar:
         async for line in stream:
             text = line.decode()
             self.output.append(text)
-            if found := _LISTENING.search(text):
-                self.url = found[1]
-            if found := _ADMIN.search(text):
-                self.admin_url = found[1]
-            if self.url and self.admin_url:
+            if found := _DOOR.search(text):
+                self.urls.setdefault(found[1], found[2])
+            if found and found[1] == "admin":
+                # It is the last one that is named.
+                self.admin_url = found[2]
+                self.url = next(iter(self.urls.values()))
                 self.started.set()
         self.started.set()
 

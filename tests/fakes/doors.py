@@ -19,6 +19,7 @@ from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.request_head import HeadRules
 from sidecar.ports import Dialect
+from tests.fakes import checks
 from tests.fakes.front import IDENTITY, Front, read_all, running_front, status_of
 from tests.fakes.upstream import ScriptedUpstream, scripted_upstream
 from tests.fakes.world import World
@@ -111,6 +112,32 @@ class ForwardAuthDoor:
             writer.close()
 
 
+@dataclass
+class ExtAuthzDoor:
+    """Envoy's check: upstream hears what the client sent, but what Envoy is told to change."""
+
+    world: World
+    checks: checks.Door
+    raw: bool
+
+    async def ask(self, asked: Asked) -> Answer:
+        # RFC 9110, 5.5: white space around a value is no part of it, and Envoy tells none.
+        bearers = [("authorization", value.strip(" ")) for value in asked.authorization]
+        check = checks.check_of(
+            *bearers, *asked.fields, method=asked.method, target=asked.target, raw=self.raw
+        )
+        answer = await self.checks.send(check)
+        told: dict[str, list[str]] = {}
+        if answer.status == 200:
+            for name, value in asked.fields:
+                told.setdefault(name.lower(), []).append(value)
+            # In Envoy's order: first it sets, then it removes.
+            told |= {name: [value] for name, value in answer.set.items()}
+            for name in answer.removed:
+                told.pop(name, None)
+        return Answer(answer.status, self.world.observer.decisions[-1][1], told)
+
+
 def question(method: str, target: str, lines: list[str]) -> bytes:
     """Return the octets of a request on a connection that ends with it."""
     head = [f"{method} {target} HTTP/1.1", *lines, "Connection: close", "", ""]
@@ -130,7 +157,8 @@ def question_of(dialect: Dialect, asked: Asked) -> bytes:
         case Dialect.NGINX:
             told = [
                 f"X-Original-Method: {asked.method}",
-                f"X-Original-URL: https://{HOST}{asked.target}",
+                f"X-Original-Host: {HOST}",
+                f"X-Original-URI: {asked.target}",
             ]
         case Dialect.ENVOY:
             lines = [f"Host: {HOST}", *asked.lines()]
@@ -178,6 +206,14 @@ async def forward_auth_door(
         yield ForwardAuthDoor(world, door, dialect)
 
 
+def _ext_authz(*, raw: bool) -> Callable[[World], AbstractAsyncContextManager[Door]]:
+    @asynccontextmanager
+    async def opened(world: World) -> AsyncIterator[ExtAuthzDoor]:
+        yield ExtAuthzDoor(world, checks.Door(world), raw)
+
+    return opened
+
+
 def _of(dialect: Dialect) -> Callable[[World], AbstractAsyncContextManager[Door]]:
     return lambda world: forward_auth_door(dialect, world)
 
@@ -185,5 +221,7 @@ def _of(dialect: Dialect) -> Callable[[World], AbstractAsyncContextManager[Door]
 DOORS: Mapping[str, Callable[[World], AbstractAsyncContextManager[Door]]] = {
     "reverse proxy": reverse_proxy_door,
     **{f"forward-auth, {dialect}": _of(dialect) for dialect in Dialect},
+    "ext_authz, raw headers": _ext_authz(raw=True),
+    "ext_authz, joined headers": _ext_authz(raw=False),
 }
 """Every door that there is, by name: what opens it in a world."""

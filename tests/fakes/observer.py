@@ -20,6 +20,7 @@ class RecordingObserver:
     def __init__(self) -> None:
         self.decisions: list[tuple[AccessRequest, Decision, float]] = []
         self.answers: list[tuple[AccessRequest, int, float]] = []
+        self.calls: list[tuple[AccessRequest, str, float]] = []
         self.upstream_failures: list[tuple[AccessRequest, UpstreamError]] = []
         self.in_flight_now: Counter[StreamKind] = Counter()
         self.cuts: list[tuple[CutReason, int]] = []
@@ -33,6 +34,9 @@ class RecordingObserver:
 
     def answered(self, request: AccessRequest, status: int, seconds: float) -> None:
         self.answers.append((request, status, seconds))
+
+    def call_ended(self, request: AccessRequest, code: str, seconds: float) -> None:
+        self.calls.append((request, code, seconds))
 
     def upstream_failed(self, request: AccessRequest, error: UpstreamError) -> None:
         self.upstream_failures.append((request, error))

@@ -1,8 +1,9 @@
 """An upstream that says exactly what a test wants said, and keeps every octet that it got."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -102,3 +103,20 @@ async def scripted_upstream(talk: Talk = answer_ok) -> AsyncIterator[ScriptedUps
         yield upstream
     finally:
         server.close()
+
+
+@contextmanager
+def full_backlog() -> Iterator[str]:
+    """Yield the URL of an address that never answers a connection."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        others = [socket.socket() for _ in range(4)]
+        for other in others:
+            other.settimeout(0)
+            other.connect_ex(full.getsockname())
+        try:
+            yield f"http://127.0.0.1:{full.getsockname()[1]}"
+        finally:
+            for other in others:
+                other.close()

@@ -23,3 +23,13 @@ async def until_async(condition: Callable[[], Awaitable[object]], seconds: float
             except RedisError:
                 pass
             await asyncio.sleep(0.02)
+
+
+async def standing(figure: Callable[[], int], seconds: float = 20.0) -> int:
+    """Return a figure once it has stopped changing; fail after ``seconds``."""
+    async with asyncio.timeout(seconds):
+        before, last = -1, figure()
+        while before != last:
+            await asyncio.sleep(0.15)
+            before, last = last, figure()
+    return last

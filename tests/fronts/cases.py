@@ -1,7 +1,8 @@
 """What a client may try, and the verdict: one table for all doors.
 
-``expected`` is "granted" or the reason. A door that only answers cannot take a field out of the
-request, as the reverse proxy does; where that matters, ``unless_taken_out`` is its verdict.
+``expected`` is "granted" or the reason. Where it matters, ``unless_taken_out`` is the verdict of a
+door that cannot have a field taken out of the request, and ``unless_carried`` that of one that does
+not carry the request itself.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ class Case:
     asked: Asked
     expected: str
     unless_taken_out: str | None = None
+    unless_carried: str | None = None
 
 
 def _with(name: str, value: str, *, path: str = "/reports") -> Asked:
@@ -44,6 +46,8 @@ CASES = (
     Case("an unlisted path", Asked("GET", "/nowhere", (TOKEN,)), "no_route"),
     Case("an unlisted method", Asked("DELETE", "/reports", (TOKEN,)), "no_route"),
     Case("a mirror", Asked("TRACE", "/reports", (TOKEN,)), "method_refused"),
+    Case("8-bit octets in a header (CVE-2023-27488)", _with("X-Odd", "\udcff\u00e9"), GRANTED),
+    Case("8-bit octets in a query", Asked("GET", "/reports?\u00e9", (TOKEN,)), _MALFORMED),
     # --- one path, two readings
     Case("dot segments", Asked("GET", "/public/../reports"), _MALFORMED),
     Case("encoded dots", Asked("GET", "/public/%2e%2e/reports"), _MALFORMED),
@@ -57,7 +61,7 @@ CASES = (
     # --- what was asked, told by the client
     *(
         _dropped(f"{name} by the client", _with(name, "/health"))
-        for name in ("X-Rewrite-URL", "X_Original_URL", "X-Original.Uri", "X-Original-Host")
+        for name in ("X-Rewrite-URL", "X_Original_URL", "X-Original.Uri", "X-Original-URL")
     ),
     *(
         _dropped(f"{name} by the client", _with(name, "POST"))
@@ -100,6 +104,6 @@ CASES = (
             ),
         ),
         GRANTED,
-        "no_route",
+        unless_carried="no_route",
     ),
 )

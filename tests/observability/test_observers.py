@@ -33,6 +33,7 @@ class Broken:
 def tell_all(observers: Observers) -> None:
     observers.decided(REQUEST, Deny(DenyReason.NO_ROUTE), 0.1)
     observers.answered(REQUEST, 403, 0.1)
+    observers.call_ended(REQUEST, "OK", 0.1)
     observers.upstream_failed(REQUEST, UpstreamError.RESET)
     observers.in_flight(StreamKind.HTTP, 1)
     observers.cut(CutReason.REVOKED, 1)
@@ -53,8 +54,14 @@ def test_each_is_told_everything_and_a_broken_one_disturbs_nobody(
         tell_all(observers)
 
     for each in (first, last):
-        assert len(each.decisions) == len(each.answers) == len(each.upstream_failures) == 2
+        assert (
+            len(each.decisions)
+            == len(each.answers)
+            == len(each.calls)
+            == len(each.upstream_failures)
+            == 2
+        )
         assert each.in_flight_now[StreamKind.HTTP] == 2
         assert len(each.cuts) == len(each.fetches) == len(each.loads) == 2
         assert len(each.view_events) == len(each.audits) == 2
-    assert len(caplog.records) == 9  # each kind of failure once, however often it comes
+    assert len(caplog.records) == 10  # each kind of failure once, however often it comes

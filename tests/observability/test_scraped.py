@@ -33,7 +33,7 @@ def test_what_was_counted_is_read_back() -> None:
     assert reading.decisions["denied", "subject_inactive"] == 3
     assert reading.decisions["denied", "bad_signature"] == 0
     assert reading.cuts["revoked"] == 7
-    assert reading.in_flight == {"http": 0, "websocket": 2}
+    assert reading.in_flight == {"http": 0, "websocket": 2, "grpc": 0}
     assert reading.keys == {ISSUER: Keys(4, 1_700_000_000.0)}
     assert reading.is_live
     assert reading.proven_at == 1_700_000_001.5

@@ -64,6 +64,13 @@ def test_there_has_to_be_a_door(desk: Desk) -> None:
     assert desk.load({**without, "forward_auth": {"dialect": "envoy"}}).upstream is None
 
 
+def test_what_needs_the_data_to_pass_by_is_refused_without_it(desk: Desk) -> None:
+    without = {name: value for name, value in GOOD.items() if name != "upstream"}
+    asked = {**without, "forward_auth": {"dialect": "envoy"}, "mirror": {}}
+
+    assert "no effect without upstream" in desk.the_problem(asked)
+
+
 def test_a_mistake_in_the_door_is_one_problem_alone(desk: Desk) -> None:
     without = {name: value for name, value in GOOD.items() if name != "upstream"}
 

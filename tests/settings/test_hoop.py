@@ -25,6 +25,7 @@ def way(method: str, path: str, routes: Routes = ROUTES) -> str:
     if route is None:
         return "none"
     kind = "bearer" if route.requirement.bearer else "open"
+    kind += " or agent" if route.requirement.own_credential else ""
     return f"{kind} websocket" if route.websocket else kind
 
 
@@ -117,6 +118,15 @@ def way(method: str, path: str, routes: Routes = ROUTES) -> str:
         ("FOO", "/", "none"),
         ("PUT", "/sessions/7", "none"),
         ("GET", "api/userinfo", "none"),
+        ("POST", "/protobuf.Transport/HealthCheck", "open"),
+        ("POST", "/protobuf.Transport/Connect", "bearer or agent"),
+        ("POST", "/protobuf.Transport/PreConnect", "bearer or agent"),
+        ("POST", "/protobuf.Transport/Other", "bearer"),
+        ("POST", "/protobuf.Transport/connect", "bearer"),
+        ("POST", "/protobuf.Transport/HealthCheck/x", "bearer"),
+        ("PUT", "/protobuf.Transport/HealthCheck", "none"),
+        ("POST", "/protobuf.Transport", "none"),
+        ("POST", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "none"),
     ],
 )
 def test_each_path_passes_with_the_credential_it_takes(

@@ -43,16 +43,10 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What a proxy asks, or why it gets no decision.
-
-    ``switches`` says whether the client wants to go on in another protocol, ``is_websocket`` in
-    which.
-    """
+    """What a proxy asks, or why it gets no decision."""
 
     asked: AccessRequest
     problem: Deny | None = None
-    switches: bool = False
-    is_websocket: bool = False
 
 
 class Handler:
@@ -109,11 +103,10 @@ class Handler:
         asked, found = read_access_request(
             original.method, original.target, prepared, original.host
         )
+        asked.switches_to = _switches_to(prepared, request)
         return _Question(
             asked,
             found if problem is None else problem,
-            _switches(prepared, request),
-            is_websocket=all(each.lower() == b"websocket" for each in prepared.head.upgrade),
         )
 
     async def _decide(self, question: _Question) -> Decision:
@@ -124,13 +117,6 @@ class Handler:
         decision = self._parts.authorizer.authorize_now(asked)
         if decision is None:
             decision = await self._parts.authorizer.authorize(asked)
-        if isinstance(decision, Grant) and question.switches:
-            if decision.route.websocket and question.is_websocket:
-                return decision
-            # The proxy would switch, and what follows would pass unseen.
-            refused = Deny(DenyReason.NO_ROUTE, "the route takes no upgrade", decision.route)
-            self._parts.observer.decided(asked, refused, 0.0)
-            return refused
         return decision
 
     def _answer(self, decision: Decision, asked: AccessRequest) -> web.Response:
@@ -138,6 +124,10 @@ class Handler:
             case Deny():
                 refusal = refusal_of(decision, realm=self._parts.realm, request_id=asked.request_id)
                 told = [(name.decode(), value.decode()) for name, value in refusal.fields]
+                name = self._parts.head_rules.identity.names.get("request_id")
+                if name is not None:
+                    # For proxies that cannot pass the body on, where it is too.
+                    told.append((name, asked.request_id))
                 return web.Response(
                     status=refusal.status, headers=[_SERVER, *told], body=refusal.body
                 )
@@ -156,15 +146,16 @@ class Handler:
         return told
 
 
-def _switches(prepared: PreparedHead, request: web.BaseRequest) -> bool:
-    """Say whether the client asks for another protocol.
+def _switches_to(prepared: PreparedHead, request: web.BaseRequest) -> tuple[str, ...]:
+    """Return what other protocols the client asks for.
 
     Most proxies keep ``Upgrade`` to themselves when they ask, and all pass on the key, without
     which there is no handshake (RFC 6455, 4.1).
     """
-    return bool(prepared.head.upgrade) or any(
-        name.lower() == b"sec-websocket-key" for name, _ in request.raw_headers
-    )
+    told = tuple(each.decode("latin-1") for each in prepared.head.upgrade)
+    if any(name.lower() == b"sec-websocket-key" for name, _ in request.raw_headers):
+        return (*told, "websocket")
+    return told
 
 
 def _unread(peer: str) -> AccessRequest:

@@ -1,10 +1,11 @@
 """What the proxy's client asked, as the proxy tells it. Each dialect has one way, and no other.
 
 A second way would be the client's: oauth2-proxy took ``X-Forwarded-Uri`` from whoever sent it
-(CVE-2026-40575), since the proxy in front wrote something else.
+(CVE-2026-40575), since the proxy in front wrote something else. And each part has a header of its
+own: in a URL that a proxy puts together (``X-Original-URL``), the client's ``Host`` could hold the
+beginning of another path.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -13,12 +14,9 @@ from sidecar.core.decision import Denied, DenyReason
 from sidecar.fronts.request_head import RawHeaders, is_host
 from sidecar.ports import Dialect
 
-_FORWARDED = ("x-forwarded-method", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-uri")
-_ORIGINAL = ("x-original-method", "x-original-url")
+_FORWARDED = ("x-forwarded-method", "x-forwarded-host", "x-forwarded-uri", "x-forwarded-proto")
+_ORIGINAL = ("x-original-method", "x-original-host", "x-original-uri")
 _SCHEMES = ("http", "https", "ws", "wss")
-# The authority ends at the first slash, and has to be a host: nginx takes "a?x=" for one, and
-# http://a?x=/admin must not be read as the path "/".
-_URL = re.compile(r"([a-z]+)://([^/]*)(.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +51,30 @@ def read_original(
     Raises:
         Denied: MALFORMED_REQUEST for a header that is missing, doubled or malformed.
     """
-    values = [_the_one(name, raw_headers) for name in names_of(dialect)]
+    told = _one_each(names_of(dialect), raw_headers)
     match dialect:
         case Dialect.TRAEFIK | Dialect.CADDY:
             _check_place(prefix, target)
-            method, scheme, host, target = values
-            return _original(method, scheme, host, target)
+            method, host, target, scheme = told
+            if scheme not in _SCHEMES:
+                raise _malformed("the forwarded scheme is not one of HTTP's")
+            return _original(method, host, target)
         case Dialect.NGINX:
             _check_place(prefix, target)
-            method, url = values
-            found = _URL.fullmatch(url)
-            if found is None:
-                raise _malformed("X-Original-URL is no URL")
-            return _original(method, *found.groups())
+            method, host, target = told
+            return _original(method, host, target)
         case Dialect.ENVOY:
             if not target.startswith(f"{prefix}/"):
                 raise _malformed("the path is not below the door's")
-            return Original(method, _the_one("host", raw_headers), target.removeprefix(prefix))
+            (host,) = _one_each(("host",), raw_headers)
+            return Original(method, host, target.removeprefix(prefix))
         case _:
             assert_never(dialect)
 
 
-def _original(method: str, scheme: str, host: str, target: str) -> Original:
+def _original(method: str, host: str, target: str) -> Original:
     if not method:
         raise _malformed("the forwarded method is empty")
-    if scheme not in _SCHEMES:
-        raise _malformed("the scheme is not one of HTTP's")
     if not is_host(host.encode("latin-1")):
         raise _malformed("the forwarded host is not a host and a port")
     return Original(method, host, target)
@@ -90,12 +86,16 @@ def _check_place(prefix: str, target: str) -> None:
         raise _malformed("the path is not the door's")
 
 
-def _the_one(name: str, raw_headers: RawHeaders) -> str:
-    wanted = name.encode("ascii")
-    values = [value for given, value in raw_headers if given.lower() == wanted]
-    if len(values) != 1:
-        raise _malformed(f"not exactly one {name}")
-    return values[0].decode("latin-1")
+def _one_each(names: Sequence[str], raw_headers: RawHeaders) -> list[str]:
+    found: dict[str, list[bytes]] = {name: [] for name in names}
+    for given, value in raw_headers:
+        values = found.get(given.decode("latin-1").lower())
+        if values is not None:
+            values.append(value)
+    for name, values in found.items():
+        if len(values) != 1:
+            raise _malformed(f"not exactly one {name}")
+    return [values[0].decode("latin-1") for values in found.values()]
 
 
 def _malformed(detail: str) -> Denied:

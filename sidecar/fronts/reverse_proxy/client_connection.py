@@ -8,8 +8,8 @@ of one connection are answered in their order, whichever way each of them goes.
 Measured on CPython 3.11 without sockets, a request on a connection that sends the same head again,
 and its answer of five fields: 21 us. Reading the request 3, asking for the decision 4 (1 of it for
 counting), writing the request 4, taking the answer apart 5, writing it 3, the books 2. The kernel's
-part in four system calls and the event loop's come to twice as much again. A head that is new on
-its connection costs some 20 us more, a token that is new its signature.
+and the event loop's parts come to twice as much again. A head that is new on its connection costs
+20 us more, a token that is new its signature.
 
 It overrides what ``RequestHandler`` does with octets and uses some of its private names; a test
 watches them.
@@ -27,7 +27,8 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from typing_extensions import override
 
 from sidecar.core.decision import Deny, DenyReason
-from sidecar.fronts.reverse_proxy.downstream import reset
+from sidecar.fronts.reverse_proxy.downstream import Downstream, reset
+from sidecar.fronts.reverse_proxy.ending import Ending
 from sidecar.fronts.reverse_proxy.one_buffer import OneBuffer
 
 if TYPE_CHECKING:
@@ -37,21 +38,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# To whoever has ended its side of the connection.
+_BEGINS_SECONDS = 1.0
+
 
 class ClientConnection(RequestHandler, OneBuffer):
     """aiohttp's connection, whose own error pages are replaced by our refusals."""
 
     __slots__ = (
-        "_closes_when_sent",
-        "_drains",
-        "_going",
-        "_handler",
-        "_sending",
-        "_stalled",
-        "peer",
-        "prepared",
-        "relay",
-        "scheme",
+        "_closes_when_sent", "_drains", "_ending", "_going", "_handler", "_has_ended",
+        "downstream", "peer", "prepared", "relay", "scheme",
     )  # fmt: skip
 
     def __init__(self, handler: "Handler", *arguments: Any, **options: Any) -> None:
@@ -62,23 +58,22 @@ class ClientConnection(RequestHandler, OneBuffer):
         self.peer = ""
         self.scheme = "http"
         self._going = False
-        self._drains = False  # what was answered is still to be read by the client
-        self._closes_when_sent = False
-        self._sending: asyncio.Transport | None = None  # closed, with something still to be written
-        self._stalled: asyncio.TimerHandle | None = None
+        self._drains = self._closes_when_sent = False  # the client has still to read the answer
+        self._has_ended = False  # it sends no more, but may still read
+        self._ending = Ending(handler.idle_seconds)
+        self.downstream: Downstream | None = None  # of what is answered by a task
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if isinstance(peer, tuple) else ""
+        if isinstance(peer := transport.get_extra_info("peername"), tuple):
+            self.peer = peer[0]
         self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._calm()
-        self._sending = None
         super().connection_lost(exc)
+        self._ending.calm()
         if self.relay is not None:
             self.relay.client_gone()
 
@@ -113,6 +108,39 @@ class ClientConnection(RequestHandler, OneBuffer):
             self._go_on()
 
     @override
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Hear that the client sends no more; say whether it is still to be answered.
+
+        It is, what it has asked whole, if the answer begins soon. A client that has gone looks the
+        same until it is written to, and upstream must not work for it for long.
+        """
+        if not self._has_ended and self._is_unanswered():
+            self._has_ended = True
+            self._loop.call_later(_BEGINS_SECONDS, self._expect_answer)
+        return self._has_ended
+
+    def _is_unanswered(self) -> bool:
+        asked = [payload for _, payload in self._messages]
+        if self._current_request is not None:
+            asked.append(self._current_request.content)
+        return (
+            self.transport is not None
+            and self.scheme == "http"  # asyncio knows no half of TLS
+            and not (self._upgraded or self._has_begun())
+            # Without a waiter a task is at work, or is about to be.
+            and (bool(asked) or self.relay is not None or self._waiter is None)
+            and all(payload.is_eof() for payload in asked)
+        )
+
+    def _has_begun(self) -> bool:
+        answering = self.relay or self.downstream
+        return self._drains or (answering is not None and answering.is_begun)
+
+    def _expect_answer(self) -> None:
+        if self.transport is not None and not self._has_begun():
+            self.reset()
+
+    @override
     def pause_writing(self) -> None:
         super().pause_writing()
         if self.relay is not None:
@@ -128,9 +156,19 @@ class ClientConnection(RequestHandler, OneBuffer):
 
     @override
     async def shutdown(self, timeout: float | None = 15.0) -> None:
-        if self.relay is not None or self._drains:
+        if self.relay is not None or self._drains or self._ending.is_stuck:
             self.reset()
         await super().shutdown(timeout)
+
+    @override
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        finished = await super().finish_response(request, resp, start_time)
+        self.downstream = None
+        if not resp.keep_alive or (self._has_ended and not self._messages):
+            self._end()
+        return finished
 
     @override
     def handle_error(
@@ -152,6 +190,8 @@ class ClientConnection(RequestHandler, OneBuffer):
     @property
     def is_idle(self) -> bool:
         """Say whether no request has come that is not yet answered."""
+        if self._ending.transport is not None:
+            return self._ending.is_idle
         return not self._messages and self._answers_nothing()
 
     def send(self, octets: bytes) -> None:
@@ -162,7 +202,7 @@ class ClientConnection(RequestHandler, OneBuffer):
 
     def reset(self) -> None:
         """Break the connection so that no client takes the part for the whole."""
-        transport = self.transport or self._sending
+        transport = self.transport or self._ending.transport
         if transport is not None:
             reset(transport)
 
@@ -176,37 +216,36 @@ class ClientConnection(RequestHandler, OneBuffer):
         if self._paused:
             # Else one that sends and never reads has us keep every answer.
             self._drains = True
-            self._be_stalled()
+            self._ending.limit(self.transport)
         else:
             self._proceed()
 
     def _drained(self) -> None:
         self._drains = False
-        self._calm()
+        self._ending.calm()
         self._proceed()
 
     def _proceed(self) -> None:
         if self._closes_when_sent:
-            self.force_close()
+            self._end()
         else:
             self._go_on()
 
-    @override
-    def force_close(self) -> None:
-        if self.transport is not None and self.transport.get_write_buffer_size():
-            # Closing waits for what is still to be written, for ever if nobody reads it.
-            self._sending = self.transport
-            self._be_stalled()
+    def _end(self) -> None:
+        transport = self.transport
+        if transport is None or self._has_ended or not self._ending.begin(transport):
+            self.force_close()
+            return
+        self.transport = None
         super().force_close()
 
-    def _be_stalled(self) -> None:
-        self._calm()
-        self._stalled = self._loop.call_later(self._handler.idle_seconds, self.reset)
-
-    def _calm(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+    @override
+    def force_close(self) -> None:
+        transport = self.transport or self._ending.transport
+        if transport is not None:
+            self._ending.finish(transport)
+            self.transport = None
+        super().force_close()
 
     def _go_on(self) -> None:
         """Answer what is at the head of the queue, unless something is being answered."""
@@ -227,6 +266,8 @@ class ClientConnection(RequestHandler, OneBuffer):
                     return
         finally:
             self._going = False
+        if self._has_ended and self.is_idle:
+            self._end()
 
     def _answers_nothing(self) -> bool:
         return (

@@ -21,6 +21,7 @@ from sidecar.fronts.prepared_head import prepare_head
 from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import HeadRules, RequestHead
 from sidecar.fronts.reverse_proxy.at_once import AtOnce
+from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
 from sidecar.fronts.reverse_proxy.downstream import Downstream
 from sidecar.fronts.reverse_proxy.exchange import Exchange
 from sidecar.fronts.reverse_proxy.mirrored import MirroredExchange
@@ -69,6 +70,8 @@ class Handler:
         """Answer one request. Whatever fails, nothing ungranted is forwarded."""
         began = self._parts.clock.steady()
         response = Downstream(request, self._parts.idle_seconds)
+        if isinstance(request.protocol, ClientConnection):
+            request.protocol.downstream = response
         if self.is_leaving:
             response.close_after()
         peer = _peer_of(request)

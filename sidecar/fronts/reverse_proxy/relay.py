@@ -17,7 +17,7 @@ from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.response_head import SplitResponse
 from sidecar.fronts.reverse_proxy.upstream import UpstreamFailed
 from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead
-from sidecar.fronts.reverse_proxy.upstream.connection import Carriage
+from sidecar.fronts.reverse_proxy.upstream.carriage import Carriage
 from sidecar.ports import CutReason, StreamKind, UpstreamError
 from sidecar.streams import Stream
 
@@ -58,6 +58,11 @@ class Relay:
         self._is_over = False
         self._stream: Stream
         self._carriage: Carriage
+
+    @property
+    def is_begun(self) -> bool:
+        """Say whether something of the answer was sent."""
+        return bool(self._status)
 
     def start(self, grant: Grant, octets: bytes) -> None:
         """Register the stream and send the request, in the turn in which it was granted."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,18 +15,23 @@ import pytest
 
 from sidecar.demo.redis_server import free_port
 from tests.e2e.conftest import SUBJECT, Site
-from tests.e2e.processes import running_sidecar
-from tests.e2e.proxies.programs import PROGRAMS, Program, running_proxy
+from tests.e2e.processes import Sidecar, running_sidecar
+from tests.e2e.proxies import corpus
+from tests.e2e.proxies.programs import ENVOY, PROGRAMS, Program, running_proxy
+from tests.e2e.test_reloading import IN_FORCE, reload, said
+from tests.e2e.traffic import Traffic, steady
 from tests.fakes.doors import fields_of
 from tests.fakes.front import read_all, status_of
 from tests.fakes.upstream import Conversation, ScriptedUpstream, answer_ok, scripted_upstream
+from tests.fakes.waiting import until
 
 pytestmark = pytest.mark.e2e
 
+ASKING = [program for program in PROGRAMS if program.dialect is not None]
 ROUTES = [
-    {"name": "open", "path": "/public/**", "bearer": False},
-    {"name": "read", "path": "/reports/**", "methods": ["GET", "HEAD"]},
-    {"name": "write", "path": "/uploads/**", "methods": ["POST"]},
+    *corpus.ROUTES,
+    {"name": "read one", "path": "/reports/**", "methods": ["GET", "HEAD"]},
+    {"name": "upload", "path": "/uploads/**", "methods": ["POST"]},
     {"name": "live", "path": "/live", "methods": ["GET"], "websocket": True},
 ]
 HANDSHAKE = (
@@ -47,6 +53,7 @@ class Scene:
     program: Program
     port: int
     upstream: ScriptedUpstream
+    sidecar: Sidecar
     site: Site
     token: str
 
@@ -89,6 +96,10 @@ async def talk(conversation: Conversation) -> None:
         await conversation.say(SWITCH + b"\x81\x02hi")
         await conversation.read_to_end()
         return
+    if found := re.match(r"GET /reports/(\d{3}) ", conversation.request_line):
+        text = f"HTTP/1.1 {found[1]} So\r\nContent-Length: 6\r\n\r\ntheirs"
+        await conversation.say(text.encode("ascii"))
+        return
     length = conversation.values("content-length")
     if length:
         await conversation.read(int(length[0]))
@@ -99,18 +110,19 @@ async def talk(conversation: Conversation) -> None:
 
 
 @asynccontextmanager
-async def scene_of(program: Program, site: Site) -> AsyncIterator[Scene]:
+async def scene_of(program: Program, site: Site, **more: Any) -> AsyncIterator[Scene]:
     program.find()
     await site.enable()
     async with scripted_upstream(talk) as upstream:
         behind = upstream.url.removeprefix("http://")
+        settings = {**_settings(program, site, upstream.url), **more}
         async with (
-            running_sidecar(_settings(program, site, upstream.url), site.directory) as sidecar,
+            running_sidecar(settings, site.directory) as sidecar,
             running_proxy(
                 program, site.directory, sidecar=urlsplit(sidecar.url).netloc, upstream=behind
             ) as port,
         ):
-            yield Scene(program, port, upstream, site, site.token())
+            yield Scene(program, port, upstream, sidecar, site, site.token())
 
 
 def _settings(program: Program, site: Site, upstream: str) -> dict[str, Any]:
@@ -139,9 +151,12 @@ async def test_the_shipped_configuration_holds(program: Program, site: Site) -> 
     async with scene_of(program, site) as scene:
         await it_lets_in_whom_the_sidecar_grants(scene)
         await it_refuses_in_words_that_clients_know(scene)
+        await it_leaves_what_upstream_says_as_it_is(scene)
         await what_a_client_says_of_itself_gains_nothing(scene)
         await what_a_client_says_it_asked_gains_nothing(scene)
         await no_spelling_of_a_path_opens_another(scene)
+        await no_spelling_of_a_method_opens_another(scene)
+        await the_corpus_goes_no_further_than_its_verdict(scene)
         await a_switch_needs_a_route_that_takes_one(scene)
         await an_account_is_refused_between_two_requests_of_a_connection(scene)
 
@@ -164,6 +179,16 @@ async def it_lets_in_whom_the_sidecar_grants(scene: Scene) -> None:
     )
     assert (status, len(heard[0].received)) == (200, len(body))
     status, _, heard = await scene.ask(
+        "/uploads/x",
+        "Content-Length: 3",
+        "Expect: 100-continue",
+        "X-Odd: \xff\xe9",
+        method="POST",
+        body="abc",
+    )
+    assert (status, bytes(heard[0].received)) == (200, b"abc")
+    assert heard[0].values("x-odd") == ["\xff\xe9"]
+    status, _, heard = await scene.ask(
         "/uploads/x", "Transfer-Encoding: chunked", method="POST", body="3\r\nabc\r\n0\r\n\r\n"
     )
     assert status == 200
@@ -181,12 +206,26 @@ async def it_refuses_in_words_that_clients_know(scene: Scene) -> None:
         assert (target, status) == (target, expected)
         assert not heard
         head, _, body = response.partition(b"\r\n\r\n")
-        assert json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])["message"]
+        said = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
+        assert said["message"]
+        await until(partial(_is_logged, scene, said["request_id"]))
         assert b"no-store" in head.lower()
         if status == 401:
             assert fields_of(response)["www-authenticate"] == ['Bearer realm="sidecar"']
     assert (await scene.ask("/reports/x", "Authorization: Bearer x", bearer=False))[0] == 401
     assert (await scene.ask("/reports/x", "Authorization: Bearer x"))[0] in (400, 401)
+
+
+def _is_logged(scene: Scene, request_id: str) -> bool:
+    return any(line["request_id"] == request_id for line in scene.sidecar.decisions)
+
+
+async def it_leaves_what_upstream_says_as_it_is(scene: Scene) -> None:
+    """The proxy's words for the sidecar's refusals are not put over upstream's own."""
+    for status in (401, 403, 404, 500, 503):
+        found, response, heard = await scene.ask(f"/reports/{status}")
+        assert (found, len(heard)) == (status, 1)
+        assert b"theirs" in response
 
 
 async def what_a_client_says_of_itself_gains_nothing(scene: Scene) -> None:
@@ -272,6 +311,42 @@ async def no_spelling_of_a_path_opens_another(scene: Scene) -> None:
         assert not heard
 
 
+async def no_spelling_of_a_method_opens_another(scene: Scene) -> None:
+    """CVE-2020-14359, CVE-2026-73547."""
+    before = len(scene.upstream.conversations)
+    for method, target in (
+        ("POST", "/reports/x"),
+        ("DELETE", "/reports/x"),
+        ("get", "/reports/x"),
+        ("GeT", "/reports/x"),
+        ("TRACE", "/reports/x"),
+        ("PROPFIND", "/reports/x"),
+        ("CONNECT", "/reports/x"),
+        ("CONNECT", "127.0.0.1:1"),
+        ("GET", "*"),
+    ):
+        status, _, _ = await scene.ask(target, "Content-Length: 0", method=method)
+        assert status >= 400, (method, target)
+    # Whoever answers it: an OPTIONS for the whole server is none for upstream.
+    await scene.ask("*", method="OPTIONS")
+    assert len(scene.upstream.conversations) == before
+
+
+async def the_corpus_goes_no_further_than_its_verdict(scene: Scene) -> None:
+    for attack in corpus.attacks(scene.token):
+        before = len(scene.upstream.conversations)
+        try:
+            status = status_of(await scene.send(attack.octets))
+        except (EOFError, ConnectionError):
+            status = 400  # ended without a word
+        heard = [each.request_line.split(" ")[1] for each in scene.upstream.conversations[before:]]
+        if attack.passes:
+            assert (attack.name, status, len(heard)) == (attack.name, 200, 1)
+            continue
+        assert all(map(corpus.is_open, heard)), (attack.name, heard)
+        assert status >= 400 or heard, attack.name
+
+
 async def a_switch_needs_a_route_that_takes_one(scene: Scene) -> None:
     before = len(scene.upstream.conversations)
     octets = scene.request("/live", *HANDSHAKE, bearer=False)
@@ -313,6 +388,8 @@ async def an_account_is_refused_between_two_requests_of_a_connection(scene: Scen
 async def whole(reader: asyncio.StreamReader, *, is_head: bool = False) -> bytes:
     """Read one answer; up to its connection's end where it does not say how long it is."""
     head = await reader.readuntil(b"\r\n\r\n")
+    if status_of(head) == 100:
+        return await whole(reader, is_head=is_head)
     fields = fields_of(head)
     if is_head or status_of(head) == 101:
         return head
@@ -321,6 +398,30 @@ async def whole(reader: asyncio.StreamReader, *, is_head: bool = False) -> bytes
     if "transfer-encoding" in fields:
         return head + await reader.readuntil(b"0\r\n\r\n")
     return head + await read_all(reader)
+
+
+async def test_envoy_keeps_a_token_from_upstream_when_the_sidecar_says_so(site: Site) -> None:
+    async with scene_of(ENVOY, site, forward_authorization=False) as scene:
+        status, _, heard = await scene.ask("/reports/x")
+
+    assert status == 200
+    assert told(heard)["x-auth-subject"] == [SUBJECT]
+    assert "authorization" not in told(heard)
+
+
+@pytest.mark.parametrize("program", ASKING, ids=lambda program: program.name)
+async def test_a_reload_loses_no_question(program: Program, site: Site) -> None:
+    """The proxy keeps connections to the door, and the door ends them."""
+    async with scene_of(program, site) as scene:
+        traffic = Traffic(f"http://127.0.0.1:{scene.port}", scene.token, "/reports/x")
+        settings = (site.directory / "sidecar.yaml").read_text()
+        async with steady(traffic, new_per_second=50, kept=4):
+            for _ in range(3):
+                await reload(scene.sidecar, site.directory, settings)
+
+    assert said(scene.sidecar, IN_FORCE) == 3
+    assert (traffic.failures, traffic.refused) == ([], 0)
+    assert set(traffic.statuses) == {200}
 
 
 FAILURES = {

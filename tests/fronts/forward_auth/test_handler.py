@@ -94,6 +94,7 @@ async def test_a_refusal_has_the_body_and_the_challenge_of_every_door(
     assert fields_of(response)[header[0]] == [header[1]]
     assert set(json.loads(response.partition(b"\r\n\r\n")[2])) == {"message", "error", "request_id"}
     assert "x-auth-subject" not in fields_of(response)
+    assert fields_of(response)["x-request-id"][0].encode() in response.partition(b"\r\n\r\n")[2]
 
 
 async def test_what_cannot_be_decided_is_a_503_with_a_time_to_come_back() -> None:
@@ -125,7 +126,7 @@ async def test_a_disabled_account_is_refused_at_the_next_question() -> None:
 
 
 async def test_whoever_is_no_proxy_of_ours_gets_no_decision() -> None:
-    """X-Original-URL from a peer that nobody named: not read, and not logged."""
+    """X-Original-URI from a peer that nobody named: not read, and not logged."""
     world = World()
     elsewhere = TrustedProxies((ip_network("192.0.2.0/24"),))
     async with forward_auth_door(Dialect.NGINX, world, trusted=elsewhere) as door:

@@ -122,3 +122,16 @@ async def test_a_body_that_is_still_to_come_is_waited_for(body: bytes) -> None:
         writer.close()
 
     assert bytes(upstream.last.received) == b"hello"
+
+
+async def test_a_credential_that_cannot_be_written_on_is_refused() -> None:
+    """On an open route nobody has looked at it; it must not leave as other octets than it came."""
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        response = await front.send(
+            b"GET /health HTTP/1.1\r\nHost: a\r\nAuthorization: Basic \xff\xfe\r\n\r\n"
+        )
+
+        assert status_of(response) == 400
+        assert b"Connection: close" in response
+        assert not upstream.conversations
+        assert not any(front.world.observer.in_flight_now.values())

@@ -1,12 +1,15 @@
 """A client's connection: requests in their order, whichever way each goes; and its timers."""
 
 import asyncio
+import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 from aiohttp.web_protocol import RequestHandler
 
 from sidecar.fronts.listener import ListenPolicy
+from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
 from sidecar.fronts.reverse_proxy.handler import Handler
 from sidecar.fronts.reverse_proxy.server import listening
 from tests.fakes.front import Front, read_all, running_front, status_of
@@ -15,7 +18,7 @@ from tests.fakes.waiting import until
 from tests.fakes.world import World
 
 PRIVATE = (
-    "_buffer_paused", "_close", "_force_close", "_keepalive_timeout", "_loop",
+    "_buffer_paused", "_close", "_current_request", "_force_close", "_keepalive_timeout", "_loop",
     "_max_msg_queue_size", "_message_tail", "_messages", "_msg_queue_resume_size",
     "_next_keepalive_close_time", "_parser", "_pause_reading_for_buffer", "_paused",
     "_payload_parser", "_process_keepalive", "_request_count", "_resume_reading_if_drained",
@@ -223,3 +226,221 @@ async def test_a_connection_lives_as_long_as_its_client_asks(
         writer.close()
 
     assert len(upstream.conversations) == (2 if stays else 1)
+
+
+async def half_close(front: Front, octets: bytes) -> bytes:
+    """Send, end our side as ``nc -N`` does, and return all that comes."""
+    reader, writer = await asyncio.open_connection(*front.address)
+    writer.write(octets)
+    writer.write_eof()
+    try:
+        return await asyncio.wait_for(read_all(reader), 15)
+    finally:
+        writer.close()
+
+
+CHUNKS = (b"Transfer-Encoding: chunked",)
+ASKED = {
+    "at once": lambda front: front.request("GET /admin/1 HTTP/1.1"),
+    "at once, with its body": lambda front: front.request(
+        "PUT /admin/1 HTTP/1.1", b"Content-Length: 3", body=b"abc"
+    ),
+    "by a task": lambda front: front.request(
+        "POST /admin/1 HTTP/1.1", *CHUNKS, body=b"3\r\nabc\r\n0\r\n\r\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+async def test_a_client_that_has_asked_and_ends_its_side_is_answered(
+    asked: Callable[[Front], bytes],
+) -> None:
+    async def talk(conversation: Conversation) -> None:
+        await ended.wait()
+        await answer_by_path(conversation)
+
+    ended = asyncio.Event()
+    async with (
+        scripted_upstream(talk) as upstream,
+        running_front(upstream.url, world=admin()) as front,
+        asyncio.TaskGroup() as tasks,
+    ):
+        asking = tasks.create_task(half_close(front, asked(front)))
+        await until(lambda: [each for each in connections_of(front) if each._has_ended])
+        ended.set()
+        response = await asking
+        assert status_of(response) == 200
+        assert response.endswith(b"/admin/1")
+        await until(lambda: not connections_of(front))
+
+
+def connections_of(front: Front) -> list[ClientConnection]:
+    every = front.proxy._server.connections
+    return [each for each in every if isinstance(each, ClientConnection)]
+
+
+async def test_all_that_was_asked_before_an_end_is_answered_in_its_order() -> None:
+    """At once, by a task, refused, and at once again."""
+    async with (
+        scripted_upstream(answer_by_path) as upstream,
+        running_front(upstream.url, world=admin()) as front,
+    ):
+        response = await half_close(
+            front,
+            ASKED["at once"](front)
+            + ASKED["by a task"](front)
+            + ASKED["at once"](front)
+            + b"GET /admin/4 HTTP/1.1\r\nHost: a\r\n\r\n",
+        )
+        await until(lambda: not connections_of(front))
+
+    assert [part[:3] for part in response.split(b"HTTP/1.1 ")[1:]] == [b"200"] * 3 + [b"401"]
+
+
+async def test_a_long_answer_goes_on_to_who_has_ended_its_side() -> None:
+    """Longer than it is waited for: each piece shows that the client is still there."""
+
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
+        for _ in range(4):
+            await conversation.say(b"piece")
+            await asyncio.sleep(0.4)
+
+    async with scripted_upstream(talk) as upstream, running_front(upstream.url) as front:
+        response = await half_close(front, front.request())
+
+    assert response.endswith(b"piece" * 4)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(lambda _: b"", id="nothing"),
+        pytest.param(lambda front: front.request()[:-4], id="half a head"),
+        pytest.param(
+            lambda front: front.request("POST /admin/1 HTTP/1.1", *CHUNKS, body=b"3\r\nabc"),
+            id="half a body",
+        ),
+        pytest.param(
+            lambda front: front.request("POST /admin/1 HTTP/1.1", b"Content-Length: 9", body=b"a"),
+            id="a part of its length",
+        ),
+    ],
+)
+async def test_who_has_not_asked_to_the_end_is_not_answered(
+    asked: Callable[[Front], bytes],
+) -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.read_to_end()
+
+    async with (
+        scripted_upstream(talk) as upstream,
+        running_front(upstream.url, world=admin()) as front,
+    ):
+        assert await half_close(front, asked(front)) == b""
+        await until(lambda: not connections_of(front))
+        await until(lambda: not any(front.world.observer.in_flight_now.values()))
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+async def test_an_answer_that_does_not_begin_soon_is_not_waited_for(
+    asked: Callable[[Front], bytes],
+) -> None:
+    """Whoever ends its side may have gone, and upstream would work for nobody."""
+
+    async def talk(conversation: Conversation) -> None:
+        await conversation.read_to_end()
+
+    async with (
+        scripted_upstream(talk) as upstream,
+        running_front(upstream.url, world=admin()) as front,
+    ):
+        assert await half_close(front, asked(front)) == b""
+        await asyncio.wait_for(upstream.last.ended.wait(), 5)
+        await until(lambda: front.world.observer.answers)
+        assert front.world.observer.answers[-1][1] == 499
+
+
+async def test_who_ended_its_side_and_reads_nothing_is_given_up() -> None:
+    text = bytes(10_000_000)
+
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
+
+    async with (
+        scripted_upstream(talk) as upstream,
+        running_front(upstream.url, idle_seconds=0.5) as front,
+    ):
+        _, writer = await asyncio.open_connection(*front.address, limit=1024)
+        writer.write(front.request())
+        writer.write_eof()
+        await until(lambda: front.world.observer.answers)
+        await until(lambda: not connections_of(front))
+        writer.close()
+
+
+# Refused at once, by a task, and by the parser: whichever way, the rest of it is still on its way.
+REFUSED = (
+    b"POST /reports HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+    b"POST /reports HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\nx",
+    b"GET /reports HTTP/1.1\r\nHost: a\r\nA: " + b"x" * 20_000,
+)
+
+
+@pytest.mark.parametrize("refused", REFUSED, ids=["at once", "by a task", "unread"])
+async def test_who_is_refused_and_still_sends_can_read_why(refused: bytes) -> None:
+    """RFC 9112, 9.6: a connection that is closed at once is reset, and the answer lost with it."""
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as client:
+            client.setblocking(False)  # noqa: FBT003
+            await loop.sock_connect(client, front.address)
+            await loop.sock_sendall(client, refused)
+            await until(lambda: front.world.observer.answers)
+            for _ in range(50):
+                await loop.sock_sendall(client, b"x" * 10_000)
+                await asyncio.sleep(0)
+            response = b""
+            while data := await loop.sock_recv(client, 65536):
+                response += data
+
+        assert status_of(response) in (400, 401)
+        assert response.endswith(b"}")
+        await until(lambda: not front.proxy._server.connections)
+
+
+async def test_a_client_that_does_not_end_its_side_is_not_waited_for_for_long() -> None:
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        reader, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request("GET /reports HTTP/1.1", b"Connection: close"))
+        assert status_of(await read_all(reader)) == 200
+        assert len(front.proxy._server.connections) == 1
+
+        await until(lambda: not front.proxy._server.connections)
+        writer.close()
+
+
+async def test_a_client_that_ends_its_side_after_ours_is_waited_for_no_longer() -> None:
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        reader, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request("GET /reports HTTP/1.1", b"Connection: close"))
+        assert status_of(await read_all(reader)) == 200
+        (connection,) = connections_of(front)
+        writer.close()
+        await until(lambda: not connections_of(front))
+
+        assert not connection._has_ended
+
+
+async def test_a_drain_waits_for_no_client_that_has_its_answer() -> None:
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        reader, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request("GET /reports HTTP/1.1", b"Connection: close"))
+        assert status_of(await read_all(reader)) == 200
+        (connection,) = front.proxy._server.connections
+        assert isinstance(connection, ClientConnection)
+        assert connection.is_idle
+
+        await front.proxy.drain(20)
+        assert not front.proxy._server.connections
+        writer.close()

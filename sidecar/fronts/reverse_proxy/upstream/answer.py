@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead
-from sidecar.fronts.reverse_proxy.upstream.connection import Carriage
+from sidecar.fronts.reverse_proxy.upstream.carriage import Carriage
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed
 from sidecar.fronts.reverse_proxy.upstream.pool import Pool
 from sidecar.fronts.reverse_proxy.upstream.request_head import Field, write_request_head
@@ -44,7 +44,7 @@ class Upstream(Pool):
         carriage = Carriage(method, octets, answer, is_whole=body is None, upgrade=upgrade)
         answer.carriage = carriage
         self.carry(carriage)
-        if body is not None:
+        if body is not None and not answer.has_failed:
             answer.sending = self.tasks.create_task(answer.send(body, chunked=chunked))
         try:
             await answer.head()
@@ -67,6 +67,11 @@ class Answer:
         self._failure: UpstreamFailed | None = None
         self._news = asyncio.Event()
         self._writable = asyncio.Event()
+
+    @property
+    def has_failed(self) -> bool:
+        """Say whether there is no answer, or no more of it."""
+        return self._failure is not None
 
     @property
     def status(self) -> int:

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 from aiohappyeyeballs import start_connection
 
 from sidecar.fronts.forwarded import is_address
-from sidecar.fronts.reverse_proxy.upstream.connection import Carriage, Connection
+from sidecar.fronts.reverse_proxy.upstream.carriage import Carriage
+from sidecar.fronts.reverse_proxy.upstream.connection import Connection
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed, UpstreamPolicy
 from sidecar.ports import UpstreamError
 
@@ -106,7 +107,7 @@ class Pool:
         self.policy = policy
         self._addresses = [_Address(url, policy) for url in (policy.url, *policy.more)]
         self._waiting: deque[Carriage] = deque()
-        self._connects: set[asyncio.Task[None]] = set()
+        self._connects: dict[asyncio.Task[None], Carriage] = {}
         self._is_closed = False
         self._sweep_seconds = max(
             _SHORTEST_SWEEP,
@@ -134,8 +135,11 @@ class Pool:
     ) -> None:
         self._is_closed = True
         self._sweeper.cancel()
-        for task in self._connects:
+        for task, carriage in self._connects.items():
             task.cancel()
+            _tell_of_end(carriage)
+        while self._waiting:
+            _tell_of_end(self._waiting.popleft())
         for address in self._addresses:
             for connection in (*address.idle, *address.busy):
                 connection.close()
@@ -144,7 +148,7 @@ class Pool:
     def carry(self, carriage: Carriage) -> None:
         """Send a request as soon as there is a connection for it; the receiver hears the rest."""
         if self._is_closed:
-            carriage.receiver.failed(UpstreamFailed(UpstreamError.CONNECT, "the sidecar is ending"))
+            _tell_of_end(carriage)
             return
         address = self._choose()
         connection = None if carriage.is_new_only else address.take_idle()
@@ -178,9 +182,10 @@ class Pool:
 
     def _connect(self, address: _Address, carriage: Carriage) -> None:
         address.connecting += 1
+        carriage.connects += 1
         task = self.tasks.create_task(self._open(address, carriage))
-        self._connects.add(task)
-        task.add_done_callback(self._connects.discard)
+        self._connects[task] = carriage
+        task.add_done_callback(self._connects.pop)
 
     async def _open(self, address: _Address, carriage: Carriage) -> None:
         try:
@@ -217,8 +222,9 @@ class Pool:
         if not carriage.is_abandoned:
             now = self._loop.time()
             others = [each for each in self._addresses if each.left_out_until <= now]
-            if others and address not in others:
-                # Nothing was sent, so nothing can happen twice: another address may do.
+            if others and address not in others and carriage.connects < len(self._addresses):
+                # Nothing was sent, so nothing can happen twice: another address may do. But not for
+                # ever: by the time that one has timed out, another may be due again.
                 self.carry(carriage)
             else:
                 carriage.receiver.failed(_connect_failure(error))
@@ -272,6 +278,12 @@ class Pool:
             if not carriage.is_abandoned:
                 why = UpstreamFailed(UpstreamError.CONNECT_TIMEOUT, "no connection became free")
                 carriage.receiver.failed(why)
+
+
+def _tell_of_end(carriage: Carriage) -> None:
+    if not carriage.is_abandoned:
+        carriage.abandon()
+        carriage.receiver.failed(UpstreamFailed(UpstreamError.CONNECT, "the sidecar is ending"))
 
 
 def _connect_failure(error: Exception) -> UpstreamFailed:

@@ -12,7 +12,7 @@ import trustme
 
 from sidecar.fronts.reverse_proxy.upstream import Upstream, UpstreamFailed, UpstreamPolicy
 from sidecar.ports import UpstreamError
-from tests.fakes.upstream import OK, Conversation, scripted_upstream
+from tests.fakes.upstream import OK, Conversation, full_backlog, scripted_upstream
 from tests.fakes.waiting import until
 
 
@@ -92,19 +92,9 @@ async def test_nobody_listening_is_a_failed_connection() -> None:
 
 
 async def test_a_backlog_that_is_full_is_a_connect_timeout() -> None:
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        others = [socket.socket() for _ in range(4)]
-        for other in others:
-            other.settimeout(0)
-            other.connect_ex(full.getsockname())
-
+    with full_backlog() as url:
         found = await failure(UpstreamPolicy(url, connect_timeout=0.2))
 
-        for other in others:
-            other.close()
     assert found is UpstreamError.CONNECT_TIMEOUT
 
 

@@ -1,0 +1,126 @@
+"""The check: read what Envoy asks, ask for the decision, say it in Envoy's words.
+
+It only translates, and whatever fails on the way is a refusal. Envoy waits for the answer with a
+deadline; a decision that would come too late is refused a little before it, so that the client
+gets our 503 and not Envoy's bare error.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from sidecar.authorize import Authorizer
+from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
+from sidecar.core.request import AccessRequest
+from sidecar.fronts.asking import make_request_id
+from sidecar.fronts.ext_authz.answer import denied, granted
+from sidecar.fronts.ext_authz.check import Check, read_check
+from sidecar.fronts.ext_authz.fields import FieldRules
+from sidecar.ports import Clock, Observer
+
+log = logging.getLogger(__name__)
+
+_ENVOY_GONE = 499
+_PASSED = 200
+# Of the time that is left: the rest is for the answer's way back.
+_SHARE_OF_DEADLINE = 0.9
+
+
+class Caller(Protocol):
+    """What a check has to know of the call by which it came."""
+
+    def time_remaining(self) -> float | None:
+        """Return the seconds until the caller gives up; None where it waits for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the front works with.
+
+    ``realm`` is the one that challenges name (RFC 9110, 11.5). At most ``max_concurrent`` checks
+    wait at one time, for keys or accounts that are not at hand; more are refused.
+    """
+
+    authorizer: Authorizer
+    field_rules: FieldRules
+    clock: Clock
+    observer: Observer
+    realm: str = "sidecar"
+    max_concurrent: int = 1000
+
+
+class Checker:
+    """Answers each check."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._waiting = 0
+
+    async def check(self, message: bytes, caller: Caller) -> bytes:
+        """Answer one serialized ``CheckRequest``. Raises nothing but ``CancelledError``."""
+        began = self._parts.clock.steady()
+        request_id = make_request_id()
+        check = Check(AccessRequest("", "", "", "", (), "", request_id))
+        status = _ENVOY_GONE
+        try:
+            check = read_check(message, self._parts.field_rules.trusted, request_id)
+            response, status = self._say(check, await self._decide(check, caller))
+        except Exception:
+            log.exception("the check failed; the request is denied")
+            response, status = self._refuse(check, Deny(DenyReason.INTERNAL_ERROR, "see the log"))
+        finally:
+            seconds = self._parts.clock.steady() - began
+            self._parts.observer.answered(check.asked, status, seconds)
+        return response
+
+    async def _decide(self, check: Check, caller: Caller) -> Decision:
+        if check.problem is not None:
+            self._parts.observer.decided(check.asked, check.problem, 0.0)
+            return check.problem
+        decision = self._parts.authorizer.authorize_now(check.asked)
+        return await self._wait(check, caller) if decision is None else decision
+
+    async def _wait(self, check: Check, caller: Caller) -> Decision:
+        if self._waiting >= self._parts.max_concurrent:
+            return self._unavailable(check, "too many checks wait already")
+        left = caller.time_remaining()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(None if left is None else left * _SHARE_OF_DEADLINE):
+                return await self._parts.authorizer.authorize(check.asked)
+        except TimeoutError:
+            return self._unavailable(check, "the check's deadline is over")
+        except asyncio.CancelledError:
+            self._unavailable(check, "the check was given up")
+            raise
+        finally:
+            self._waiting -= 1
+
+    def _unavailable(self, check: Check, detail: str) -> Deny:
+        deny = Deny(DenyReason.STATUS_UNAVAILABLE, detail)
+        self._parts.observer.decided(check.asked, deny, 0.0)
+        return deny
+
+    def _say(self, check: Check, decision: Decision) -> tuple[bytes, int]:
+        match decision:
+            case Deny():
+                return self._answer(check, decision)
+            case Grant():
+                return self._pass(check, decision)
+
+    def _pass(self, check: Check, grant: Grant) -> tuple[bytes, int]:
+        rules = self._parts.field_rules
+        try:
+            to_set = rules.to_set(check, grant.principal, check.asked.request_id)
+        except Denied as refused:
+            return self._refuse(check, Deny(refused.reason, refused.detail, grant.route))
+        return granted(grant.principal, to_set, rules.to_remove(check)), _PASSED
+
+    def _refuse(self, check: Check, deny: Deny) -> tuple[bytes, int]:
+        """Refuse what was not decided, or was granted before it turned out to be unfit."""
+        self._parts.observer.decided(check.asked, deny, 0.0)
+        return self._answer(check, deny)
+
+    def _answer(self, check: Check, deny: Deny) -> tuple[bytes, int]:
+        return denied(deny, realm=self._parts.realm, request_id=check.asked.request_id)

@@ -1,0 +1,53 @@
+"""Reading the access request out of a call."""
+
+from urllib.parse import unquote
+
+from sidecar.core.decision import Denied, Deny, DenyReason
+from sidecar.core.request import AccessRequest, read_target
+from sidecar.fronts.asking import make_request_id
+from sidecar.fronts.grpc_proxy.agents import is_agents
+from sidecar.fronts.grpc_proxy.metadata import CallHead, malformed
+
+_LONGEST_LOGGED = 256
+# gRPC over HTTP/2: ":method POST", whatever the call.
+_METHOD = "POST"
+
+
+def read_access_request(
+    method: str, head: CallHead, client: str
+) -> tuple[AccessRequest, Deny | None]:
+    """Return what is asked, and why it is refused whatever it asks (or None).
+
+    ``method`` is the ``:path``, ``/package.Service/Method``. The ``:authority`` is not told to
+    handlers, so the log has no host.
+    """
+    problem, path = None, method
+    try:
+        _check(method, head)
+    except Denied as denied:
+        problem = Deny(denied.reason, denied.detail)
+        path = method.partition("?")[0][:_LONGEST_LOGGED]
+    authorization = tuple(head.authorization)
+    asked = AccessRequest(
+        _METHOD, "", path, "", authorization, client, make_request_id(),
+        own_credential=is_agents(method, head.values("origin"), authorization),
+    )  # fmt: skip
+    return asked, problem
+
+
+def read_peer(peer: str) -> str:
+    """Return the address in the library's name of a peer, such as ``ipv6:%5B::1%5D:50000``."""
+    scheme, _, address = peer.partition(":")
+    if scheme not in ("ipv4", "ipv6"):
+        return ""
+    return unquote(address).rpartition(":")[0].strip("[]")
+
+
+def _check(method: str, head: CallHead) -> None:
+    if head.problem:
+        raise malformed(head.problem)
+    if len(head.authorization) > 1:
+        raise Denied(DenyReason.MALFORMED_CREDENTIALS, "several authorization values")
+    if "?" in method:
+        raise malformed("a method with a query")
+    read_target(method, _METHOD)
