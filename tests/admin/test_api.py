@@ -66,6 +66,20 @@ async def test_the_gateways_refusals_have_its_statuses_and_words() -> None:
         assert said["message"].splitlines() == [missing.format("Subject"), missing.format("Status")]
 
 
+async def test_what_hoops_command_sends_is_understood() -> None:
+    """`hoop admin create serviceaccount alice`, then `--overwrite --disable`, then `get`."""
+    headers = {"User-Agent": "hoopcli/1.74.0", "Content-Type": "application/json"}
+    made = b'{"groups":[],"name":"","status":"active","subject":"alice"}'
+    async with Office().listening() as office:
+        code, shown = await office.ask("POST", ACCOUNTS, made, **headers)
+        assert (code, isinstance(shown, dict)) == (201, True)
+        off = made.replace(b'"active"', b'"inactive"')
+        code, shown = await office.ask("PUT", f"{ACCOUNTS}/alice", off, **headers)
+        assert (code, shown["status"]) == (200, "inactive")
+        code, shown = await office.ask("GET", ACCOUNTS, **headers)
+        assert (code, [each["status"] for each in shown]) == (200, ["inactive"])
+
+
 async def test_an_update_replaces_groups_and_status_and_keeps_the_name_for_an_empty_one() -> None:
     async with Office().listening() as office:
         office.store.accounts[SubjectKey(REALM, "alice")] = stored(not_before=7.0)

@@ -17,6 +17,8 @@ from tests.app.test_tls import Certificates
 from tests.e2e.conftest import SUBJECT, Site
 from tests.e2e.processes import Sidecar, running_sidecar
 from tests.e2e.test_main_job import DEMO_WS, bearer, status
+from tests.e2e.test_mirror import ADMIN as BOSS
+from tests.e2e.test_mirror import send
 from tests.e2e.test_reloading import reload
 from tests.e2e.test_workers import all_ready, metric
 from tests.fakes.waiting import until, until_async
@@ -240,6 +242,23 @@ async def test_a_certificate_signs_in_and_probes_need_none(site: Site, tmp_path:
         assert await ask(sidecar, anybody, "/metrics") == 200
         assert await ask(sidecar, anybody, "/api/serviceaccounts") == 401
         assert await ask(sidecar, operator, "/api/serviceaccounts") == 200
+
+
+async def test_what_hoops_commands_change_at_the_gateway_is_in_the_trail_too(site: Site) -> None:
+    """It is the workers who follow them."""
+    site.gateway.accounts = {BOSS: GatewayAccount(BOSS, "Boss", ("admin",))}
+    await site.enable(BOSS)
+    await site.redis.command("HSET", f"sidecar:account:default:{BOSS}", "groups", "admin")
+    new = {"subject": SUBJECT, "name": "Api User", "groups": ["devops"], "status": "active"}
+    async with office(site, 2, mirror={}) as found:
+        assert (await send(site, found.sidecar, "POST", "/api/serviceaccounts", **new))[0] == 201
+
+        async def is_kept() -> bool:
+            _, trail = await found.ask("GET", "/api/audit")
+            actors = [each["record"]["actor"] for each in trail["entries"]]
+            return actors == [f"gateway: {BOSS}"]
+
+        await until_async(is_kept)
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
