@@ -232,7 +232,7 @@ class AccountStore(Protocol):
         ...
 
     async def delete(self, key: SubjectKey) -> bool:
-        """Remove the account, all but its ``not_before``; say whether there was one."""
+        """Remove the account, all but its ``not_before``, and how it was used; was there one?"""
         ...
 
     async def revoke_token(self, realm: str, token_id: str, until: float) -> None:

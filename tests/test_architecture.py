@@ -40,6 +40,7 @@ TESTED_ELSEWHERE = {
     "sidecar/app/observing.py": "tests/e2e/test_main_job.py",
     "sidecar/app/asking.py": "tests/cli/test_explain.py",
     "sidecar/cli/common.py": "tests/cli/test_main.py",
+    "sidecar/adapters/redis_client.py": "tests/adapters/test_redis_store.py",
     "sidecar/adapters/redis_push.py": "tests/adapters/test_redis_accounts.py",
     "sidecar/demo/site.py": "tests/demo/test_story.py",
     "sidecar/fronts/listener.py": "tests/fronts/reverse_proxy/test_server.py",

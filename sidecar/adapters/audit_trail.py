@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
-from sidecar.adapters.redis_store import mapped
+from sidecar.adapters.redis_client import mapped
 from sidecar.ports import AuditRecord, StatusUnavailable
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,11 @@ from math import ceil
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError, WatchError
+from redis.exceptions import ResponseError, WatchError
 
 from sidecar.adapters.account_keys import AccountKeys
-from sidecar.adapters.redis_primary import pool_for
+from sidecar.adapters.redis_client import mapped, open_redis
+from sidecar.adapters.redis_last_use import RedisLastUse
 from sidecar.adapters.store_revision import Mark
 from sidecar.core.subject import (
     Account,
@@ -79,6 +80,13 @@ class RedisAccountStore:
             return account
 
     async def delete(self, key: SubjectKey) -> bool:
+        if not await self._delete(key):
+            return False
+        # Afterwards: whoever may not do this has shut the program out all the same.
+        await RedisLastUse(self._client, self._keys).forget(key)
+        return True
+
+    async def _delete(self, key: SubjectKey) -> bool:
         name = self._keys.account(key)
         async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
@@ -188,36 +196,5 @@ async def open_redis_store(
     url: str, options: Mapping[str, Any], keys: AccountKeys, timeout_seconds: float
 ) -> AsyncIterator[RedisAccountStore]:
     """Open a store that gives up on a silent server after ``timeout_seconds``."""
-    async with open_client(url, options, keys, timeout_seconds) as client:
+    async with open_redis(url, options, keys.prefix, timeout_seconds) as client:
         yield RedisAccountStore(client, keys)
-
-
-@asynccontextmanager
-async def open_client(
-    url: str, options: Mapping[str, Any], keys: AccountKeys, timeout_seconds: float
-) -> AsyncIterator[Redis]:
-    """Open a client of the primary that gives up on a silent server after ``timeout_seconds``."""
-    pool = pool_for(
-        url,
-        options,
-        keys.prefix,
-        timeout_seconds,
-        decode_responses=True,
-        encoding_errors="replace",
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-    )
-    client = Redis.from_pool(pool)
-    try:
-        yield client
-    finally:
-        await client.aclose()
-
-
-@asynccontextmanager
-async def mapped() -> AsyncIterator[None]:
-    """Raise StatusUnavailable for whatever goes wrong with Redis in the block."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise StatusUnavailable(f"Redis: {type(error).__name__}: {error}"[:200]) from None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.audit_trail import AuditLog, AuditTrail, MemoryAuditLog, RedisAuditLog
-from sidecar.adapters.redis_store import open_client
+from sidecar.adapters.redis_client import open_redis
 from sidecar.app.parts import MEMORY, redis_options
 from sidecar.app.running import running
 from sidecar.observability.change_counter import ChangeCounter
@@ -54,6 +54,6 @@ async def _audit_log(settings: Settings) -> AsyncIterator[AuditLog]:
     if accounts.url.startswith(MEMORY):
         yield MemoryAuditLog(entries)
         return
-    keys = AccountKeys(accounts.prefix)
-    async with open_client(accounts.url, redis_options(settings), keys, _STORE_SECONDS) as client:
-        yield RedisAuditLog(client, keys.audit, entries)
+    options, prefix = redis_options(settings), accounts.prefix
+    async with open_redis(accounts.url, options, prefix, _STORE_SECONDS) as client:
+        yield RedisAuditLog(client, AccountKeys(prefix).audit, entries)

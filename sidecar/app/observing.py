@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from sidecar.admin.desk import OwnDesk
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
+from sidecar.observability.last_use_writer import LastUseMetrics
 from sidecar.observability.metrics import Metrics
 from sidecar.observability.observers import Observers
 from sidecar.observability.recent_decisions import RecentDecisions
+from sidecar.observability.recent_use import RecentUse
 from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
 from sidecar.streams import Streams
@@ -18,11 +20,16 @@ from sidecar.streams import Streams
 
 @dataclass(frozen=True, slots=True)
 class Observing:
-    """The joined observer, the metrics to feed and to show, and what the admin API looks at."""
+    """The joined observer, the metrics to feed and to show, and what the admin API looks at.
+
+    ``recent_use`` is a part of the observer, where it is to be recorded which accounts are used.
+    """
 
     observer: Observer
     metrics: Metrics
     desk: OwnDesk
+    last_use_metrics: LastUseMetrics
+    recent_use: RecentUse | None = None
 
     def streams(self, clock: Clock) -> AbstractContextManager[Streams]:
         """Give a book of streams, into which the admin API looks while the block lasts."""
@@ -37,14 +44,17 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
     """
     metrics = Metrics()
     desk = OwnDesk(RecentDecisions(clock), os.getpid())
+    last_use_metrics = LastUseMetrics(metrics.registry)
     with LineWriter(sys.stdout, metrics.lines_dropped) as writer:
 
         def observed(settings: Settings) -> Observing:
             decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
-            watching: list[Observer] = [metrics, decisions]
-            if settings.admin.has_api:
-                watching.append(desk.recent)
-            return Observing(Observers(*watching), metrics, desk)
+            accounts = settings.accounts
+            recent = RecentUse(clock, accounts.max_subjects) if accounts.last_use else None
+            heard: list[Observer] = [metrics, decisions]
+            heard += [] if recent is None else [recent]
+            heard += [desk.recent] if settings.admin.has_api else []
+            return Observing(Observers(*heard), metrics, desk, last_use_metrics, recent)
 
         try:
             yield observed

@@ -25,6 +25,7 @@ from sidecar.app.parts import (
     make_authorizer,
     open_keys,
 )
+from sidecar.app.recording import recording
 from sidecar.app.running import running
 from sidecar.app.stopping import Stop
 from sidecar.observability.workers import this_worker
@@ -161,16 +162,12 @@ async def serving_with(
         mirror = await stack.enter_async_context(mirroring(settings, accounts.view, clock, audit))
         jobs = (keys.run, accounts.run, accounts.remember, guard.run)
         report = partial(_report, accounts, clock, observed)
-        await stack.enter_async_context(running(*jobs, report))
-        shared = Shared(
-            make_authorizer(settings, keys, accounts.view, clock, observed.observer),
-            settings.identity(make_assertions(settings, secret, clock)),
-            streams,
-            clock,
-            observed.observer,
-            partial(_probes, keys, accounts),
-            mirror,
-        )
+        record = await stack.enter_async_context(recording(settings, observed, clock))
+        await stack.enter_async_context(running(*jobs, report, record))
+        authorizer = make_authorizer(settings, keys, accounts.view, clock, observed.observer)
+        identity = settings.identity(make_assertions(settings, secret, clock))
+        probes = partial(_probes, keys, accounts)
+        shared = Shared(authorizer, identity, streams, clock, observed.observer, probes, mirror)
         openings = await stack.enter_async_context(fronts_of(settings, shared, sockets))
         yield Serving(openings, stack, shared.probes, endpoints)
 

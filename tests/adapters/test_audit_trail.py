@@ -15,7 +15,7 @@ from sidecar.adapters.audit_trail import (
     MemoryAuditLog,
     RedisAuditLog,
 )
-from sidecar.adapters.redis_store import open_client
+from sidecar.adapters.redis_client import open_redis
 from sidecar.app.running import running
 from sidecar.core.subject import SubjectKey
 from sidecar.demo.redis_server import RedisServer
@@ -63,7 +63,7 @@ async def logs(kind: str, redis: RedisServer, entries: int = 100) -> AsyncIterat
     if kind == "memory":
         yield MemoryAuditLog(entries)
         return
-    async with open_client(redis.url, {}, KEYS, 5.0) as client:
+    async with open_redis(redis.url, {}, KEYS.prefix, 5.0) as client:
         yield RedisAuditLog(client, KEYS.audit, entries)
 
 

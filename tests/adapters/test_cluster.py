@@ -8,7 +8,10 @@ from redis.crc import key_slot
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.clock import SystemClock
+from sidecar.adapters.redis_client import open_redis
+from sidecar.adapters.redis_last_use import RedisLastUse
 from sidecar.adapters.redis_store import open_redis_store
+from sidecar.core.last_use import LastUse, UseRecord
 from sidecar.demo.redis_server import RedisServer
 from tests.adapters.test_sentinel import ALICE, BOB, Traffic, active, following_view, inactive
 from tests.fakes.fleet import cluster
@@ -75,6 +78,22 @@ async def test_a_slot_is_followed_where_it_goes() -> None:
         await is_inactive(traffic)
         assert await nodes.nodes[target].command("EXISTS", KEYS.account(ALICE)) == 1
         assert traffic.granted == {"alice"}
+
+
+async def test_the_last_use_is_recorded_beside_the_accounts() -> None:
+    async with (
+        cluster(3) as nodes,
+        open_redis_store(nodes.url, {}, KEYS, 2.0) as store,
+        open_redis(nodes.url, {}, PREFIX, 2.0) as client,
+    ):
+        await store.put(ALICE, active(ALICE), expected=None)
+        last_use = RedisLastUse(client, KEYS)
+        await last_use.add(ALICE.realm, {ALICE: LastUse(5.0, 2), BOB: LastUse(5.0, 1)}, 1.0)
+
+        found = await last_use.read(ALICE.realm, [ALICE.subject, BOB.subject])
+        assert found == UseRecord(1.0, {ALICE.subject: LastUse(5.0, 2)})
+        assert await store.delete(ALICE)
+        assert await last_use.read(ALICE.realm, [ALICE.subject]) == UseRecord(1.0, {})
 
 
 async def test_a_dead_primary_of_the_slot_is_followed_by_its_replica(

@@ -17,6 +17,7 @@ from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.core.subject import SubjectKey
 from sidecar.observability.change_counter import ChangeCounter
+from sidecar.observability.last_use_writer import LastUseMetrics
 from sidecar.observability.metrics import Metrics, render_all
 from sidecar.observability.upkeep import Upkeep
 from sidecar.ports import (
@@ -142,6 +143,7 @@ def _documented() -> Iterator[tuple[str, frozenset[str], str]]:
 
 def test_the_page_names_every_metric_and_label_and_no_other() -> None:
     registry: Any = Metrics().registry
+    LastUseMetrics(registry)
     registered = {
         (
             metric._name + ("_total" if metric._type == "counter" else ""),
