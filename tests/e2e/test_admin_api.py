@@ -321,6 +321,29 @@ async def test_a_reload_shuts_out_who_came_in_by_what_is_no_longer_so(
             assert await sidecar.terminate() == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_while_redis_is_away_nobody_is_told_that_anything_was_done(
+    site: Site, workers: int
+) -> None:
+    await site.enable(ADMIN)
+    await site.redis.command("HSET", f"sidecar:account:default:{ADMIN}", "groups", "admin")
+    async with office(site, workers) as found:
+        admin = Office(site, found.sidecar, site.token(sub=ADMIN))
+
+        async def answers(code: int) -> bool:
+            return (await admin.ask("GET", "/api/streams"))[0] == code
+
+        await until_async(lambda: answers(200))
+        await site.redis.kill()
+
+        posted = {"subject": SUBJECT, "status": "active"}
+        assert (await found.ask("POST", "/api/serviceaccounts", posted))[0] == 503
+        assert (await found.ask("GET", "/api/audit"))[0] == 503
+        # What the secret opens needs no account; a token does.
+        assert (await found.ask("GET", "/api/streams"))[0] == 200
+        await until_async(lambda: answers(503))
+
+
 async def test_without_a_way_to_sign_in_there_is_no_api(site: Site, tmp_path: Path) -> None:
     async with running_sidecar(site.settings(), tmp_path) as sidecar:
         assert (await Office(site, sidecar).ask("GET", "/api/streams"))[0] == 404
