@@ -168,12 +168,19 @@ async def test_one_that_is_not_ready_in_time_is_given_up(tmp_path: Path) -> None
 
 
 async def test_one_that_does_not_start_is_given_up(tmp_path: Path) -> None:
-    async with house(tmp_path, patience=0.02) as found:
+    async with house(tmp_path) as found:
         await found.generations.begin(found.settings)
         found.problem = ValueError("no such key")
         with pytest.raises(NotReplaced, match="no such key"):
             await found.generations.replace(found.settings)
-        found.problem, found.hangs = None, True
+
+        assert not found.opened[0].is_over
+
+
+async def test_one_that_does_not_come_to_its_start_is_given_up(tmp_path: Path) -> None:
+    async with house(tmp_path, patience=0.02) as found:
+        await found.generations.begin(found.settings)
+        found.hangs = True
         with pytest.raises(NotReplaced, match="not ready within"):
             await found.generations.replace(found.settings)
 
