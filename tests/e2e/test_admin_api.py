@@ -192,6 +192,31 @@ async def test_streams_are_seen_and_cut_while_the_account_stays(site: Site, work
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+async def test_streams_from_before_a_reload_are_seen_and_cut_too(site: Site, workers: int) -> None:
+    """They end by the settings of then, in processes of then."""
+    await site.enable()
+    secret_file = site.directory / "secret"
+    secret_file.write_text(SECRET)
+    settings = site.settings(workers=workers)
+    settings["admin"] = {**settings["admin"], "secret_file": str(secret_file)}
+    async with running_sidecar(settings, site.directory) as sidecar:
+        found = Office(site, sidecar)
+        async with events_of(found, site.token()) as old:
+            await reload(sidecar, site.directory, settings)
+            async with events_of(found, site.token()) as new:
+                _, seen = await found.ask("GET", "/api/streams")
+                assert len(seen["streams"]) == 2
+
+                cut = await found.ask("POST", "/api/streams/cut", {"subject": SUBJECT})
+
+                assert cut == (200, {"cut": 2})
+                for each in (old, new):
+                    async with asyncio.timeout(5):
+                        with pytest.raises(aiohttp.ClientError):
+                            await each.content.read()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 async def test_decisions_are_seen_afterwards_and_as_they_are_made(site: Site, workers: int) -> None:
     await site.enable()
     async with office(site, workers) as found:

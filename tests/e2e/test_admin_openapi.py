@@ -16,7 +16,7 @@ CONFIG = """
 continue-on-failure = true
 
 [generation]
-max-examples = 25
+max-examples = 40
 deterministic = true
 
 # Ten bad credentials, and nobody is listened to for a while: tests/admin has its own test of these.
