@@ -188,7 +188,7 @@ class AuditRecord:
 
     A revocation of one token or of a realm's has no subject: that of ``key`` is empty. Instead
     there is the ``token_id`` (``jti``) that is refused ``until`` then, or the realm's
-    ``not_before``; both in epoch seconds.
+    ``not_before``; both in epoch seconds. ``streams`` were cut, of an account that stays as it is.
     """
 
     at: float
@@ -200,6 +200,7 @@ class AuditRecord:
     token_id: str | None = None
     until: float | None = None
     not_before: float | None = None
+    streams: int | None = None
 
 
 class Auditor(Protocol):
@@ -240,6 +241,10 @@ class AccountStore(Protocol):
 
     async def revoke_token(self, realm: str, token_id: str, until: float) -> None:
         """Remember a token as revoked until then (epoch seconds); never for a shorter time."""
+        ...
+
+    async def read_realm_not_before(self, realm: str) -> float:
+        """Return the realm's ``not_before`` in force (epoch seconds); 0 for none."""
         ...
 
     async def set_realm_not_before(self, realm: str, moment: float) -> float:

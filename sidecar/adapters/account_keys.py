@@ -5,7 +5,8 @@
 ``<prefix>revoked:<realm>:<jti>`` exists until the revoked token has expired. A realm has no colon,
 so a key reads back in one way only, whatever the subject holds. ``<prefix>revision`` and
 ``<prefix>epoch`` tell a store that was rolled back (``store_revision``), ``<prefix>sync:…`` who
-keeps a realm's accounts in step (``redis_leader``).
+keeps a realm's accounts in step (``redis_leader``). ``<prefix>audit`` is a
+stream of what was changed by running sidecars (``audit_trail``).
 
 How accounts are used is in ``<beside>seen:<realm>`` and ``<beside>uses:<realm>``, by subject. No
 view is to hear of these, so ``beside`` does not begin as the prefix does. It ends with it: by the
@@ -48,6 +49,10 @@ class AccountKeys:
     @property
     def epoch(self) -> str:
         return f"{self.prefix}epoch"
+
+    @property
+    def audit(self) -> str:
+        return f"{self.prefix}audit"
 
     @property
     def beside(self) -> str:

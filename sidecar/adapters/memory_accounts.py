@@ -62,6 +62,9 @@ class MemoryAccounts:
         self._revoked.add((realm, token_id))
         self._tell(Change(realm, token_id=token_id))
 
+    async def read_realm_not_before(self, realm: str) -> float:
+        return self._realms.get(realm, 0.0)
+
     async def set_realm_not_before(self, realm: str, moment: float) -> float:
         in_force = self._realms[realm] = max(moment, self._realms.get(realm, 0.0))
         self._tell(Change(realm))

@@ -159,6 +159,11 @@ class RedisAccountStore:
             transaction.expireat(name, moment, gt=True)
             await self._write(transaction)
 
+    async def read_realm_not_before(self, realm: str) -> float:
+        async with mapped():
+            client: Any = self._client
+            return read_not_before(await client.hget(self._keys.realm(realm), "not_before"))
+
     async def set_realm_not_before(self, realm: str, moment: float) -> float:
         name = self._keys.realm(realm)
         async with mapped(), self._client.pipeline(transaction=True) as pipeline:

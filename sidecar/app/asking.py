@@ -12,7 +12,7 @@ from sidecar.adapters.redis_store import RedisAccountStore, open_redis_store
 from sidecar.adapters.store_revision import Mark, make_epoch
 from sidecar.app.parts import MEMORY, make_accounts, make_authorizer, open_keys, redis_options
 from sidecar.app.recording import open_recorded_use
-from sidecar.app.serving import running
+from sidecar.app.running import running
 from sidecar.authorize import Authorizer
 from sidecar.observability.observers import Observers
 from sidecar.ports import AccountStore

@@ -19,12 +19,12 @@ from sidecar.adapters.memory_accounts import MemoryAccounts, SoleLeader
 from sidecar.adapters.redis_client import open_redis
 from sidecar.adapters.redis_leader import RedisLeader
 from sidecar.adapters.redis_store import RedisAccountStore
-from sidecar.app.observing import Observing
 from sidecar.app.parts import provider_contexts, redis_options
 from sidecar.app.periodic_sync import Parts, PeriodicSync, SyncPolicy
 from sidecar.app.tls import client_context
 from sidecar.core.account_plan import PlanRules, Vanished
-from sidecar.ports import AccountView, Clock
+from sidecar.observability.sync_metrics import SyncMetrics
+from sidecar.ports import AccountView, Auditor, Clock
 from sidecar.service_accounts import ServiceAccounts
 from sidecar.settings import Settings
 from sidecar.settings.sync import Sync
@@ -38,7 +38,8 @@ async def keep_in_step(
     settings: Settings,
     view: AccountView,
     clock: Clock,
-    observed: Observing,
+    auditor: Auditor,
+    metrics: SyncMetrics,
     is_leaving: Callable[[], bool],
 ) -> None:
     """Sync at the start and then every so often, for as long as this process leads.
@@ -65,9 +66,9 @@ async def keep_in_step(
             )
             leader = RedisLeader(client, keys, realm, lease, clock)
             store = RedisAccountStore(client, keys, leader.number)
-        accounts = ServiceAccounts(store, clock, observed.observer, actor=_ACTOR)
+        accounts = ServiceAccounts(store, clock, auditor, actor=_ACTOR)
         policy = SyncPolicy(realm, sync_rules(sync), sync.every, lease / 4)
-        parts = Parts(source, AccountSync(accounts), leader, observed.sync, clock)
+        parts = Parts(source, AccountSync(accounts), leader, metrics, clock)
         await PeriodicSync(policy, parts, view.is_live, is_leaving).run()
 
 

@@ -49,6 +49,7 @@ async def test_revocations_are_at_hand_and_heard() -> None:
     await accounts.revoke_token("corp", "j", 10.0)
     assert await accounts.set_realm_not_before("corp", 100.0) == 100.0
     assert await accounts.set_realm_not_before("corp", 50.0) == 100.0
+    assert await accounts.read_realm_not_before("corp") == 100.0
 
     assert accounts.look_up(ALICE, "j") == Standing(ACCOUNT, 100.0, token_revoked=True)
     assert accounts.look_up(ALICE, "k") == await accounts.read(ALICE, None)

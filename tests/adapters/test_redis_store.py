@@ -133,8 +133,10 @@ async def test_a_user_that_manages_accounts_needs_no_more_than_this(
         assert not await store.put(ALICE, ACCOUNT, expected=None)
         assert await store.list("corp") == [ACCOUNT]
         await store.revoke_token("corp", "j", SystemClock().now() + 60)
+        assert await store.read_realm_not_before("corp") == 0.0
         assert await store.set_realm_not_before("corp", 100.0) == 100.0
         assert await store.set_realm_not_before("corp", 50.0) == 100.0
+        assert await store.read_realm_not_before("corp") == 100.0
         assert await store.delete(ALICE)
     async with open_redis(redis.url, user, KEYS.prefix, 5.0) as client:
         assert await RedisLastUse(client, KEYS).read("corp", ["alice"]) == UseRecord(None, {})

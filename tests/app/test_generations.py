@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.admin.listener import Revoke
+from sidecar.app.administering import Endpoints
 from sidecar.app.generations import Generations, NotReplaced
 from sidecar.app.stopping import Stop
 from sidecar.settings import Settings
@@ -18,7 +18,7 @@ from tests.fakes.waiting import until
 class FakeGeneration:
     """Serves nobody; ready, failing and ending when the test says so."""
 
-    revoke: Revoke | None = None
+    endpoints = Endpoints()
 
     def __init__(self, *, succeeds: bool) -> None:
         self.succeeds = succeeds
@@ -123,7 +123,7 @@ async def test_the_old_one_goes_on_until_the_new_one_is_ready(tmp_path: Path) ->
         assert not old.stop.hurried.is_set()
         assert not old.is_over
         assert found.generations.probes() == {"ready": True, "staying": True}
-        assert found.generations.revoke is None
+        assert found.generations.endpoints == Endpoints()
 
 
 async def test_new_settings_are_in_force_once_nobody_comes_to_the_old_ones(tmp_path: Path) -> None:

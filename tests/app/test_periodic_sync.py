@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from sidecar.account_sync import AccountSync, NotFetched, SyncFailure
 from sidecar.app.periodic_sync import Parts, PeriodicSync, SyncPolicy
-from sidecar.app.serving import running
+from sidecar.app.running import running
 from sidecar.core.account_plan import PlanRules, Vanished
 from sidecar.core.subject import AccountStatus, SubjectKey
 from sidecar.core.wanted_accounts import WantedAccount

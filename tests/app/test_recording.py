@@ -11,7 +11,7 @@ from sidecar.adapters.redis_last_use import RedisLastUse
 from sidecar.app.observing import observing
 from sidecar.app.parts import make_accounts
 from sidecar.app.recording import open_recorded_use, recording
-from sidecar.app.serving import running
+from sidecar.app.running import running
 from sidecar.core.decision import Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route

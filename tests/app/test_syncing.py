@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from sidecar.account_sync import NotFetched, SyncFailure
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.memory_accounts import MemoryAccounts
-from sidecar.app.observing import Observing
-from sidecar.app.serving import running
+from sidecar.app.running import running
 from sidecar.app.syncing import gateway_client, keep_in_step, open_gateway, sync_rules
 from sidecar.core.account_plan import PlanRules, Vanished
 from sidecar.core.subject import SubjectKey
@@ -17,8 +17,6 @@ from sidecar.core.wanted_accounts import WantedAccount
 from sidecar.demo.gateway import Gateway, GatewayAccount, identity_provider_verifier
 from sidecar.demo.identity_provider import Client, IdentityProvider
 from sidecar.demo.redis_server import RedisServer
-from sidecar.observability.last_use_writer import LastUseMetrics
-from sidecar.observability.metrics import Metrics
 from sidecar.observability.sync_metrics import SyncMetrics
 from sidecar.settings import Settings
 from tests.app.test_parts import settings
@@ -44,10 +42,8 @@ def syncing(directory: Path, gateway: str, sync: dict[str, Any], **sections: Any
     )
 
 
-def watched(observer: RecordingObserver) -> Observing:
-    metrics = Metrics()
-    registry = metrics.registry
-    return Observing(observer, metrics, SyncMetrics(registry), LastUseMetrics(registry))
+def metrics() -> SyncMetrics:
+    return SyncMetrics(CollectorRegistry())
 
 
 def stays() -> bool:
@@ -56,7 +52,9 @@ def stays() -> bool:
 
 async def test_without_the_section_nothing_is_synced(tmp_path: Path) -> None:
     found = settings(tmp_path)
-    await keep_in_step(found, MemoryAccounts(), SystemClock(), watched(RecordingObserver()), stays)
+    await keep_in_step(
+        found, MemoryAccounts(), SystemClock(), RecordingObserver(), metrics(), stays
+    )
 
     with pytest.raises(ValueError, match="sync is not among them"):
         async with open_gateway(found, SystemClock()):
@@ -69,7 +67,7 @@ async def test_in_memory_the_view_itself_is_written_to(tmp_path: Path) -> None:
         found = syncing(tmp_path, gateway.url, {}, accounts={"url": "memory://"})
 
         async def job() -> None:
-            await keep_in_step(found, accounts, SystemClock(), watched(observer), stays)
+            await keep_in_step(found, accounts, SystemClock(), observer, metrics(), stays)
 
         async with running(job):
             await until(lambda: observer.audits)
@@ -96,7 +94,7 @@ async def test_in_redis_it_is_written_under_the_prefix_of_the_settings(tmp_path:
 
         async def job() -> None:
             await keep_in_step(
-                found, LiveView(), SystemClock(), watched(RecordingObserver()), stays
+                found, LiveView(), SystemClock(), RecordingObserver(), metrics(), stays
             )
 
         async def is_there() -> bool:

@@ -17,8 +17,9 @@ from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.core.subject import SubjectKey
+from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.last_use_writer import LastUseMetrics
-from sidecar.observability.metrics import ChangeCounter, Metrics, render_all
+from sidecar.observability.metrics import Metrics, render_all
 from sidecar.observability.sync_metrics import SyncMetrics
 from sidecar.observability.upkeep import Upkeep
 from sidecar.ports import (
