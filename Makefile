@@ -73,7 +73,8 @@ unit: $(VENV)/dev.stamp ## unit tests, with the coverage gates
 # Proxies that are not installed are skipped, by name; REQUIRE_PROXIES=1 makes that a failure.
 # Debian: apt-get install nginx-light haproxy apache2 caddy
 e2e: $(VENV)/dev.stamp ## end-to-end tests: the real process, real servers, sockets
-	@$(BIN)/python -m pytest -q -m e2e
+	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --ignore=tests/chaos
+	@$(BIN)/python -m pytest -q tests/chaos
 
 ROUNDS ?= 20
 chaos-long: $(VENV)/dev.stamp ## the chaos tests of e2e, each fault ROUNDS times (20)
