@@ -6,8 +6,9 @@ from sidecar.app.doors import Opening, Sockets
 from sidecar.app.fronts import Shared
 from sidecar.fronts.ext_authz.checker import Checker, Parts
 from sidecar.fronts.ext_authz.fields import FieldRules
-from sidecar.fronts.ext_authz.server import Certificate, ListenPolicy, listening
+from sidecar.fronts.ext_authz.server import listening
 from sidecar.fronts.forwarded import TrustedProxies
+from sidecar.fronts.grpc_listener import Address, Certificate
 from sidecar.settings import Settings
 from sidecar.settings.ext_authz import ExtAuthz
 
@@ -33,10 +34,8 @@ def ext_authz_opening(
             max_concurrent=section.max_concurrent,
         )
     )
-    policy = ListenPolicy(
-        section.host, section.port, _certificate(section), sockets.get("ext_authz")
-    )
-    return partial(listening, checker, partial(_is_ready, shared), policy)
+    address = Address(section.host, section.port, _certificate(section), sockets.get("ext_authz"))
+    return partial(listening, checker, partial(_is_ready, shared), address)
 
 
 def _certificate(section: ExtAuthz) -> Certificate | None:

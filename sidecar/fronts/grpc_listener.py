@@ -106,11 +106,11 @@ class GrpcListener:
             self._retire()
             await asyncio.wait({self._leaving[self._server]}, timeout=_STOP_SECONDS)
 
-    async def close(self) -> None:
-        """End everything at once."""
+    async def close(self, grace: float | None = None) -> None:
+        """Accept no more connections, and end everything: at once, or after ``grace`` seconds."""
         self.is_accepting = False
         servers = {*self._leaving, self._server}
-        await asyncio.gather(*(stop_server(server, None) for server in servers))
+        await asyncio.gather(*(stop_server(server, grace) for server in servers))
         await asyncio.gather(*self._leaving.values())
 
     def _retire(self) -> None:

@@ -1,19 +1,19 @@
 """The listener: gRPC's server with our limits and drain.
 
-It binds by itself: gRPC takes an address, no socket. The port is shared (SO_REUSEPORT), so that a
-worker or a successor listens beside the others; who may do so is whoever has the same user.
+The port is shared (SO_REUSEPORT), so that a worker or a successor listens beside the others; who
+may do so is whoever has the same user.
 """
 
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from functools import partial
 
 import grpc
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from sidecar.fronts.ext_authz.checker import Checker
 from sidecar.fronts.ext_authz.health import AUTHORIZATION, Health
+from sidecar.fronts.grpc_listener import Address, GrpcListener, grpc_listening
 
 _RELIEF_SECONDS = 0.5
 _LONGEST_CHECK_SECONDS = 10.0
@@ -28,32 +28,13 @@ _OPTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """PEM of a server: its key, its chain, and the authorities of clients if they must show one."""
-
-    key: bytes = field(repr=False)
-    chain: bytes
-    client_ca: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ListenPolicy:
-    """Where to listen. ``reserved`` is a socket bound to the port, which is closed at the end."""
-
-    host: str
-    port: int
-    certificate: Certificate | None = None
-    reserved: socket.socket | None = None
-
-
 class ExtAuthz:
     """A running listener. ``url`` is where it is, ``is_accepting`` until new ones go elsewhere."""
 
-    def __init__(self, server: grpc.aio.Server, health: Health, url: str) -> None:
-        self._server = server
+    def __init__(self, listener: GrpcListener, health: Health) -> None:
+        self._listener = listener
         self._health = health
-        self.url = url
+        self.url = listener.url
         self.is_accepting = True
 
     def dismiss(self) -> None:
@@ -77,12 +58,12 @@ class ExtAuthz:
 
     async def _end(self, seconds: float) -> None:
         self.is_accepting = False
-        await self._server.stop(seconds)
+        await self._listener.close(seconds)
 
 
 @asynccontextmanager
 async def listening(
-    checker: Checker, is_ready: Callable[[], bool], policy: ListenPolicy
+    checker: Checker, is_ready: Callable[[], bool], address: Address
 ) -> AsyncIterator[ExtAuthz]:
     """Listen until the block ends; call ``drain`` before to end in good order.
 
@@ -92,6 +73,11 @@ async def listening(
         OSError: the address cannot be listened on, or the certificate not be used.
     """
     health = Health(is_ready)
+    async with grpc_listening(partial(_make_server, checker, health), address) as listener:
+        yield ExtAuthz(listener, health)
+
+
+def _make_server(checker: Checker, health: Health) -> grpc.aio.Server:
     server = grpc.aio.server(options=_OPTIONS)
     # Octets in and out: what cannot be read has to become a refusal of ours, in log and metrics.
     check: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(checker.check)
@@ -99,34 +85,4 @@ async def listening(
         (grpc.method_handlers_generic_handler(AUTHORIZATION, {"Check": check}),)
     )
     add_HealthServicer_to_server(health, server)
-    try:
-        port = _bind(server, policy)
-        await server.start()
-        yield ExtAuthz(server, health, _url(policy, port))
-    finally:
-        await server.stop(None)
-        if policy.reserved is not None:
-            policy.reserved.close()
-
-
-def _bind(server: grpc.aio.Server, policy: ListenPolicy) -> int:
-    port = policy.port if policy.reserved is None else policy.reserved.getsockname()[1]
-    address = f"[{policy.host}]:{port}" if ":" in policy.host else f"{policy.host}:{port}"
-    certificate = policy.certificate
-    try:
-        if certificate is None:
-            return server.add_insecure_port(address)
-        credentials = grpc.ssl_server_credentials(
-            [(certificate.key, certificate.chain)],
-            root_certificates=certificate.client_ca,
-            require_client_auth=certificate.client_ca is not None,
-        )
-        return server.add_secure_port(address, credentials)
-    except RuntimeError as error:
-        raise OSError(f"{address}: {error}") from None
-
-
-def _url(policy: ListenPolicy, port: int) -> str:
-    scheme = "grpc" if policy.certificate is None else "grpcs"
-    host = f"[{policy.host}]" if ":" in policy.host else policy.host
-    return f"{scheme}://{host}:{port}"
+    return server

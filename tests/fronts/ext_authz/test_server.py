@@ -1,6 +1,7 @@
 """The listener: over a socket, with TLS, and an end in good order."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
@@ -14,11 +15,13 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from sidecar.app.sockets import SharedPort
 from sidecar.fronts.ext_authz.health import AUTHORIZATION
-from sidecar.fronts.ext_authz.server import Certificate, ExtAuthz, ListenPolicy, listening
+from sidecar.fronts.ext_authz.server import ExtAuthz, listening
+from sidecar.fronts.grpc_listener import Address, Certificate
 from tests.fakes.checks import Door, check_of, read_answer
-from tests.fakes.waiting import until
+from tests.fakes.raw_grpc import raw_call
+from tests.fakes.waiting import until, until_async
 
-ANYWHERE = ListenPolicy("127.0.0.1", 0)
+ANYWHERE = Address("127.0.0.1", 0)
 NOT_SERVING = HealthCheckResponse.NOT_SERVING
 
 
@@ -74,6 +77,26 @@ async def test_a_check_is_answered_over_a_socket() -> None:
         assert await envoy.check(b"\xff") == 400
 
 
+@pytest.mark.parametrize("path", [b"/\xff", f"/{AUTHORIZATION}/Check\xff".encode("latin-1")])
+async def test_a_call_whose_path_is_no_text_closes_the_door_to_nobody(
+    path: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library's server stops accepting for it, and no credential is needed for one."""
+    async with listening(Door().checker, lambda: True, ANYWHERE) as front:
+        with caplog.at_level(logging.ERROR):
+            await raw_call(front.url, path)
+
+        async def is_answered() -> bool:
+            async with connected(front) as envoy:
+                try:
+                    return await envoy.check(check_of()) == 401
+                except grpc.aio.AioRpcError:
+                    return False
+
+        await until_async(is_answered)
+        assert front.is_accepting
+
+
 async def test_health_is_what_the_probes_say() -> None:
     async with (
         listening(Door().checker, lambda: False, ANYWHERE) as front,
@@ -109,7 +132,7 @@ async def test_a_successor_on_the_same_port_gets_all_once_the_first_stops_accept
     first, second = Door(), Door()
     with closing(SharedPort("127.0.0.1", 0, 1)) as port:
         reserved = [port.sockets[0].dup() for _ in range(2)]
-        policies = [ListenPolicy("127.0.0.1", 1, reserved=each) for each in reserved]
+        policies = [Address("127.0.0.1", 1, reserved=each) for each in reserved]
         async with listening(second.checker, lambda: True, policies[1]) as successor:
             async with listening(first.checker, lambda: True, policies[0]) as front:
                 assert front.url == successor.url == f"grpc://127.0.0.1:{port.port}"
@@ -168,7 +191,7 @@ async def test_what_does_not_end_in_time_is_cut_and_is_no_grant() -> None:
 
 async def test_an_address_that_is_taken_cannot_be_listened_on() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        policy = ListenPolicy("127.0.0.1", taken.getsockname()[1])
+        policy = Address("127.0.0.1", taken.getsockname()[1])
         with pytest.raises(OSError, match=r"127\.0\.0\.1"):
             async with listening(Door().checker, lambda: True, policy):
                 pass
@@ -195,7 +218,7 @@ def credentials(authority: trustme.CA, client: trustme.CA | None = None) -> grpc
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_tls_ends_here(host: str) -> None:
     authority = trustme.CA()
-    policy = ListenPolicy(host, 0, certificate(authority, ask_client=False))
+    policy = Address(host, 0, certificate(authority, ask_client=False))
     async with (
         listening(Door().checker, lambda: True, policy) as front,
         connected(front, credentials(authority)) as envoy,
@@ -206,7 +229,7 @@ async def test_tls_ends_here(host: str) -> None:
 
 async def test_who_has_to_show_a_certificate_gets_no_answer_without_a_good_one() -> None:
     authority, stranger = trustme.CA(), trustme.CA()
-    policy = ListenPolicy("127.0.0.1", 0, certificate(authority, ask_client=True))
+    policy = Address("127.0.0.1", 0, certificate(authority, ask_client=True))
     door = Door()
     async with listening(door.checker, lambda: True, policy) as front:
         async with connected(front, credentials(authority, authority)) as envoy:
