@@ -22,6 +22,7 @@ from tests.e2e.test_reloading import IN_FORCE, reload, said
 from tests.e2e.traffic import Traffic, steady
 from tests.fakes.doors import fields_of
 from tests.fakes.front import read_all, status_of
+from tests.fakes.raw_grpc import raw_call
 from tests.fakes.upstream import Conversation, ScriptedUpstream, answer_ok, scripted_upstream
 from tests.fakes.waiting import until
 
@@ -398,6 +399,17 @@ async def whole(reader: asyncio.StreamReader, *, is_head: bool = False) -> bytes
     if "transfer-encoding" in fields:
         return head + await reader.readuntil(b"0\r\n\r\n")
     return head + await read_all(reader)
+
+
+@pytest.mark.parametrize("segment", [b"\xff", b"\xc0\xae\xc0\xae"])
+async def test_envoy_passes_no_octets_that_it_could_not_tell(site: Site, segment: bytes) -> None:
+    """Its HTTP/2 takes them, and asks with ``!`` in their place."""
+    async with scene_of(ENVOY, site) as scene:
+        await raw_call(f"http://127.0.0.1:{scene.port}", b"/public/x/reports/x")
+        assert len(scene.upstream.conversations) == 1
+        await raw_call(f"http://127.0.0.1:{scene.port}", b"/public/" + segment + b"/reports/x")
+        await until(lambda: len(scene.sidecar.decisions) > 1)
+        assert len(scene.upstream.conversations) == 1
 
 
 async def test_envoy_keeps_a_token_from_upstream_when_the_sidecar_says_so(site: Site) -> None:
