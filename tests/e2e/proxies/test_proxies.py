@@ -154,6 +154,7 @@ async def test_the_shipped_configuration_holds(program: Program, site: Site) -> 
         await it_refuses_in_words_that_clients_know(scene)
         await it_leaves_what_upstream_says_as_it_is(scene)
         await what_a_client_says_of_itself_gains_nothing(scene)
+        await what_a_client_says_of_its_address_is_not_heard(scene)
         await what_a_client_says_it_asked_gains_nothing(scene)
         await no_spelling_of_a_path_opens_another(scene)
         await no_spelling_of_a_method_opens_another(scene)
@@ -251,6 +252,15 @@ async def what_a_client_says_of_itself_gains_nothing(scene: Scene) -> None:
             assert fields.get("x-auth-groups", [""]) in ([""], ["devops,ops"])
             assert fields.get("x-auth-name", [""]) in ([""], ["Api User"])
             assert fields.get("api-key", [""]) == [""]
+
+
+async def what_a_client_says_of_its_address_is_not_heard(scene: Scene) -> None:
+    for name in ("X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "X-Envoy-External-Address",
+                 "X-Forwarded-Port", "X-Forwarded-Server", "X_Forwarded_For", "X.Forwarded.For",
+                 "X_Real_IP"):  # fmt: skip
+        status, _, heard = await scene.ask("/reports/x", f"{name}: 6.6.6.6")
+        assert status == (200 if heard else 400), name
+        assert not any("6.6.6.6" in value for each in heard for _, value in each.fields), name
 
 
 async def what_a_client_says_it_asked_gains_nothing(scene: Scene) -> None:
