@@ -18,6 +18,7 @@ from sidecar.service_accounts import BadAccount, ServiceAccounts
 
 log = logging.getLogger(__name__)
 
+_REQUEST_TIMEOUT = 408
 _CONFLICT = 409
 
 
@@ -112,8 +113,13 @@ class AccountMirror:
         try:
             if 200 <= status < 300:
                 await self._store(change, answer, accounts)
-            elif hold is not None:
+            elif hold is not None and _is_refusal(status):
                 await self._take_back(hold, status, accounts)
+            elif hold is not None:
+                log.warning(
+                    "%s stays shut out: the gateway answered %d, and may have done it",
+                    hold.key.subject, status,
+                )  # fmt: skip
         except NotAccounts as problem:
             log.error("the gateway's answer is no account: %s", problem)  # noqa: TRY400
             raise NotMirrored(
@@ -153,3 +159,8 @@ class AccountMirror:
     def _accounts_of(self, principal: Principal | None) -> ServiceAccounts:
         caller = "somebody" if principal is None else principal.key.subject
         return self._accounts(f"gateway: {caller}")
+
+
+def _is_refusal(status: int) -> bool:
+    # A 5xx may be a proxy's on the way, or come after the change was committed; so may a 408.
+    return 300 <= status < 500 and status != _REQUEST_TIMEOUT

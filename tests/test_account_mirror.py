@@ -86,7 +86,7 @@ async def test_whoever_is_to_be_shut_out_is_out_before_the_gateway_is_asked(offi
     assert [each.action for each in office.observer.audits] == ["create", "hold", "create"]
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 409, 500])
+@pytest.mark.parametrize("status", [307, 400, 401, 403, 404, 409, 422])
 async def test_who_was_shut_out_is_in_again_where_the_gateway_refuses(
     office: Office, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -109,6 +109,18 @@ async def test_where_it_is_not_known_what_the_gateway_did_who_was_shut_out_stays
     assert office.status is AccountStatus.INACTIVE
 
 
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+async def test_an_answer_that_may_come_after_the_change_lets_nobody_in_again(
+    office: Office, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    await office.register()
+    hold = await office.before(account("inactive"))
+    await office.after(hold, status, b"")
+
+    assert office.status is AccountStatus.INACTIVE
+    assert "stays shut out" in caplog.text
+
+
 @pytest.mark.parametrize("who", [None, caller(), caller("ops", "administrators")])
 async def test_not_everybodys_word_shuts_somebody_out(
     office: Office, who: Principal | None
@@ -123,7 +135,7 @@ async def test_a_disabling_that_came_meanwhile_is_not_taken_back(office: Office)
     await office.register()
     hold = await office.before(account("inactive"))
     await office.accounts("cli").disable(API_USER)
-    await office.after(hold, 500)
+    await office.after(hold, 409)
 
     assert office.status is AccountStatus.INACTIVE
     assert office.store.accounts[API_USER].updated_by == "cli"
