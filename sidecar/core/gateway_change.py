@@ -47,10 +47,14 @@ def read_change(method: str, path: str, prefix: str = "") -> GatewayChange | Non
 
 def shut_out_by(change: GatewayChange, body: bytes) -> str | None:
     """Return the subject that the request would shut out, or None."""
-    members = _read_members(body)
-    if members.get("status") != AccountStatus.INACTIVE:
+    if _read_members(body).get("status") != AccountStatus.INACTIVE:
         return None
-    subject = change.subject if change.subject is not None else members.get("subject")
+    return subject_of(change, body)
+
+
+def subject_of(change: GatewayChange, body: bytes) -> str | None:
+    """Return whose account the request makes or changes, or None."""
+    subject = _read_members(body).get("subject") if change.subject is None else change.subject
     return subject if isinstance(subject, str) else None
 
 
