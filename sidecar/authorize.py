@@ -206,7 +206,7 @@ class Authorizer:
         evidence.issuer = found
         check_header(token, found)
         verified = self._verify(bearer, token, found, asked)
-        claims = read_claims(verified)
+        claims = read_claims(verified, found.groups)
         self._remembered.remember(bearer, found, claims, verified.generation)
         memory.remember((found, claims, verified.generation))
         return found, claims

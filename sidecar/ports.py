@@ -27,6 +27,10 @@ class Contended(Exception):
     """Others changed the account while we tried to; nothing was written."""
 
 
+class Superseded(Exception):
+    """Another process leads since then, so this one may not write; nothing was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What changed in the account store. A field that is None stands for all there are.
@@ -184,7 +188,7 @@ class AuditRecord:
 
     A revocation of one token or of a realm's has no subject: that of ``key`` is empty. Instead
     there is the ``token_id`` (``jti``) that is refused ``until`` then, or the realm's
-    ``not_before``; both in epoch seconds.
+    ``not_before``; both in epoch seconds. ``streams`` were cut, of an account that stays as it is.
     """
 
     at: float
@@ -196,6 +200,7 @@ class AuditRecord:
     token_id: str | None = None
     until: float | None = None
     not_before: float | None = None
+    streams: int | None = None
 
 
 class Auditor(Protocol):
@@ -231,11 +236,15 @@ class AccountStore(Protocol):
         ...
 
     async def delete(self, key: SubjectKey) -> bool:
-        """Remove the account, all but its ``not_before``; say whether there was one."""
+        """Remove the account, all but its ``not_before``, and how it was used; was there one?"""
         ...
 
     async def revoke_token(self, realm: str, token_id: str, until: float) -> None:
         """Remember a token as revoked until then (epoch seconds); never for a shorter time."""
+        ...
+
+    async def read_realm_not_before(self, realm: str) -> float:
+        """Return the realm's ``not_before`` in force (epoch seconds); 0 for none."""
         ...
 
     async def set_realm_not_before(self, realm: str, moment: float) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from uuid import NAMESPACE_URL, uuid5
 
 from sidecar.core.subject import (
+    HELD,
     MAX_NAME_LENGTH,
     MAX_SUBJECT_LENGTH,
     Account,
@@ -33,7 +34,6 @@ from sidecar.ports import (
 )
 
 _MAX_TRIES = 16
-_HELD = "held: "
 
 
 class BadAccount(ValueError):
@@ -156,7 +156,7 @@ class ServiceAccounts:
             key,
             "hold",
             lambda before: replace(_found(key, before), status=AccountStatus.INACTIVE),
-            actor=_HELD + self._actor,
+            actor=HELD + self._actor,
         )
 
     async def restore(self, key: SubjectKey, before: Account, held: Account) -> bool:
@@ -214,7 +214,7 @@ class ServiceAccounts:
             before = await self._store.get(key)
             after = change(before)
             # What is held is taken back if it is still the same: so who means it writes it anew.
-            if after == before and not after.updated_by.startswith(_HELD):
+            if after == before and not after.is_held:
                 return after
             is_in = before is not None and before.is_active
             if was_in and not is_in and after.is_active:

@@ -49,12 +49,13 @@ class Cut(Protocol):
 class Stream:
     """One granted request in flight. A context manager: leaving it takes it off the books."""
 
-    __slots__ = ("_cut", "_leave", "grant", "is_endless", "is_open", "kind")
+    __slots__ = ("_cut", "_leave", "grant", "is_endless", "is_open", "kind", "since")
 
     def __init__(
-        self, grant: Grant, kind: StreamKind, cut: Cut, leave: "Callable[[Stream], None]"
+        self, grant: Grant, kind: StreamKind, cut: Cut, leave: "_Leave", since: float
     ) -> None:
         self.grant = grant
+        self.since = since  # epoch seconds
         self.kind = kind
         self.is_open = True  # neither cut nor left
         # It has no end of its own, so that to let it finish would be to let it go on for ever. A
@@ -90,11 +91,15 @@ class Stream:
             self._cut(reason)
 
 
-class Streams:
-    """The book of everything in flight."""
+_Leave = Callable[[Stream], None]
 
-    def __init__(self, observer: Observer) -> None:
+
+class Streams:
+    """The book of everything in flight. ``now`` is the wall clock, for people who look."""
+
+    def __init__(self, observer: Observer, now: Callable[[], float] = lambda: 0.0) -> None:
         self._observer = observer
+        self._now = now
         self._by_subject: dict[SubjectKey, dict[Stream, None]] = {}
 
     def registered(self, grant: Grant, kind: StreamKind, cut: Cut) -> Stream:
@@ -102,7 +107,7 @@ class Streams:
 
         Call it in the same turn of the event loop in which the decision was returned.
         """
-        stream = Stream(grant, kind, cut, self._leave)
+        stream = Stream(grant, kind, cut, self._leave, self._now())
         self._observer.in_flight(kind, 1)
         if grant.principal is not None:
             self._by_subject.setdefault(grant.principal.key, {})[stream] = None

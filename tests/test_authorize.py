@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
+from sidecar.core.groups import GroupRules
 from sidecar.core.issuer import Issuer
 from sidecar.core.principal import PrincipalKind
 from sidecar.core.request import Ambiguity
-from sidecar.core.routes import Requirement, Route
+from sidecar.core.routes import Requirement, Route, Unregistered
 from sidecar.core.subject import AccountStatus, SubjectKey
 from sidecar.ports import Change, StatusUnavailable
 from tests.fakes.tokens import ec_key, key_set, rsa_key
@@ -791,3 +792,66 @@ def test_the_first_route_that_matches_decides() -> None:
     world = World(routes=[Route("first", "/reports"), *ROUTES])
 
     assert granted(world.ask("GET", "/reports", token=world.sign())).route.name == "first"
+
+
+def by_claim(**names: str) -> tuple[Issuer, ...]:
+    return tuple(replace(each, groups=GroupRules("groups", names)) for each in ISSUERS)
+
+
+@pytest.mark.parametrize(
+    ("names", "claim", "account", "verdict"),
+    [
+        ({}, ["admin"], (), None),
+        ({}, "ops admin", (), None),
+        ({}, ["ops"], ("admin",), R.MISSING_GROUP),
+        ({}, None, ("admin",), R.MISSING_GROUP),
+        ({}, ["ops,admin"], (), R.MISSING_GROUP),
+        ({}, {"admin": True}, (), R.CLAIMS_REFUSED),
+        ({"leads": "admin"}, ["leads"], (), None),
+        ({"leads": "admin"}, ["admin"], (), R.MISSING_GROUP),
+    ],
+)
+def test_where_a_claim_counts_a_route_asks_for_its_groups(
+    names: dict[str, str], claim: object, account: tuple[str, ...], verdict: DenyReason | None
+) -> None:
+    world = World(issuers=by_claim(**names))
+    world.enroll("robot", *account)
+
+    assert reason(world.ask("GET", "/admin/x", token=world.sign(groups=claim))) is verdict
+
+
+def test_a_claim_with_groups_lets_no_disabled_account_in() -> None:
+    world = World(issuers=by_claim())
+    world.disable("robot")
+
+    assert reason(world.ask("GET", "/admin/x", token=world.sign(groups=["admin"]))) is (
+        R.SUBJECT_INACTIVE
+    )
+
+
+def test_a_claim_that_counted_yesterday_does_not_count_by_the_settings_of_today() -> None:
+    world = World(issuers=by_claim())
+    token = world.sign(groups=["admin"])
+    granted(world.ask("GET", "/admin/x", token=token))
+
+    world.settle(ISSUERS)
+
+    assert reason(world.ask("GET", "/admin/x", token=token)) is R.MISSING_GROUP
+
+
+def test_people_without_an_account_are_in_the_groups_of_their_claim() -> None:
+    people = Route(
+        "staff",
+        "/staff",
+        requirement=Requirement(groups=frozenset({"staff"}), unregistered=Unregistered.FORWARD),
+    )
+    world = World(issuers=by_claim(), routes=[people])
+
+    def ask(claim: list[str]) -> DenyReason | None:
+        return reason(world.ask("GET", "/staff", token=world.sign(sub="anna", groups=claim)))
+
+    world.accounts.preload(SubjectKey(REALM, "anna"))
+    assert ask(["staff"]) is None
+    assert ask(["guests"]) is R.MISSING_GROUP
+    world.settle(ISSUERS, [people])
+    assert ask(["staff"]) is R.MISSING_GROUP

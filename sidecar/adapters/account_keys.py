@@ -4,7 +4,13 @@
 ``<prefix>realm:<realm>`` a hash with an emergency ``not_before``, and
 ``<prefix>revoked:<realm>:<jti>`` exists until the revoked token has expired. A realm has no colon,
 so a key reads back in one way only, whatever the subject holds. ``<prefix>revision`` and
-``<prefix>epoch`` tell a store that was rolled back (``store_revision``).
+``<prefix>epoch`` tell a store that was rolled back (``store_revision``), ``<prefix>sync:…`` who
+keeps a realm's accounts in step (``redis_leader``). ``<prefix>audit`` is a
+stream of what was changed by running sidecars (``audit_trail``).
+
+How accounts are used is in ``<beside>seen:<realm>`` and ``<beside>uses:<realm>``, by subject. No
+view is to hear of these, so ``beside`` does not begin as the prefix does. It ends with it: by the
+prefix's hash tag a Cluster keeps all in one slot.
 """
 
 from dataclasses import dataclass
@@ -30,6 +36,12 @@ class AccountKeys:
     def revoked(self, realm: str, token_id: str) -> str:
         return f"{self.prefix}revoked:{realm}:{token_id}"
 
+    def leader(self, realm: str) -> str:
+        return f"{self.prefix}sync:leader:{realm}"
+
+    def fence(self, realm: str) -> str:
+        return f"{self.prefix}sync:fence:{realm}"
+
     @property
     def revision(self) -> str:
         return f"{self.prefix}revision"
@@ -37,6 +49,22 @@ class AccountKeys:
     @property
     def epoch(self) -> str:
         return f"{self.prefix}epoch"
+
+    @property
+    def audit(self) -> str:
+        return f"{self.prefix}audit"
+
+    @property
+    def beside(self) -> str:
+        """What the keys begin with that nobody has to hear of."""
+        # Whatever the prefix is, this has another first letter.
+        return f"{'last-use' if self.prefix.startswith('u') else 'used'}:{self.prefix}"
+
+    def last_seen(self, realm: str) -> str:
+        return f"{self.beside}seen:{realm}"
+
+    def uses(self, realm: str) -> str:
+        return f"{self.beside}uses:{realm}"
 
     def accounts_of(self, realm: str) -> str:
         """Return the glob pattern (Redis ``SCAN``) of all accounts of a realm."""

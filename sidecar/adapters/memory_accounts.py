@@ -62,6 +62,9 @@ class MemoryAccounts:
         self._revoked.add((realm, token_id))
         self._tell(Change(realm, token_id=token_id))
 
+    async def read_realm_not_before(self, realm: str) -> float:
+        return self._realms.get(realm, 0.0)
+
     async def set_realm_not_before(self, realm: str, moment: float) -> float:
         in_force = self._realms[realm] = max(moment, self._realms.get(realm, 0.0))
         self._tell(Change(realm))
@@ -77,3 +80,14 @@ class MemoryAccounts:
     def _tell(self, change: Change) -> None:
         for listener in self._listeners:
             listener(change)
+
+
+class SoleLeader:
+    """Implements ``account_sync.Leader`` where there is one process: it always leads."""
+
+    def is_leading(self) -> bool:
+        return True
+
+    async def campaign(self) -> None: ...
+
+    async def resign(self) -> None: ...

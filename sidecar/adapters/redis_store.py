@@ -1,17 +1,18 @@
 """The account store on Redis, for those who manage accounts."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from math import ceil
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError, WatchError
+from redis.exceptions import ResponseError, WatchError
 
 from sidecar.adapters.account_keys import AccountKeys
-from sidecar.adapters.redis_primary import pool_for
+from sidecar.adapters.redis_client import mapped, open_redis
+from sidecar.adapters.redis_last_use import RedisLastUse
 from sidecar.adapters.store_revision import Mark
 from sidecar.core.subject import (
     Account,
@@ -21,7 +22,7 @@ from sidecar.core.subject import (
     write_account,
     write_tombstone,
 )
-from sidecar.ports import StatusUnavailable
+from sidecar.ports import StatusUnavailable, Superseded
 
 log = logging.getLogger(__name__)
 
@@ -29,21 +30,30 @@ _BATCH = 500
 _CHANGED = "Watched variable changed."  # redis-py's words for an EXEC that was refused
 _NOT_KNOWN = "the connection was lost while writing"
 
+Fence = Callable[[], int | None]
+"""Returns the number of the lead that this process has (``redis_leader``); None for none."""
+
 
 class RedisAccountStore:
-    """Implements ``ports.AccountStore`` with transactions that see concurrent writers."""
+    """Implements ``ports.AccountStore`` with transactions that see concurrent writers.
 
-    def __init__(self, client: Redis, keys: AccountKeys) -> None:
+    With a ``fence`` accounts are written only as long as no later leader has been, whatever the
+    clocks say: the number is watched in the transaction of each write. ``Superseded`` is raised
+    then.
+    """
+
+    def __init__(self, client: Redis, keys: AccountKeys, fence: Fence | None = None) -> None:
         self._client = client
         self._keys = keys
+        self._fence = fence
 
     async def get(self, key: SubjectKey) -> Account | None:
-        async with _mapped():
+        async with mapped():
             return await self._read(self._client, key)
 
     async def list(self, realm: str) -> Sequence[Account]:
         accounts: dict[str, Account] = {}
-        async with _mapped():
+        async with mapped():
             batch: list[str] = []
             async for name in self._client.scan_iter(
                 match=self._keys.accounts_of(realm), count=_BATCH
@@ -59,10 +69,10 @@ class RedisAccountStore:
         self, key: SubjectKey, account: Account, *, expected: Account | None
     ) -> Account | None:
         name = self._keys.account(key)
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             try:
-                await transaction.watch(name)
+                await self._watch(transaction, key)
                 fields = await transaction.hgetall(name)
                 stored = read_account(key.subject, fields)
                 if stored != expected:
@@ -74,17 +84,24 @@ class RedisAccountStore:
                 transaction.hset(name, mapping=write_account(account))
                 await self._write(transaction)
             except WatchError as refused:
-                _check_changed(refused)
+                check_changed(refused)
                 return None
             return account
 
     async def delete(self, key: SubjectKey) -> bool:
+        if not await self._delete(key):
+            return False
+        # Afterwards: whoever may not do this has shut the program out all the same.
+        await RedisLastUse(self._client, self._keys).forget(key)
+        return True
+
+    async def _delete(self, key: SubjectKey) -> bool:
         name = self._keys.account(key)
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             while True:  # a writer that was faster has changed it: this ends
                 try:
-                    await transaction.watch(name)
+                    await self._watch(transaction, key)
                     found = await self._read(transaction, key)
                     if found is None:
                         return False
@@ -94,20 +111,20 @@ class RedisAccountStore:
                         transaction.hset(name, mapping=write_tombstone(found.not_before))
                     await self._write(transaction)
                 except WatchError as refused:
-                    _check_changed(refused)
+                    check_changed(refused)
                     continue
                 return True
 
     async def confirm(self, epoch: str) -> None:
         """Declare what is stored to be the truth, whatever was seen before (``store_revision``)."""
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             transaction.set(self._keys.epoch, epoch)
             await self._write(transaction)
 
     async def mark(self) -> Mark:
         """Return the revision and the epoch of what is stored."""
-        async with _mapped():
+        async with mapped():
             client: Any = self._client
             revision, epoch = await client.mget(self._keys.revision, self._keys.epoch)
             return Mark(None if revision is None else int(revision), epoch or "")
@@ -122,9 +139,19 @@ class RedisAccountStore:
         *replies, _ = await transaction.execute()
         return tuple(replies)
 
+    async def _watch(self, transaction: Any, key: SubjectKey) -> None:
+        if self._fence is None:
+            await transaction.watch(self._keys.account(key))
+            return
+        fence = self._keys.fence(key.realm)
+        await transaction.watch(self._keys.account(key), fence)
+        number = self._fence()
+        if number is None or await transaction.get(fence) != str(number):
+            raise Superseded("another sidecar leads since then")
+
     async def revoke_token(self, realm: str, token_id: str, until: float) -> None:
         name, moment = self._keys.revoked(realm, token_id), ceil(until)
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             # Whoever says "until sooner" second must not let the token in again: GT only extends,
             # and leaves alone a key that was written by hand without an end.
@@ -132,9 +159,14 @@ class RedisAccountStore:
             transaction.expireat(name, moment, gt=True)
             await self._write(transaction)
 
+    async def read_realm_not_before(self, realm: str) -> float:
+        async with mapped():
+            client: Any = self._client
+            return read_not_before(await client.hget(self._keys.realm(realm), "not_before"))
+
     async def set_realm_not_before(self, realm: str, moment: float) -> float:
         name = self._keys.realm(realm)
-        async with _mapped(), self._client.pipeline(transaction=True) as pipeline:
+        async with mapped(), self._client.pipeline(transaction=True) as pipeline:
             transaction: Any = pipeline
             while True:  # a writer that was faster has raised it: this ends
                 try:
@@ -146,7 +178,7 @@ class RedisAccountStore:
                     transaction.hset(name, "not_before", repr(moment))
                     await self._write(transaction)
                 except WatchError as refused:
-                    _check_changed(refused)
+                    check_changed(refused)
                     continue
                 return moment
 
@@ -171,7 +203,7 @@ class RedisAccountStore:
         return found
 
 
-def _check_changed(refused: WatchError) -> None:
+def check_changed(refused: WatchError) -> None:
     """Raise StatusUnavailable unless another's change is why the write was refused."""
     if refused.args != (_CHANGED,):
         # redis-py's word for a connection that was lost while it watched.
@@ -180,29 +212,12 @@ def _check_changed(refused: WatchError) -> None:
 
 @asynccontextmanager
 async def open_redis_store(
-    url: str, options: Mapping[str, Any], keys: AccountKeys, timeout_seconds: float
+    url: str,
+    options: Mapping[str, Any],
+    keys: AccountKeys,
+    timeout_seconds: float,
+    fence: Fence | None = None,
 ) -> AsyncIterator[RedisAccountStore]:
     """Open a store that gives up on a silent server after ``timeout_seconds``."""
-    pool = pool_for(
-        url,
-        options,
-        keys.prefix,
-        timeout_seconds,
-        decode_responses=True,
-        encoding_errors="replace",
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-    )
-    client = Redis.from_pool(pool)
-    try:
-        yield RedisAccountStore(client, keys)
-    finally:
-        await client.aclose()
-
-
-@asynccontextmanager
-async def _mapped() -> AsyncIterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise StatusUnavailable(f"Redis: {type(error).__name__}: {error}"[:200]) from None
+    async with open_redis(url, options, keys.prefix, timeout_seconds) as client:
+        yield RedisAccountStore(client, keys, fence)

@@ -4,22 +4,25 @@ Liveness says only that the loop turns: a restart would not bring back Redis or 
 every open stream. Readiness says whether a request could be granted now.
 """
 
-import json
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
 
+from sidecar.admin.answers import COMMON, answer
+
 Probes = Callable[[], Mapping[str, bool]]
 Render = Callable[[str], tuple[bytes, str]]
 Revoke = Callable[[web.BaseRequest], Awaitable[web.Response]]
+Api = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Published = Callable[[], Mapping[str, Any]]
 
 _CLOSE_SECONDS = 0.5
-_COMMON = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "sidecar"}
 _METHODS = ("GET", "HEAD")
 _REVOKE = "/oauth2/revoke"
+_API = "/api/"
 _KEYS = "/.well-known/jwks.json"
 
 
@@ -28,8 +31,8 @@ class AdminListener:
 
     ``probes`` are what readiness is made of, by name; ``render`` returns the metrics and their
     media type for an ``Accept`` value, ``workers`` the JSON of what each process does. ``revoke``
-    answers the revocation endpoint, and ``assertion_keys`` are what is signed to upstream with, if
-    there is that.
+    answers the revocation endpoint, ``api`` the API, and ``assertion_keys`` are what is signed to
+    upstream with, if there is that.
     """
 
     def __init__(
@@ -41,7 +44,7 @@ class AdminListener:
         render: Render,
         workers: Callable[[], bytes],
         revoke: Revoke | None = None,
-        assertion_keys: Published | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -50,7 +53,9 @@ class AdminListener:
         self._workers = workers
         # A reload replaces these.
         self.revoke = revoke
-        self.assertion_keys = assertion_keys
+        self.api: Api | None = None
+        self.assertion_keys: Published | None = None
+        self._tls = tls
         self._runner: web.ServerRunner | None = None
         self.url = ""
 
@@ -61,13 +66,14 @@ class AdminListener:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
         except BaseException:
             await runner.cleanup()
             raise
         self._runner = runner
         host, port = runner.addresses[0][:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self._tls is None else "https"
+        self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         return self
 
     async def __aexit__(
@@ -79,43 +85,36 @@ class AdminListener:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _handle(self, request: web.BaseRequest) -> web.Response:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self.api is not None and request.rel_url.raw_path.startswith(_API):
+            return await self.api(request)
         if request.path == _REVOKE:
             return _no_such_path() if self.revoke is None else await self.revoke(request)
         if request.method not in _METHODS:
-            return _answer(405, {"message": "method not allowed"}, Allow="GET, HEAD")
+            return answer(405, {"message": "method not allowed"}, {"Allow": "GET, HEAD"})
         return self._show(request)
 
     def _show(self, request: web.BaseRequest) -> web.Response:
         match request.path:
             case "/livez":
-                return _answer(200, {"alive": True})
+                return answer(200, {"alive": True})
             case "/readyz":
                 checks = dict(self._probes())
                 ready = all(checks.values())
-                return _answer(200 if ready else 503, {"ready": ready, "checks": checks})
+                return answer(200 if ready else 503, {"ready": ready, "checks": checks})
             case "/metrics":
                 body, content_type = self._render(request.headers.get("Accept", ""))
-                return web.Response(body=body, headers={**_COMMON, "Content-Type": content_type})
+                return web.Response(body=body, headers={**COMMON, "Content-Type": content_type})
             case "/workers":
                 return web.Response(
-                    body=self._workers(), content_type="application/json", headers=_COMMON
+                    body=self._workers(), content_type="application/json", headers=COMMON
                 )
             case path if path == _KEYS and self.assertion_keys is not None:
                 cached = "public, max-age=300"
-                return _answer(200, self.assertion_keys(), **{"Cache-Control": cached})
+                return answer(200, self.assertion_keys(), {"Cache-Control": cached})
             case _:
                 return _no_such_path()
 
 
 def _no_such_path() -> web.Response:
-    return _answer(404, {"message": "there are /livez, /readyz, /metrics and /workers"})
-
-
-def _answer(status: int, body: object, **headers: str) -> web.Response:
-    return web.Response(
-        status=status,
-        text=json.dumps(body),
-        content_type="application/json",
-        headers={**_COMMON, **headers},
-    )
+    return answer(404, {"message": "there are /livez, /readyz, /metrics and /workers"})

@@ -5,14 +5,14 @@ was issued to whoever asks (RFC 7009, 2.1) is not demanded, as an incident's res
 program whose token leaked. What a token is, its signature says, not the one who presents it.
 """
 
-import asyncio
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from sidecar.admin.answers import answer
+from sidecar.admin.bodies import BodyRefused, read_body
 from sidecar.core.client_request import ClientRefused, authenticate, read_form
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.ports import StatusUnavailable
@@ -21,6 +21,8 @@ from sidecar.revocations import Revocations, TokenVerifier
 log = logging.getLogger(__name__)
 
 _MAX_BODY_BYTES = 16 * 1024
+# RFC 6749, 5.1 wants this beside Cache-Control wherever tokens and credentials are handled.
+_NO_CACHE = {"Pragma": "no-cache"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +55,25 @@ class RevocationEndpoint:
     async def answer(self, request: web.BaseRequest) -> web.Response:
         """Answer one request. Raises nothing but ``CancelledError``."""
         if request.method != "POST":
-            return _answer(405, {"message": "method not allowed"}, {"Allow": "POST"})
+            return answer(405, {"message": "method not allowed"}, {"Allow": "POST", **_NO_CACHE})
         try:
             await self._revoke(request)
         except ClientRefused as refused:
             # Also what shows that somebody tries secrets out.
             log.warning("%s may not revoke: %s", request.remote, refused.description)
-            return _answer(refused.status, refused.members(), refused.headers())
+            return answer(refused.status, refused.members(), {**refused.headers(), **_NO_CACHE})
         except Exception:
             log.exception("a revocation failed")
-            return _answer(500, {"error": "server_error"})
+            return answer(500, {"error": "server_error"}, _NO_CACHE)
         # RFC 7009, 2.2: "The content of the response body is ignored by the client".
-        return _answer(200, {})
+        return answer(200, {}, _NO_CACHE)
 
     async def _revoke(self, request: web.BaseRequest) -> None:
-        form = read_form(request.content_type, await _read_body(request, self._body_seconds))
+        try:
+            body = await read_body(request, _MAX_BODY_BYTES, self._body_seconds)
+        except BodyRefused as refused:
+            raise ClientRefused("invalid_request", refused.message) from None
+        form = read_form(request.content_type, body)
         client = authenticate(request.headers.getall("Authorization", []), form, self._clients)
         # `token_type_hint` is not needed to find the token (RFC 7009, 2.1: "MAY ignore").
         token = form.get("token", [""])[0]
@@ -97,36 +103,3 @@ class RevocationEndpoint:
             raise ClientRefused(
                 "temporarily_unavailable", "the account store cannot be asked now"
             ) from None
-
-
-async def _read_body(request: web.BaseRequest, seconds: float) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > _MAX_BODY_BYTES:
-                    raise ClientRefused("invalid_request", "the body is too large")
-    except TimeoutError:
-        raise ClientRefused("invalid_request", "the body did not come in time") from None
-    except (web.RequestPayloadError, OSError):
-        raise ClientRefused("invalid_request", "the body broke off") from None
-    return bytes(body)
-
-
-def _answer(
-    status: int, body: Mapping[str, str], headers: Mapping[str, str] | None = None
-) -> web.Response:
-    return web.Response(
-        status=status,
-        text=json.dumps(body),
-        content_type="application/json",
-        headers={
-            # RFC 6749, 5.1 wants both wherever tokens and credentials are handled.
-            "Cache-Control": "no-store",
-            "Pragma": "no-cache",
-            "X-Content-Type-Options": "nosniff",
-            "Server": "sidecar",
-            **(headers or {}),
-        },
-    )

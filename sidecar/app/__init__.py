@@ -1,18 +1,22 @@
 """The composition root: the only place that knows every part."""
 
-from sidecar.app.asking import confirm_store, open_authorizer, open_store
+from sidecar.app.asking import confirm_store, open_authorizer, open_last_use, open_store
 from sidecar.app.checking import problems_of
 from sidecar.app.probing import exposures
 from sidecar.app.process import run
 from sidecar.app.serving import Serving, serving
+from sidecar.app.syncing import open_gateway, sync_rules
 
 __all__ = [
     "Serving",
     "confirm_store",
     "exposures",
     "open_authorizer",
+    "open_gateway",
+    "open_last_use",
     "open_store",
     "problems_of",
     "run",
     "serving",
+    "sync_rules",
 ]

@@ -3,14 +3,16 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.clock import SystemClock
+from sidecar.adapters.redis_last_use import RedisLastUse
 from sidecar.adapters.redis_store import RedisAccountStore, open_redis_store
 from sidecar.adapters.store_revision import Mark, make_epoch
 from sidecar.app.parts import MEMORY, make_accounts, make_authorizer, open_keys, redis_options
-from sidecar.app.serving import running
+from sidecar.app.recording import open_recorded_use
+from sidecar.app.running import running
 from sidecar.authorize import Authorizer
 from sidecar.observability.observers import Observers
 from sidecar.ports import AccountStore
@@ -33,6 +35,11 @@ async def open_store(settings: Settings) -> AsyncIterator[AccountStore]:
     """
     async with _open_redis(settings) as store:
         yield store
+
+
+def open_last_use(settings: Settings) -> AbstractAsyncContextManager[RedisLastUse]:
+    """Open what is recorded of the accounts' use."""
+    return open_recorded_use(settings, _STORE_SECONDS)
 
 
 async def confirm_store(settings: Settings) -> Mark:

@@ -4,7 +4,13 @@ from collections.abc import Callable
 from functools import partial
 
 from sidecar.app.libraries import library_problems
-from sidecar.app.parts import listen_policy, provider_contexts, redis_options, upstream_policy
+from sidecar.app.parts import (
+    admin_context,
+    listen_policy,
+    provider_contexts,
+    redis_options,
+    upstream_policy,
+)
 from sidecar.app.tls import client_context, server_context, system_authorities
 from sidecar.settings import Problem, Settings
 from sidecar.settings.fields import ServerTls
@@ -19,6 +25,7 @@ def problems_of(settings: Settings) -> list[Problem]:
         parts["upstream.tls"] = partial(upstream_policy, settings.upstream)
     if settings.forward_auth is not None:
         parts["forward_auth.tls"] = partial(listen_policy, settings.forward_auth)
+    parts["admin.tls"] = partial(admin_context, settings)
     # gRPC says no more of a bad file than that the port cannot be opened, or no call gets through.
     if settings.grpc is not None:
         parts["grpc.tls"] = partial(_server_context, settings.grpc.tls)

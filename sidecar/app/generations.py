@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sidecar.admin.listener import Revoke
+from sidecar.app.administering import Endpoints
 from sidecar.app.stopping import Stop
 from sidecar.settings import Settings
 
@@ -21,8 +21,8 @@ class Generation(Protocol):
     """What serves with one set of settings."""
 
     @property
-    def revoke(self) -> Revoke | None:
-        """What answers the revocation endpoint; None where nobody may revoke."""
+    def endpoints(self) -> Endpoints:
+        """What answers at the admin listener after a sign-in."""
 
     def probes(self) -> Mapping[str, bool]:
         """Return what has to hold for requests to be granted, by name."""
@@ -70,9 +70,9 @@ class Generations:
         self._leaving: set[asyncio.Task[None]] = set()
 
     @property
-    def revoke(self) -> Revoke | None:
-        """What answers the revocation endpoint now."""
-        return None if self._current is None else self._current.begun.result().revoke
+    def endpoints(self) -> Endpoints:
+        """What answers at the admin listener now."""
+        return Endpoints() if self._current is None else self._current.begun.result().endpoints
 
     def probes(self) -> Mapping[str, bool]:
         """Return what has to hold for requests to be granted."""
@@ -109,6 +109,7 @@ class Generations:
         self._current, reign.is_in_force = reign, True
         if before is not None:
             before.is_in_force = False
+            before.begun.result().endpoints.retire()
             self._leaving.add(before.task)
             before.task.add_done_callback(self._leaving.discard)
             before.stop.relieve()

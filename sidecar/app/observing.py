@@ -1,23 +1,41 @@
 """Who watches: the metrics and the decision log, joined into one observer."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
+from sidecar.admin.desk import OwnDesk
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
+from sidecar.observability.last_use_writer import LastUseMetrics
 from sidecar.observability.metrics import Metrics
 from sidecar.observability.observers import Observers
+from sidecar.observability.recent_decisions import RecentDecisions
+from sidecar.observability.recent_use import RecentUse
+from sidecar.observability.sync_metrics import SyncMetrics
 from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
+from sidecar.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)
 class Observing:
-    """The joined observer, and the metrics to feed and to show."""
+    """The joined observer, the metrics to feed and to show, and what the admin API looks at.
+
+    ``recent_use`` is a part of the observer, where it is to be recorded which accounts are used.
+    """
 
     observer: Observer
     metrics: Metrics
+    sync: SyncMetrics
+    desk: OwnDesk
+    last_use_metrics: LastUseMetrics
+    recent_use: RecentUse | None = None
+
+    def streams(self, clock: Clock) -> AbstractContextManager[Streams]:
+        """Give a book of streams, into which the admin API looks while the block lasts."""
+        return self.desk.entered(Streams(self.observer, clock.now))
 
 
 @contextmanager
@@ -27,11 +45,19 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
     Gives what makes an observer from settings: metrics and log are the same for all of them.
     """
     metrics = Metrics()
+    desk = OwnDesk(RecentDecisions(clock), os.getpid())
+    last_use_metrics = LastUseMetrics(metrics.registry)
+    sync = SyncMetrics(metrics.registry)
     with LineWriter(sys.stdout, metrics.lines_dropped) as writer:
 
         def observed(settings: Settings) -> Observing:
             decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
-            return Observing(Observers(metrics, decisions), metrics)
+            accounts = settings.accounts
+            recent = RecentUse(clock, accounts.max_subjects) if accounts.last_use else None
+            heard: list[Observer] = [metrics, decisions]
+            heard += [] if recent is None else [recent]
+            heard += [desk.recent] if settings.admin.has_api else []
+            return Observing(Observers(*heard), metrics, sync, desk, last_use_metrics, recent)
 
         try:
             yield observed

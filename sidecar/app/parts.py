@@ -18,6 +18,7 @@ from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
 from sidecar.adapters.redis_push import connection_for
 from sidecar.app.tls import client_context, server_context
 from sidecar.authorize import Authorizer, Rules
+from sidecar.core.routes import Routes
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
@@ -117,11 +118,16 @@ def provider_contexts(settings: Settings) -> Mapping[str, ssl.SSLContext]:
 
 
 def make_authorizer(
-    settings: Settings, keys: KeySource, accounts: AccountView, clock: Clock, observer: Observer
+    settings: Settings,
+    keys: KeySource,
+    accounts: AccountView,
+    clock: Clock,
+    observer: Observer,
+    routes: Routes | None = None,
 ) -> Authorizer:
-    """Return THE decision over these parts."""
+    """Return THE decision over these parts; ``routes`` instead of the settings' if given."""
     rules = Rules(
-        routes=settings.routes_table(),
+        routes=settings.routes_table() if routes is None else routes,
         issuers=settings.issuer_rules(),
         tolerated=settings.tolerated(),
         max_token_bytes=settings.limits.max_token_bytes,
@@ -170,6 +176,29 @@ def listen_policy(
         max_headers=listen.max_headers,
         listener=listener,
     )
+
+
+def admin_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return the TLS of the admin listener, if there is any. Raises as ``server_context`` does."""
+    tls = settings.admin.tls
+    if tls is None:
+        return None
+    context = server_context(tls.certificate, tls.key, tls.client_ca)
+    if tls.client_ca is not None:
+        # Probes and Prometheus show none: the API looks for itself.
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def renew_admin_context(context: ssl.SSLContext | None, settings: Settings) -> None:
+    """Show the certificate that is in its file now, to connections that come from here on.
+
+    Raises:
+        OSError: the files are not what they should be.
+    """
+    tls = settings.admin.tls
+    if context is not None and tls is not None:
+        context.load_cert_chain(tls.certificate, tls.key)
 
 
 def redis_options(settings: Settings) -> Mapping[str, Any]:

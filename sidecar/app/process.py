@@ -2,30 +2,29 @@
 
 import asyncio
 import logging
-import sys
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 
 from sidecar.adapters.clock import SystemClock
-from sidecar.admin.listener import AdminListener, Render, Revoke
+from sidecar.admin.listener import AdminListener, Render
+from sidecar.app.administering import Endpoints, administering_for_workers
 from sidecar.app.asserting import Published, assertion_keys, new_secret
 from sidecar.app.doors import SharedDoors, Sockets, close_all, doors_of, open_doors
 from sidecar.app.generations import Generations, NotReplaced, Opened
 from sidecar.app.loop import run_in_loop
 from sidecar.app.observing import observing
-from sidecar.app.parts import open_keys
+from sidecar.app.parts import admin_context, renew_admin_context
 from sidecar.app.reloading import Load, Reloader
-from sidecar.app.revoking import revoking
-from sidecar.app.serving import Serving, running, serving_with
+from sidecar.app.running import running
+from sidecar.app.serving import Serving, serving_with
 from sidecar.app.stopping import Stop, hangups, stop_on_signals
 from sidecar.app.supervisor import Supervisor, metrics_directory, prepare_forks
 from sidecar.app.worker import spare_what_stays, work
 from sidecar.observability import metrics, process_log
-from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
-from sidecar.observability.observers import Observers
-from sidecar.observability.silent import SilentObserver
+from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.upkeep import Upkeep
 from sidecar.observability.workers import all_workers, this_worker
 from sidecar.ports import Clock
@@ -70,7 +69,7 @@ async def _serve_alone(settings: Settings, load: Load, secret: bytes) -> None:
         async def opened(settings: Settings, succeeds: bool) -> AsyncIterator[_Alone]:  # noqa: FBT001
             own = {name: each.dup() for name, each in sockets.items()}
             async with serving_with(
-                settings, observed(settings), clock, own, secret=secret, revokes=True
+                settings, observed(settings), clock, own, secret=secret, administers=True
             ) as served:
                 if succeeds:
                     await served.ready()
@@ -93,22 +92,23 @@ async def _serve_with_workers(settings: Settings, load: Load, secret: bytes) -> 
         closing(SharedDoors(doors_of(settings), settings.worker_count())) as doors,
     ):
         prepare_forks(_IMPORTED)
-        changes = metrics.ChangeCounter()
+        changes = ChangeCounter()
         changes.registry.register(upkeep)
 
         @asynccontextmanager
         async def opened(settings: Settings, succeeds: bool) -> AsyncIterator[_Fleet]:  # noqa: FBT001
             supervisor = Supervisor(
                 # The first ones answer from the start, if only that they cannot decide yet.
-                partial(work, settings, secret, None if succeeds else 0.0),
-                partial(work, settings, secret, _PATIENCE_SECONDS),
+                partial(work, settings, secret, directory, None if succeeds else 0.0),
+                partial(work, settings, secret, directory, _PATIENCE_SECONDS),
                 doors,
                 clock,
                 metrics.forget_worker,
                 upkeep.worker_restarted,
             )
-            async with _revoking_for_workers(settings, clock, changes) as revoke:
-                yield _Fleet(supervisor, revoke, settings, clock)
+            administered = administering_for_workers(settings, clock, changes, directory)
+            async with administered as endpoints:
+                yield _Fleet(supervisor, endpoints, settings, clock)
 
         render = partial(metrics.render_all, directory, changes)
         pages = _Pages(
@@ -132,24 +132,26 @@ async def _serve(
     async with hangups() as hangup, stop_on_signals() as stop:
         tasks = asyncio.TaskGroup()
         generations = Generations(opened, tasks, stop, _READY_SECONDS)
+        tls = admin_context(settings)
         admin = AdminListener(
             settings.admin.host,
             settings.admin.port,
             probes=generations.probes,
             render=pages.render,
             workers=pages.workers,
+            tls=tls,
         )
 
         async def replace(settings: Settings) -> None:
             keys = _keys_of(pages, settings)
+            _renew(tls, settings)
             await generations.replace(settings)
             process_log.configure(settings.log.level)
-            admin.revoke, admin.assertion_keys = generations.revoke, keys
+            _answer_by(admin, generations.endpoints, keys)
 
         async with admin, tasks:
             await generations.begin(settings)
-            admin.revoke = generations.revoke
-            admin.assertion_keys = pages.assertion_keys(settings)
+            _answer_by(admin, generations.endpoints, pages.assertion_keys(settings))
             spare_what_stays()
             _tell_where(settings, sockets, admin.url)
             reloader = Reloader(load, settings, replace, upkeep, SystemClock())
@@ -159,11 +161,22 @@ async def _serve(
             leave()
 
 
+def _answer_by(admin: AdminListener, endpoints: Endpoints, keys: Published | None) -> None:
+    admin.revoke, admin.api, admin.assertion_keys = endpoints.revoke, endpoints.api, keys
+
+
 def _keys_of(pages: _Pages, settings: Settings) -> Published | None:
     try:
         return pages.assertion_keys(settings)
     except (OSError, ValueError) as error:
         raise NotReplaced(f"assertion.secret_file: {error}") from None
+
+
+def _renew(tls: ssl.SSLContext | None, settings: Settings) -> None:
+    try:
+        renew_admin_context(tls, settings)
+    except OSError as error:
+        raise NotReplaced(f"admin.tls: {error}") from None
 
 
 def _tell_where(settings: Settings, sockets: Sockets, admin_url: str) -> None:
@@ -181,8 +194,8 @@ class _Alone:
     settings: Settings
 
     @property
-    def revoke(self) -> Revoke | None:
-        return self.served.revoke
+    def endpoints(self) -> Endpoints:
+        return self.served.endpoints
 
     def probes(self) -> Mapping[str, bool]:
         return self.served.probes()
@@ -203,7 +216,7 @@ class _Fleet:
     """Workers serve, this process watches them."""
 
     supervisor: Supervisor
-    revoke: Revoke | None
+    endpoints: Endpoints
     settings: Settings
     clock: Clock
 
@@ -220,26 +233,3 @@ class _Fleet:
         listen = self.settings.listen
         grace = listen.drain_seconds + listen.shutdown_seconds + _SPARE_SECONDS
         await self.supervisor.run(stop, grace)
-
-
-@asynccontextmanager
-async def _revoking_for_workers(
-    settings: Settings, clock: Clock, changes: metrics.ChangeCounter
-) -> AsyncIterator[Revoke | None]:
-    """Give the parent what the workers have and it has not: keys, and a log of what changed."""
-    if not settings.admin.revocation_clients:
-        yield None
-        return
-    with LineWriter(sys.stdout, dropped=_are_logged) as writer:
-        audit = Observers(changes, DecisionLog(writer, Logged.NONE, clock))
-        async with (
-            open_keys(settings, clock, SilentObserver()) as keys,
-            running(keys.run),
-            revoking(settings, keys, None, clock, audit) as revoke,
-        ):
-            yield revoke
-
-
-def _are_logged(lines: int) -> None:
-    """Leave lost lines to the writer's own warning: the metrics are the workers'."""
-    del lines

@@ -22,6 +22,7 @@ _RESTART = "cannot change in a reload; restart the sidecar for it"
 _FIXED: dict[str, Callable[[Settings], object]] = {
     "admin.host": lambda settings: settings.admin.host,
     "admin.port": lambda settings: settings.admin.port,
+    "admin.tls": lambda settings: settings.admin.tls,
     "workers": Settings.worker_count,
 }
 

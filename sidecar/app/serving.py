@@ -2,28 +2,33 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_source import JwksKeySource
-from sidecar.admin.listener import AdminListener, Revoke
+from sidecar.admin.listener import AdminListener
+from sidecar.app.administering import Endpoints, Office, administering
 from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
+from sidecar.app.auditing import auditing
 from sidecar.app.doors import Front, Opening, Sockets
 from sidecar.app.fronts import Shared, fronts_of
 from sidecar.app.mirroring import mirroring
 from sidecar.app.observing import Observing, observing
 from sidecar.app.parts import (
     Accounts,
+    admin_context,
     make_accounts,
     make_authorizer,
     open_keys,
 )
-from sidecar.app.revoking import revoking
+from sidecar.app.recording import recording
+from sidecar.app.running import running
 from sidecar.app.stopping import Stop
+from sidecar.app.syncing import keep_in_step
 from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
@@ -34,7 +39,6 @@ log = logging.getLogger(__name__)
 _REPORT_SECONDS = 0.1
 _POLL_SECONDS = 0.01
 
-Job = Callable[[], Awaitable[None]]
 Probes = Callable[[], Mapping[str, bool]]
 
 
@@ -48,7 +52,7 @@ class Serving:
     _openings: Sequence[Opening]
     _stack: AsyncExitStack
     _probes: Probes
-    revoke: Revoke | None = None
+    endpoints: Endpoints
     url: str = ""
     admin_url: str = ""
     _fronts: list[Front] = field(default_factory=list)
@@ -63,6 +67,10 @@ class Serving:
     def probes(self) -> Mapping[str, bool]:
         """Return what has to hold for requests to be granted, by name."""
         return {**self._probes(), "staying": not self._is_leaving}
+
+    def is_leaving(self) -> bool:
+        """Return whether it was told to stop; others do what only one may do."""
+        return self._is_leaving
 
     def is_ready(self) -> bool:
         """Return whether keys are loaded and the account view is live."""
@@ -110,7 +118,9 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
     clock, secret = SystemClock(), new_secret()
     with observing(clock) as observed:
         watched = observed(settings)
-        async with serving_with(settings, watched, clock, secret=secret, revokes=True) as served:
+        async with serving_with(
+            settings, watched, clock, secret=secret, administers=True
+        ) as served:
             await served.listen()
             admin = settings.admin
             async with AdminListener(
@@ -119,9 +129,11 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
                 probes=served.probes,
                 render=watched.metrics.render,
                 workers=partial(this_worker, watched.metrics),
-                revoke=served.revoke,
-                assertion_keys=assertion_keys(settings, secret, clock),
+                revoke=served.endpoints.revoke,
+                tls=admin_context(settings),
             ) as listener:
+                listener.api = served.endpoints.api
+                listener.assertion_keys = assertion_keys(settings, secret, clock)
                 served.admin_url = listener.url
                 yield served
 
@@ -134,39 +146,39 @@ async def serving_with(
     sockets: Sockets = MappingProxyType({}),
     *,
     secret: bytes,
-    revokes: bool = False,
+    administers: bool = False,
 ) -> AsyncIterator[Serving]:
     """Run until the block ends, without an admin listener.
 
-    ``sockets`` are the doors' that are bound already; the others are bound when it listens.
+    ``sockets`` are the doors' that are bound; the others are bound when it listens.
     ``secret`` is what assertions are signed by, where the settings name nothing else.
-    ``revokes`` is whether to make what answers the revocation endpoint, too.
+    ``administers`` is whether to make what answers the revocation endpoint and the API, too.
     """
     async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
         accounts = make_accounts(settings, clock, observed.observer)
-        keys = await stack.enter_async_context(open_keys(settings, clock, observed.observer))
-        streams = Streams(observed.observer)
+        keys = await enter(open_keys(settings, clock, observed.observer))
+        streams = stack.enter_context(observed.streams(clock))
         guard = _guard(settings, streams, accounts, clock)
+        counter = observed.metrics.changes
+        audit = await enter(auditing(settings, observed.observer, counter))
+        office = Office(keys, accounts.view, clock, audit, observed.desk, counter)
+        offered = administering(settings, office) if administers else nullcontext(Endpoints())
+        endpoints = await enter(offered)
+        mirror = await enter(mirroring(settings, accounts.view, clock, audit))
+        jobs = (keys.run, accounts.run, accounts.remember, guard.run)
         report = partial(_report, accounts, clock, observed)
-        watching = (accounts.view, clock, observed.observer)
-        revoke = None
-        if revokes:
-            revoke = await stack.enter_async_context(revoking(settings, keys, *watching))
-        mirror = await stack.enter_async_context(mirroring(settings, *watching))
-        await stack.enter_async_context(
-            running(keys.run, accounts.run, accounts.remember, guard.run, report)
-        )
-        shared = Shared(
-            make_authorizer(settings, keys, accounts.view, clock, observed.observer),
-            settings.identity(make_assertions(settings, secret, clock)),
-            streams,
-            clock,
-            observed.observer,
-            partial(_probes, keys, accounts),
-            mirror,
-        )
-        openings = await stack.enter_async_context(fronts_of(settings, shared, sockets))
-        yield Serving(openings, stack, shared.probes, revoke)
+        record = await enter(recording(settings, observed, clock))
+        await enter(running(*jobs, report, record))
+        authorizer = make_authorizer(settings, keys, accounts.view, clock, observed.observer)
+        identity = settings.identity(make_assertions(settings, secret, clock))
+        probes = partial(_probes, keys, accounts)
+        shared = Shared(authorizer, identity, streams, clock, observed.observer, probes, mirror)
+        openings = await enter(fronts_of(settings, shared, sockets))
+        served = Serving(openings, stack, shared.probes, endpoints)
+        step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)
+        await enter(running(partial(step, served.is_leaving)))
+        yield served
 
 
 def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Clock) -> StreamGuard:
@@ -176,22 +188,6 @@ def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Cloc
 
 def _probes(keys: JwksKeySource, accounts: Accounts) -> Mapping[str, bool]:
     return {"keys": keys.is_ready(), "accounts": accounts.view.is_live()}
-
-
-@asynccontextmanager
-async def running(*jobs: Job) -> AsyncIterator[None]:
-    """Run these for as long as the block; whichever fails ends the block with its exception."""
-
-    async def run(job: Job) -> None:
-        await job()
-
-    async with asyncio.TaskGroup() as tasks:
-        started = [tasks.create_task(run(job)) for job in jobs]
-        try:
-            yield
-        finally:
-            for task in started:
-                task.cancel()
 
 
 async def _report(accounts: Accounts, clock: Clock, observed: Observing) -> None:

@@ -230,9 +230,10 @@ async def _end_of(process: BaseProcess) -> None:
 def metrics_directory() -> Iterator[Path]:
     """Give the workers a fresh directory for their metrics, through the environment.
 
-    prometheus_client reads the variable when it is imported, for all workers once.
+    prometheus_client reads the variable when it is imported, for all workers once. The workers'
+    sockets are there too: their paths are no longer than those that multiprocessing needs.
     """
-    directory = Path(tempfile.mkdtemp(prefix="sidecar-metrics-"))
+    directory = Path(tempfile.mkdtemp(prefix="sidecar-"))
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
     try:
         yield directory

@@ -5,12 +5,15 @@ import gc
 import multiprocessing
 import signal
 from functools import partial
+from pathlib import Path
 
 from sidecar.adapters.clock import SystemClock
+from sidecar.admin.worker_desks import open_to_parent
 from sidecar.app.doors import Sockets
 from sidecar.app.loop import run_in_loop
 from sidecar.app.observing import observing
-from sidecar.app.serving import Serving, running, serving_with
+from sidecar.app.running import running
+from sidecar.app.serving import Serving, serving_with
 from sidecar.app.stopping import Stop, stop_on_signals
 from sidecar.app.supervisor import Readiness
 from sidecar.observability import process_log
@@ -25,6 +28,7 @@ _YOUNG_BETWEEN_FULL = 300
 def work(
     settings: Settings,
     secret: bytes,
+    directory: Path,
     patience: float | None,
     number: int,
     readiness: Readiness,
@@ -32,15 +36,17 @@ def work(
 ) -> None:
     """Serve as one of several workers: the parent answers the admin listener for all.
 
+    It is asked for what it has in flight by a socket in ``directory``.
     Connections are accepted when it is ready, or after ``patience`` seconds, if there is an end.
     """
     process_log.configure(settings.log.level)
-    run_in_loop(_work(settings, secret, patience, number, readiness, sockets))
+    run_in_loop(_work(settings, secret, directory, patience, number, readiness, sockets))
 
 
 async def _work(
     settings: Settings,
     secret: bytes,
+    directory: Path,
     patience: float | None,
     number: int,
     readiness: Readiness,
@@ -48,9 +54,11 @@ async def _work(
 ) -> None:
     clock, listen = SystemClock(), settings.listen
     with observing(clock) as observed:
+        watched = observed(settings)
         async with (
             stop_on_signals(as_worker=True) as stop,
-            serving_with(settings, observed(settings), clock, sockets, secret=secret) as served,
+            open_to_parent(watched.desk, directory),
+            serving_with(settings, watched, clock, sockets, secret=secret) as served,
         ):
             _end_with_parent(stop)
             spare_what_stays()

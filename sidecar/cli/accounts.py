@@ -23,6 +23,7 @@ from sidecar.cli.common import (
     stop,
     wait_for,
 )
+from sidecar.cli.last_use import Unused, Uses, read_uses, unused_for
 from sidecar.core.subject import Account, SubjectKey
 from sidecar.ports import AccountExists, AccountNotFound, Contended
 from sidecar.service_accounts import BadAccount, ServiceAccounts
@@ -125,15 +126,22 @@ def show(
 ) -> None:
     """Print one account."""
     account = _change(config, realm, subject, lambda accounts, key: accounts.get(key))
+    settings = load_settings(config)
+    uses = read_uses(settings, choose_realm(settings, realm), [account])
     if output is Output.JSON:
-        typer.echo(_json(account))
+        typer.echo(_json(account, uses))
     else:
-        _print_table([account])
+        _print_table([account], uses)
 
 
 @cli.command("list")
-def list_accounts(realm: Realm = None, output: Print = Output.TABLE, config: Config = None) -> None:
-    """Print all accounts of a realm."""
+def list_accounts(
+    realm: Realm = None,
+    unused: Unused = None,
+    output: Print = Output.TABLE,
+    config: Config = None,
+) -> None:
+    """Print the accounts of a realm: all, or those that nobody uses."""
     settings = load_settings(config)
     place = choose_realm(settings, realm)
 
@@ -142,10 +150,14 @@ def list_accounts(realm: Realm = None, output: Print = Output.TABLE, config: Con
             return list(await store.list(place))
 
     found = wait_for(act(), settings)
+    uses = read_uses(settings, place, found, needed=unused is not None)
+    if unused is not None:
+        found = unused_for(unused, found, uses)
     if output is Output.JSON:
-        typer.echo(json.dumps([_members(account) for account in found], indent=2))
+        members = [_members(account) | uses.members(account) for account in found]
+        typer.echo(json.dumps(members, indent=2))
     else:
-        _print_table(found)
+        _print_table(found, uses)
 
 
 def _change(
@@ -198,8 +210,9 @@ def _members(account: Account) -> dict[str, object]:
     }
 
 
-def _json(account: Account) -> str:
-    return json.dumps(_members(account), indent=2)
+def _json(account: Account, uses: Uses | None = None) -> str:
+    used = {} if uses is None else uses.members(account)
+    return json.dumps(_members(account) | used, indent=2)
 
 
 def _print_changed(account: Account, done: str, output: Output) -> None:
@@ -208,8 +221,8 @@ def _print_changed(account: Account, done: str, output: Output) -> None:
     )
 
 
-def _print_table(accounts: list[Account]) -> None:
-    table = Table("SUBJECT", "STATUS", "GROUPS", "NAME", "UPDATED BY", box=None)
+def _print_table(accounts: list[Account], uses: Uses) -> None:
+    table = Table("SUBJECT", "STATUS", "GROUPS", "NAME", "UPDATED BY", *uses.columns, box=None)
     for account in accounts:
         colour = "green" if account.is_active else "red"
         table.add_row(
@@ -219,5 +232,6 @@ def _print_table(accounts: list[Account]) -> None:
                 escape(each)
                 for each in (",".join(account.groups), account.name, account.updated_by)
             ),
+            *uses.cells(account),
         )
     Console().print(table)

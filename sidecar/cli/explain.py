@@ -10,10 +10,12 @@ from sidecar.app.asking import open_authorizer
 from sidecar.cli.common import Config, bare, load_settings, read_token_file, stop, wait_for
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.evidence import Evidence
+from sidecar.core.groups import ACCOUNT_GROUPS
 from sidecar.core.request import AccessRequest
 from sidecar.observability import process_log
 
 _PATIENCE_SECONDS = 8.0
+_MOST_SHOWN = 10
 
 # What whoever runs the program or the sidecar can do about each denial.
 REMEDIES = {
@@ -53,7 +55,10 @@ REMEDIES = {
     ),
     DenyReason.SUBJECT_INACTIVE: ("let it in again with `sidecar account enable <sub>`"),
     DenyReason.INSUFFICIENT_SCOPE: ("request the token with the scopes that the route asks for"),
-    DenyReason.MISSING_GROUP: ("add a group with `sidecar account update <sub> --groups ...`"),
+    DenyReason.MISSING_GROUP: (
+        "add a group: with `sidecar account update <sub> --groups ...`, or at the provider where"
+        " the issuer's groups_from is claim"
+    ),
     DenyReason.KEYS_UNAVAILABLE: (
         "the provider's keys cannot be fetched: see sidecar_jwks_fetches_total"
     ),
@@ -127,6 +132,7 @@ def _steps(
             if account is None
             else f"{account.status.value}, groups {', '.join(account.groups) or 'none'}"
         )
+    yield from _group_steps(evidence)
     match decision:
         case Grant():
             yield "decision   granted"
@@ -154,6 +160,23 @@ def _token_steps(evidence: Evidence, now: float) -> Iterator[str]:
             f" scopes {' '.join(sorted(claims.scopes)) or 'none'};"
             f" client {claims.client_id or 'unknown'};"
             f" expires in {claims.expires_at - now:.0f} s"
+        )
+
+
+def _group_steps(evidence: Evidence) -> Iterator[str]:
+    """Say what counts where that is not simply what the account has."""
+    issuer, claims, standing = evidence.issuer, evidence.claims, evidence.standing
+    if issuer is None or claims is None or standing is None or issuer.groups == ACCOUNT_GROUPS:
+        return
+    groups = issuer.groups.of_caller(claims.groups, standing.account)
+    source = "the account" if issuer.groups.claim is None else f"the claim {issuer.groups.claim}"
+    yield f"groups     {', '.join(groups) or 'none'}; from {source}, under their group_names"
+    left_out = issuer.groups.left_out(claims.raw)
+    if left_out:
+        names = ", ".join(_shown(name) for name in left_out[:_MOST_SHOWN])
+        yield (
+            f"left out   {names}{', ...' if left_out[_MOST_SHOWN:] else ''}: no name of a group (a"
+            " comma, a letter beyond ASCII), or one that group_names gives to others"
         )
 
 

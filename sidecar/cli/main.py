@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sidecar import __version__, app
-from sidecar.cli import accounts, explain, revocations, store, watch
+from sidecar.cli import accounts, declared_accounts, explain, revocations, store, watch
 from sidecar.cli.common import Config, check, find_config, load_settings, stop
 from sidecar.observability import process_log
 from sidecar.settings import load
@@ -22,6 +22,10 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks print local variables, tokens included
 )
 accounts.cli.command("revoke-tokens")(revocations.revoke_subject_tokens)
+accounts.cli.command("sync")(declared_accounts.sync)
+accounts.cli.command("export")(declared_accounts.export)
+accounts.cli.command("import")(declared_accounts.import_accounts)
+accounts.cli.command("apply")(declared_accounts.apply)
 cli.add_typer(accounts.cli, name="account")
 cli.add_typer(revocations.token_cli, name="token")
 cli.add_typer(revocations.realm_cli, name="realm")

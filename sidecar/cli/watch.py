@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sidecar.adapters.clock import SystemClock
+from sidecar.app.tls import client_context
 from sidecar.cli.common import Config, load_settings, stop
 from sidecar.observability.scraped import Reading, read_metrics
 from sidecar.observability.workers import Worker, read_workers
@@ -81,12 +83,21 @@ def watch(
             "--admin", help="URL of the admin listener; without it the one of the settings."
         ),
     ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca",
+            exists=True,
+            dir_okay=False,
+            help="PEM file with the authorities of a listener that speaks TLS.",
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Print one table and end.")] = False,
     config: Config = None,
 ) -> None:
     """See decisions, cuts and freshness live, from the admin listener of a running sidecar."""
     url = _admin_url(load_settings(config)) if admin is None else admin.rstrip("/")
-    watching = Watch(url, partial(fetch, url), SystemClock())
+    watching = Watch(url, partial(fetch, url, ca=ca), SystemClock())
     console = Console()
     if once:
         try:
@@ -112,19 +123,16 @@ def keep_watching(watching: Watch, console: Console, sleep: Callable[[float], No
         pass
 
 
-def fetch(url: str, path: str) -> str:
+def fetch(url: str, path: str, *, ca: Path | None = None) -> str:
     """Return what is at ``path`` of the admin listener at ``url``, without any proxy between.
+
+    ``ca`` are the authorities to believe instead of the system's, where it speaks TLS.
 
     Raises:
         AdminUnreachable: it does not answer, or with something else.
     """
     try:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise AdminUnreachable("expected a URL such as http://127.0.0.1:9090")
-        connection = http.client.HTTPConnection(
-            parts.hostname, parts.port, timeout=_PATIENCE_SECONDS
-        )
+        connection = _connection_to(url, ca)
         try:
             connection.request("GET", path, headers={"Accept": "text/plain"})
             answer = connection.getresponse()
@@ -138,6 +146,19 @@ def fetch(url: str, path: str) -> str:
     return body.decode(errors="replace")
 
 
+def _connection_to(url: str, ca: Path | None) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "http" if parts.hostname:
+            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=_PATIENCE_SECONDS)
+        case "https" if parts.hostname:
+            return http.client.HTTPSConnection(
+                parts.hostname, parts.port, timeout=_PATIENCE_SECONDS, context=client_context(ca)
+            )
+        case _:
+            raise AdminUnreachable("expected a URL such as http://127.0.0.1:9090")
+
+
 def _read(read: Callable[[str], _Read], text: str) -> _Read:
     try:
         return read(text)
@@ -147,7 +168,8 @@ def _read(read: Callable[[str], _Read], text: str) -> _Read:
 
 def _admin_url(settings: Settings) -> str:
     host = _EVERYWHERE.get(settings.admin.host, settings.admin.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.admin.port}"
+    scheme = "http" if settings.admin.tls is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.admin.port}"
 
 
 def _screen(seen: _Seen, last: _Seen | None, now: float) -> RenderableType:

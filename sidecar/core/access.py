@@ -94,19 +94,23 @@ def check_requirement(requirement: Requirement, principal: Principal) -> None:
 
 
 def principal_of(claims: Claims, issuer: Issuer, standing: Standing) -> Principal:
-    """Return who is calling. Name and groups are the account's: the token cannot add to them."""
+    """Return who is calling. The name is the account's, and the groups are by the issuer's rules.
+
+    Unless these say so, the token cannot add to the groups.
+    """
     account = standing.account
     return Principal(
         key=claims.key(issuer),
         kind=PrincipalKind.UNREGISTERED if account is None else PrincipalKind.SERVICE_ACCOUNT,
         issuer=claims.issuer,
         name="" if account is None else account.name,
-        groups=() if account is None else account.groups,
+        groups=issuer.groups.of_caller(claims.groups, account),
         scopes=claims.scopes,
         client_id=claims.client_id,
         token_id=claims.token_id,
         issued_at=claims.issued_at,
         expires_at=claims.expires_at,
+        group_rules=issuer.groups,
     )
 
 
@@ -123,5 +127,5 @@ def check_standing(grant: Grant, standing: Standing) -> None:
     judge_standing(
         standing, token_issued_at=principal.issued_at, unregistered=requirement.unregistered
     )
-    groups = () if standing.account is None else standing.account.groups
+    groups = principal.group_rules.of_caller(principal.groups, standing.account)
     check_requirement(requirement, replace(principal, groups=groups))

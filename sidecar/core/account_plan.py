@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from typing import assert_never
 
 from sidecar.core.subject import Account, AccountStatus, is_group, is_name, is_subject
 from sidecar.core.wanted_accounts import NotAccounts, WantedAccount
@@ -153,6 +154,9 @@ def _named_step(
         if holdable is None:
             return None
         return Step(Kind.ADD, wanted.subject, None, holdable.name, holdable.groups, holdable.status)
+    if before.is_held:
+        # Whoever holds it goes on from what it was; the next plan finds what became of it.
+        return None
     is_in = before.is_active and wanted.is_active
     if not before.is_active and wanted.is_active and rules.reenable:
         is_in = holdable is not None
@@ -174,7 +178,7 @@ def _kind(before: AccountStatus, after: AccountStatus) -> Kind:
 
 
 def _is_held_shut(wanted: WantedAccount, before: Account | None) -> bool:
-    return before is not None and not before.is_active and wanted.is_active
+    return before is not None and wanted.is_active and not (before.is_active or before.is_held)
 
 
 def _vanishing_steps(vanished: Sequence[Account], fate: Vanished) -> list[Step]:
@@ -185,6 +189,8 @@ def _vanishing_steps(vanished: Sequence[Account], fate: Vanished) -> list[Step]:
             return [_vanishing(Kind.DISABLE, each) for each in vanished if each.is_active]
         case Vanished.DELETE:
             return [_vanishing(Kind.DELETE, each) for each in vanished]
+        case _:
+            assert_never(fate)
 
 
 def _vanishing(kind: Kind, account: Account) -> Step:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
 from sidecar.core.issuer import Issuer
 from sidecar.core.principal import Caller
 from sidecar.core.subject import SubjectKey, is_subject
@@ -17,7 +18,10 @@ _CLIENT_CLAIMS = ("azp", "appid", "cid", "client_id")
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says, in types. Dates are epoch seconds (RFC 7519, 2 NumericDate)."""
+    """What a verified token says, in types. Dates are epoch seconds (RFC 7519, 2 NumericDate).
+
+    ``groups`` are those that a claim names, where the issuer's are taken from one.
+    """
 
     issuer: str
     subject: str
@@ -29,6 +33,7 @@ class Claims:
     issued_at: float | None
     token_id: str | None
     raw: Mapping[str, Any] = field(repr=False)
+    groups: tuple[str, ...] = ()
 
     def key(self, issuer: Issuer) -> SubjectKey:
         return SubjectKey(issuer.realm, self.subject)
@@ -37,7 +42,7 @@ class Claims:
         return Caller(self.key(issuer), self.issuer, self.client_id, self.token_id)
 
 
-def read_claims(token: VerifiedToken) -> Claims:
+def read_claims(token: VerifiedToken, groups: GroupRules = ACCOUNT_GROUPS) -> Claims:
     """Read the claims' shapes; absence of a required one is a failure.
 
     Raises:
@@ -60,6 +65,7 @@ def read_claims(token: VerifiedToken) -> Claims:
         issued_at=_date(raw, "iat"),
         token_id=read_token_id(raw),
         raw=raw,
+        groups=_groups(raw, groups),
     )
 
 
@@ -140,6 +146,13 @@ def _strings(raw: Mapping[str, Any], name: str, *, split: bool) -> list[str]:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return value
     raise _refused(f"{name} is neither a string nor a list of strings")
+
+
+def _groups(raw: Mapping[str, Any], rules: GroupRules) -> tuple[str, ...]:
+    try:
+        return rules.of_claims(raw)
+    except ValueError as problem:
+        raise _refused(str(problem)) from None
 
 
 def _client_id(raw: Mapping[str, Any]) -> str:

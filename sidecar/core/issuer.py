@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
+
 # RFC 9864 names; "EdDSA" is the old name of Ed25519. No HS*, no none: a shared secret in a
 # verifier could forge, and `none` is no signature (RFC 8725, 3.1 and 3.2).
 ASYMMETRIC_ALGORITHMS = frozenset(
@@ -38,3 +40,4 @@ class Issuer:
     kid_optional: bool = False
     leeway: float = 0.0
     required_claims: Mapping[str, str] = field(default_factory=dict)
+    groups: GroupRules = ACCOUNT_GROUPS

@@ -1,9 +1,10 @@
 """The principal: who we say is calling, after all checks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from typing import NamedTuple
 
+from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
 from sidecar.core.subject import SubjectKey
 
 
@@ -29,6 +30,7 @@ class Principal:
     """The caller of a granted request.
 
     ``issued_at`` and ``expires_at`` are epoch seconds from the token; ``token_id`` is its ``jti``.
+    ``group_rules`` is how ``groups`` were found, to find them again when the account changes.
     """
 
     key: SubjectKey
@@ -41,3 +43,4 @@ class Principal:
     token_id: str | None
     issued_at: float | None
     expires_at: float
+    group_rules: GroupRules = field(default=ACCOUNT_GROUPS, compare=False, repr=False)

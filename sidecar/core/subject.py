@@ -9,6 +9,7 @@ from typing import NamedTuple
 MAX_SUBJECT_LENGTH = 255
 MAX_NAME_LENGTH = 255
 _DELETED = "deleted"
+HELD = "held: "
 
 
 class SubjectKey(NamedTuple):
@@ -46,6 +47,11 @@ class Account:
     @property
     def is_active(self) -> bool:
         return self.status is AccountStatus.ACTIVE
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is shut out for a moment only, until it is known what the gateway says."""
+        return self.updated_by.startswith(HELD)
 
 
 class Standing(NamedTuple):

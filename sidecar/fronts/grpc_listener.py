@@ -106,11 +106,11 @@ class GrpcListener:
             self._retire()
             await asyncio.wait({self._leaving[self._server]}, timeout=_STOP_SECONDS)
 
-    async def close(self, grace: float | None = None) -> None:
-        """Accept no more connections, and end everything: at once, or after ``grace`` seconds."""
+    async def end(self, seconds: float | None = None) -> None:
+        """Accept no more connections, and end what is open: after so many seconds, or at once."""
         self.is_accepting = False
         servers = {*self._leaving, self._server}
-        await asyncio.gather(*(stop_server(server, grace) for server in servers))
+        await asyncio.gather(*(stop_server(server, seconds) for server in servers))
         await asyncio.gather(*self._leaving.values())
 
     def _retire(self) -> None:
@@ -140,7 +140,7 @@ async def grpc_listening(
                 yield listener
             finally:
                 watching.cancel()
-                await listener.close()
+                await listener.end()
     finally:
         if address.reserved is not None:
             address.reserved.close()

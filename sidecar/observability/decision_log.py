@@ -144,7 +144,14 @@ class DecisionLog(SilentObserver):
 
 
 def decision_line(request: AccessRequest, decision: Decision, seconds: float, now: float) -> str:
-    """Return one decision as a line: who asked what, and what became of it. No token, no query."""
+    """Return one decision as a line."""
+    return _encode(decision_members(request, decision, seconds, now))
+
+
+def decision_members(
+    request: AccessRequest, decision: Decision, seconds: float, now: float
+) -> dict[str, object]:
+    """Return a decision: who asked what, and what became of it. No token, no query."""
     line: dict[str, object] = {
         "ts": timestamp(now),
         "event": "decision",
@@ -174,7 +181,7 @@ def decision_line(request: AccessRequest, decision: Decision, seconds: float, no
             "client_id": caller.client_id,
             "token_id": caller.token_id,
         }
-    return _encode(line)
+    return line
 
 
 def audit_line(record: AuditRecord) -> str:
@@ -190,6 +197,8 @@ def audit_line(record: AuditRecord) -> str:
         line |= {"event": "token", "token_id": record.token_id, "until": record.until}
     elif record.not_before is not None:
         line |= {"event": "realm", "not_before": record.not_before}
+    elif record.streams is not None:
+        line |= {"event": "streams", "subject": record.key.subject, "streams": record.streams}
     else:
         before, after = _members(record.before), _members(record.after)
         line |= {"subject": record.key.subject, "before": before, "after": after}

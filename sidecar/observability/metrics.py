@@ -32,8 +32,8 @@ from typing_extensions import override
 from sidecar import __version__
 from sidecar.core.decision import Decision, DenyReason, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.grpc_calls import GrpcCalls
-from sidecar.observability.silent import SilentObserver
 from sidecar.observability.tally import CounterTally, HistogramTally
 from sidecar.ports import (
     AuditRecord,
@@ -54,10 +54,6 @@ _REQUEST_BUCKETS = (
     5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
 )  # fmt: skip
 _CODES, _CODE_CLASSES = range(100, 600), range(1, 6)
-_ACTIONS = (
-    "create", "update", "disable", "enable", "delete",
-    "revoke_subject_tokens", "revoke_token", "revoke_realm_tokens",
-)  # fmt: skip
 
 
 class Metrics:
@@ -117,7 +113,7 @@ class Metrics:
         self._view_events[event].inc()
 
     def audited(self, record: AuditRecord) -> None:
-        self._changes.audited(record)
+        self.changes.audited(record)
 
     def view_state(self, *, live: bool, proven_at: float | None) -> None:
         """Set how fresh the account view is; ``proven_at`` is in epoch seconds."""
@@ -241,22 +237,7 @@ class Metrics:
             "Up to when the account view is proven to be complete.",
             registry=registry, multiprocess_mode="livemin",
         )  # fmt: skip
-        self._changes = ChangeCounter(registry)
-
-
-class ChangeCounter(SilentObserver):
-    """Counts changes of accounts: all that the parent of several workers has to count."""
-
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
-        self._changes = Counter(
-            "sidecar_account_changes", "Account changes and revocations by this process.",
-            ("action",), registry=self.registry,
-        )  # fmt: skip
-
-    @override
-    def audited(self, record: AuditRecord) -> None:
-        self._changes.labels(record.action if record.action in _ACTIONS else "other").inc()
+        self.changes = ChangeCounter(registry)
 
 
 def render_all(directory: Path, own: ChangeCounter, accept: str) -> tuple[bytes, str]:

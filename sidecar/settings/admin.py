@@ -1,12 +1,21 @@
-"""The admin listener's settings, and who may revoke tokens there."""
+"""The admin listener's settings: who may revoke tokens there, and who may use its API."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from sidecar.settings.fields import Port, ReadableFile, Section, is_loopback, read_secret
+from sidecar.settings.fields import (
+    Port,
+    ReadableFile,
+    Section,
+    ServerTls,
+    Strings,
+    is_loopback,
+    read_secret,
+)
 
 # RFC 6749, 2.3.1: what takes a password "MUST" be protected "against brute force attacks". Nobody
 # types this one: its length does it.
@@ -56,7 +65,8 @@ class RevocationClient(Section):
 class Admin(Section):
     """The listener for operators: /livez, /readyz, /metrics, which ask for no sign-in.
 
-    With `revocation_clients` also /oauth2/revoke, which does.
+    With `revocation_clients` also /oauth2/revoke, and with `tokens`, `secret_file` or a
+    `tls.client_ca` the API at /api/; these do. Whoever may use the API may do all that it can.
     """
 
     host: str = "127.0.0.1"
@@ -64,9 +74,43 @@ class Admin(Section):
     port: Port = 9090
     """Port to listen on; 0 lets the system choose."""
     insecure_http: bool = False
-    """Allow `revocation_clients` beyond loopback: tokens and secrets pass by unencrypted."""
+    """Allow sign-ins beyond loopback without TLS: tokens and secrets pass by unencrypted."""
+    tls: ServerTls | None = None
+    """Speak TLS; who shows a certificate of `client_ca` may use the API. Nobody has to show one."""
+    tokens: bool = False
+    """Let access tokens of `issuers` use the API, of active accounts in one of `groups`."""
+    groups: Annotated[Strings, Field(min_length=1)] = ("admin",)
+    """Groups whose members may use the API by their access token."""
+    secret_file: Annotated[ReadableFile | None, Field(validate_default=True)] = None
+    """File with a secret that may use the API, of 16 characters at least."""
+    audit_entries: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
+    """Changes that are kept in the account store, about; /api/audit shows them."""
     revocation_clients: tuple[RevocationClient, ...] = ()
     """Who may revoke tokens at /oauth2/revoke (RFC 7009); without any there is no such path."""
+
+    @property
+    def has_api(self) -> bool:
+        """Whether anybody may use the API; without, it is not there."""
+        return self.tokens or self.secret_file is not None or self._knows_certificates
+
+    @property
+    def _knows_certificates(self) -> bool:
+        return self.tls is not None and self.tls.client_ca is not None
+
+    @field_validator("tokens")
+    @classmethod
+    def _pass_safely(cls, tokens: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
+        if tokens:
+            _check_privacy(info.data)
+        return tokens
+
+    @field_validator("secret_file")
+    @classmethod
+    def _is_safe(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is not None:
+            _check_length(read_secret(file))
+            _check_privacy(info.data)
+        return file
 
     @field_validator("revocation_clients")
     @classmethod
@@ -77,13 +121,26 @@ class Admin(Section):
         twice = [client_id for client_id, count in counts.items() if count > 1]
         if twice:
             raise ValueError(f"{twice[0]!r} is there twice; give each a name of its own")
-        reachable = not is_loopback(info.data.get("host", "localhost"))
-        if clients and reachable and not info.data.get("insecure_http"):
-            raise ValueError(
-                "tokens and secrets would pass the network unencrypted; let admin.host be"
-                " 127.0.0.1, with TLS in front (or set admin.insecure_http: true)"
-            )
+        if clients:
+            _check_privacy(info.data)
         return clients
+
+    def read_secret(self) -> str | None:
+        """Return the API's secret, if there is one.
+
+        Raises:
+            OSError, ValueError: the file is no longer what it was at the start.
+        """
+        return None if self.secret_file is None else read_secret(self.secret_file)
+
+
+def _check_privacy(admin: Mapping[str, Any]) -> None:
+    reachable = not is_loopback(admin.get("host", "localhost"))
+    if reachable and admin.get("tls", ...) is None and not admin.get("insecure_http"):
+        raise ValueError(
+            "tokens and secrets would pass the network unencrypted; set admin.tls, or let"
+            " admin.host be 127.0.0.1, with TLS in front (or set admin.insecure_http: true)"
+        )
 
 
 def _check_length(secret: str) -> None:

@@ -1,13 +1,17 @@
 """An issuer's settings: whose tokens, for whom, signed how."""
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from sidecar.core.groups import GroupRules
 from sidecar.core.issuer import ACCESS_TOKEN_TYPES, ASYMMETRIC_ALGORITHMS
 from sidecar.core.issuer import Issuer as IssuerRules
+from sidecar.core.subject import is_group
 from sidecar.settings.fields import ReadableFile, Realm, Section, Strings, split_url
+
+GroupsClaim = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class Issuer(Section):
@@ -39,6 +43,14 @@ class Issuer(Section):
     """Seconds by which the clocks may differ. The Hoop gateway has 0."""
     required_claims: dict[str, str] = Field(default_factory=dict)
     """Claims that have to have exactly this value, such as token_use: access."""
+    groups_from: Literal["account", "claim"] = "account"
+    """Whose word counts for the caller's groups: the account's, or that of a claim of the token."""
+    groups_claim: GroupsClaim | None = Field(default=None, validate_default=True)
+    """Claim with the groups: a list, or words parted by spaces or commas; without it `groups`. A
+    name such as https://app.hoop.dev/groups is one name."""
+    group_names: dict[str, str] = Field(default_factory=dict)
+    """Other names for groups, such as {ops-leads: admin}: routes ask for these and upstream is told
+    these. What is given out here can be had in no other way."""
     ca: ReadableFile | None = None
     """PEM file with the authorities to trust for this provider instead of the system's."""
 
@@ -87,6 +99,24 @@ class Issuer(Section):
             raise ValueError("an audience is empty; leave it out")
         return audiences
 
+    @field_validator("groups_claim")
+    @classmethod
+    def _is_read(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and info.data.get("groups_from", "claim") != "claim":
+            raise ValueError("has no effect; set groups_from: claim, or leave it out")
+        return name
+
+    @field_validator("group_names")
+    @classmethod
+    def _are_groups(cls, names: dict[str, str]) -> dict[str, str]:
+        for name in names.values():
+            if not is_group(name):
+                raise ValueError(
+                    f"{name[:40]!r} is no group: up to 255 visible ASCII characters, blanks inside"
+                    " allowed, no comma"
+                )
+        return names
+
     @field_validator("token_types")
     @classmethod
     def _are_lower(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -106,7 +136,12 @@ class Issuer(Section):
             kid_optional=self.kid_optional,
             leeway=self.leeway,
             required_claims=dict(self.required_claims),
+            groups=self._group_rules(),
         )
+
+    def _group_rules(self) -> GroupRules:
+        claim = (self.groups_claim or "groups") if self.groups_from == "claim" else None
+        return GroupRules(claim, dict(self.group_names))
 
 
 def repeated(issuers: Iterable[Issuer]) -> str | None:

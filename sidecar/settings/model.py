@@ -32,6 +32,7 @@ from sidecar.settings.sections import (
     Upstream,
 )
 from sidecar.settings.streams import Streams
+from sidecar.settings.sync import Sync
 
 MAX_WORKERS = 64
 
@@ -135,6 +136,8 @@ class Settings(Section):
     keys: Keys = Keys()
     limits: Limits = Limits()
     streams: Streams = Streams()
+    sync: Sync | None = None
+    """Keep the accounts in step with the gateway's. Needs a way to sign in there."""
     log: Log = Log()
     workers: Annotated[
         Annotated[int, Field(ge=1, le=MAX_WORKERS)] | Literal["auto"],
@@ -220,6 +223,18 @@ class Settings(Section):
         if accounts is not None and accounts.url.startswith("memory:") and workers != 1:
             raise ValueError("accounts in memory:// are one process's own; set workers: 1")
         return workers
+
+    @field_validator("sync")
+    @classmethod
+    def _has_one_place(cls, sync: Sync | None, info: ValidationInfo) -> Sync | None:
+        if sync is not None and sync.gateway_url is None and info.data.get("upstream", ...) is None:
+            raise ValueError("sync.gateway_url is missing, and so is upstream: where is it?")
+        realms = sorted({issuer.realm for issuer in info.data.get("issuers", ())})
+        if sync is None or not realms or sync.realm in realms:
+            return sync
+        if sync.realm is None and len(realms) == 1:
+            return sync.model_copy(update={"realm": realms[0]})
+        raise ValueError(f"sync.realm: expected the realm to sync, one of {', '.join(realms)}")
 
     def issuer_rules(self) -> Mapping[str, IssuerRules]:
         """Return what is demanded of each issuer's tokens, by issuer."""

@@ -17,6 +17,7 @@ from sidecar.settings.fields import (
     read_secret,
     split_url,
 )
+from sidecar.settings.last_use import LastUse
 from sidecar.settings.networks import Network, Networks, covers_everybody
 from sidecar.settings.store_url import check_store_url, has_hash_tag
 
@@ -157,6 +158,8 @@ class Accounts(Section):
     """Directory in which is kept how far the store was seen, so that a start knows older data."""
     tls: ClientTls | None = None
     """How a rediss:// server is verified; without it by the system's authorities."""
+    last_use: LastUse | None = None
+    """Record when each account was last used; without it nothing is recorded."""
 
     @field_validator("url")
     @classmethod
@@ -197,6 +200,13 @@ class Accounts(Section):
                 "has an effect on rediss:// only; change accounts.url, or leave it out"
             )
         return tls
+
+    @field_validator("last_use")
+    @classmethod
+    def _can_be_read(cls, last_use: LastUse | None, info: ValidationInfo) -> LastUse | None:
+        if last_use is not None and info.data.get("url", "").startswith("memory:"):
+            raise ValueError("nobody could read it out of memory://; leave it out")
+        return last_use
 
     def read_password(self) -> str | None:
         """Return the password, from its file where it has one.

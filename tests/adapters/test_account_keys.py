@@ -1,5 +1,7 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.crc import key_slot
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.core.subject import SubjectKey
@@ -39,6 +41,25 @@ def test_the_layout_of_the_keys_is_the_documented_one() -> None:
     assert KEYS.account(SubjectKey("default", "api-user")) == "sidecar:account:default:api-user"
     assert KEYS.realm("default") == "sidecar:realm:default"
     assert KEYS.revoked("default", "j-1") == "sidecar:revoked:default:j-1"
+    assert KEYS.last_seen("default") == "used:sidecar:seen:default"
+    assert KEYS.uses("default") == "used:sidecar:uses:default"
+
+
+@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=64))
+def test_what_nobody_has_to_hear_of_is_never_below_the_prefix(prefix: str) -> None:
+    """A push comes for every key that begins with the prefix, also for `u`, or `used:used:`."""
+    keys = AccountKeys(prefix)
+
+    assert not keys.last_seen("corp").startswith(prefix)
+    assert not keys.uses("corp").startswith(prefix)
+
+
+@pytest.mark.parametrize("prefix", ["{sidecar}:", "u{x}:", "a{b}{c}:", "{used}"])
+def test_a_cluster_keeps_it_in_the_slot_of_the_accounts(prefix: str) -> None:
+    keys = AccountKeys(prefix)
+    names = (prefix, keys.account(SubjectKey("r", "s")), keys.last_seen("r"), keys.uses("r"))
+
+    assert len({key_slot(name.encode()) for name in names}) == 1
 
 
 def test_a_prefix_with_glob_characters_is_searched_for_literally() -> None:

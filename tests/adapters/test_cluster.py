@@ -8,8 +8,13 @@ from redis.crc import key_slot
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.clock import SystemClock
-from sidecar.adapters.redis_store import open_redis_store
+from sidecar.adapters.redis_client import open_redis
+from sidecar.adapters.redis_last_use import RedisLastUse
+from sidecar.adapters.redis_leader import RedisLeader
+from sidecar.adapters.redis_store import RedisAccountStore, open_redis_store
+from sidecar.core.last_use import LastUse, UseRecord
 from sidecar.demo.redis_server import RedisServer
+from sidecar.ports import Superseded
 from tests.adapters.test_sentinel import ALICE, BOB, Traffic, active, following_view, inactive
 from tests.fakes.fleet import cluster
 from tests.fakes.waiting import until
@@ -77,6 +82,22 @@ async def test_a_slot_is_followed_where_it_goes() -> None:
         assert traffic.granted == {"alice"}
 
 
+async def test_the_last_use_is_recorded_beside_the_accounts() -> None:
+    async with (
+        cluster(3) as nodes,
+        open_redis_store(nodes.url, {}, KEYS, 2.0) as store,
+        open_redis(nodes.url, {}, PREFIX, 2.0) as client,
+    ):
+        await store.put(ALICE, active(ALICE), expected=None)
+        last_use = RedisLastUse(client, KEYS)
+        await last_use.add(ALICE.realm, {ALICE: LastUse(5.0, 2), BOB: LastUse(5.0, 1)}, 1.0)
+
+        found = await last_use.read(ALICE.realm, [ALICE.subject, BOB.subject])
+        assert found == UseRecord(1.0, {ALICE.subject: LastUse(5.0, 2)})
+        assert await store.delete(ALICE)
+        assert await last_use.read(ALICE.realm, [ALICE.subject]) == UseRecord(1.0, {})
+
+
 async def test_a_dead_primary_of_the_slot_is_followed_by_its_replica(
     record_property: Any,
 ) -> None:
@@ -109,3 +130,21 @@ async def test_a_dead_primary_of_the_slot_is_followed_by_its_replica(
         assert await store.put(ALICE, inactive(ALICE), expected=active(ALICE))
         await is_inactive(traffic)
         assert await replica.command("EXISTS", KEYS.account(ALICE)) == 1
+
+
+async def test_one_of_several_leads_and_its_writes_are_fenced() -> None:
+    async with (
+        cluster(3) as nodes,
+        open_redis(nodes.url, {}, KEYS.prefix, 2.0) as client,
+        open_redis(nodes.url, {}, KEYS.prefix, 2.0) as other,
+    ):
+        first, second = (
+            RedisLeader(each, KEYS, ALICE.realm, 30.0, SystemClock()) for each in (client, other)
+        )
+        await first.campaign()
+        await second.campaign()
+        assert (first.is_leading(), second.is_leading()) == (True, False)
+        store = RedisAccountStore(client, KEYS, first.number)
+        assert await store.put(ALICE, active(ALICE), expected=None)
+        with pytest.raises(Superseded):
+            await RedisAccountStore(other, KEYS, second.number).delete(ALICE)

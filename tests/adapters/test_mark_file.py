@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.adapters.mark_file import MarkFile
 from sidecar.adapters.store_revision import Mark, make_epoch
-from sidecar.app.serving import running
+from sidecar.app.running import running
 from tests.fakes.waiting import until, until_async
 
 URL, PREFIX = "redis://user:secret@127.0.0.1:6379/0", "sidecar:"

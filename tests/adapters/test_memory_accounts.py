@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from sidecar.adapters.memory_accounts import MemoryAccounts
+from sidecar.adapters.memory_accounts import MemoryAccounts, SoleLeader
 from sidecar.core.subject import Account, AccountStatus, Standing, SubjectKey
 from sidecar.ports import Change
 
@@ -49,6 +49,7 @@ async def test_revocations_are_at_hand_and_heard() -> None:
     await accounts.revoke_token("corp", "j", 10.0)
     assert await accounts.set_realm_not_before("corp", 100.0) == 100.0
     assert await accounts.set_realm_not_before("corp", 50.0) == 100.0
+    assert await accounts.read_realm_not_before("corp") == 100.0
 
     assert accounts.look_up(ALICE, "j") == Standing(ACCOUNT, 100.0, token_revoked=True)
     assert accounts.look_up(ALICE, "k") == await accounts.read(ALICE, None)
@@ -66,3 +67,11 @@ async def test_a_deleted_account_is_unknown_and_its_revoked_tokens_stay_revoked(
 
     assert stored == replace(ACCOUNT, not_before=100.0)
     assert await accounts.get(ALICE) == stored
+
+
+async def test_the_only_process_leads_always() -> None:
+    leader = SoleLeader()
+    await leader.campaign()
+    await leader.resign()
+
+    assert leader.is_leading()

@@ -6,7 +6,10 @@ import pytest
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.clock import SystemClock
+from sidecar.adapters.redis_client import open_redis
+from sidecar.adapters.redis_last_use import RedisLastUse
 from sidecar.adapters.redis_store import open_redis_store
+from sidecar.core.last_use import UseRecord
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.demo.redis_server import RedisServer
 from sidecar.ports import StatusUnavailable
@@ -113,13 +116,16 @@ async def test_a_user_that_may_do_no_more_revokes_tokens_and_nothing_else(
 
 # What the command line needs (the README says the same).
 MANAGER = (
-    "manager", "on", ">hunter2", "-@all", "~sidecar:*",
+    "manager", "on", ">hunter2", "-@all", "~sidecar:*", "~used:sidecar:*",
     "+hello", "+auth", "+ping", "+select", "+hgetall", "+scan", "+watch", "+unwatch", "+multi",
     "+exec", "+hset", "+del", "+hget", "+mget", "+set", "+expireat", "+incrby",
+    "+hmget", "+zmscore", "+hdel", "+zrem",
 )  # fmt: skip
 
 
-async def test_a_user_that_manages_accounts_needs_no_more_than_this(redis: RedisServer) -> None:
+async def test_a_user_that_manages_accounts_needs_no_more_than_this(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
     await redis.command("ACL", "SETUSER", *MANAGER)
     user = {"username": "manager", "password": "hunter2"}
     async with open_redis_store(redis.url, user, KEYS, 5.0) as store:
@@ -127,9 +133,14 @@ async def test_a_user_that_manages_accounts_needs_no_more_than_this(redis: Redis
         assert not await store.put(ALICE, ACCOUNT, expected=None)
         assert await store.list("corp") == [ACCOUNT]
         await store.revoke_token("corp", "j", SystemClock().now() + 60)
+        assert await store.read_realm_not_before("corp") == 0.0
         assert await store.set_realm_not_before("corp", 100.0) == 100.0
         assert await store.set_realm_not_before("corp", 50.0) == 100.0
+        assert await store.read_realm_not_before("corp") == 100.0
         assert await store.delete(ALICE)
+    async with open_redis(redis.url, user, KEYS.prefix, 5.0) as client:
+        assert await RedisLastUse(client, KEYS).read("corp", ["alice"]) == UseRecord(None, {})
+    assert caplog.text == ""
 
 
 async def test_a_realms_not_before_only_grows(redis: RedisServer) -> None:

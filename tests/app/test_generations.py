@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.admin.listener import Revoke
+from sidecar.app.administering import Endpoints
 from sidecar.app.generations import Generations, NotReplaced
 from sidecar.app.stopping import Stop
 from sidecar.settings import Settings
@@ -18,7 +18,7 @@ from tests.fakes.waiting import until
 class FakeGeneration:
     """Serves nobody; ready, failing and ending when the test says so."""
 
-    revoke: Revoke | None = None
+    endpoints = Endpoints()
 
     def __init__(self, *, succeeds: bool) -> None:
         self.succeeds = succeeds
@@ -123,7 +123,7 @@ async def test_the_old_one_goes_on_until_the_new_one_is_ready(tmp_path: Path) ->
         assert not old.stop.hurried.is_set()
         assert not old.is_over
         assert found.generations.probes() == {"ready": True, "staying": True}
-        assert found.generations.revoke is None
+        assert found.generations.endpoints == Endpoints()
 
 
 async def test_new_settings_are_in_force_once_nobody_comes_to_the_old_ones(tmp_path: Path) -> None:
@@ -168,12 +168,19 @@ async def test_one_that_is_not_ready_in_time_is_given_up(tmp_path: Path) -> None
 
 
 async def test_one_that_does_not_start_is_given_up(tmp_path: Path) -> None:
-    async with house(tmp_path, patience=0.02) as found:
+    async with house(tmp_path) as found:
         await found.generations.begin(found.settings)
         found.problem = ValueError("no such key")
         with pytest.raises(NotReplaced, match="no such key"):
             await found.generations.replace(found.settings)
-        found.problem, found.hangs = None, True
+
+        assert not found.opened[0].is_over
+
+
+async def test_one_that_does_not_come_to_its_start_is_given_up(tmp_path: Path) -> None:
+    async with house(tmp_path, patience=0.02) as found:
+        await found.generations.begin(found.settings)
+        found.hangs = True
         with pytest.raises(NotReplaced, match="not ready within"):
             await found.generations.replace(found.settings)
 

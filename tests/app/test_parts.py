@@ -1,5 +1,6 @@
 """Settings become parts: each value reaches the part that it is for."""
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,19 @@ import yaml
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.memory_accounts import MemoryAccounts
 from sidecar.adapters.redis_accounts import RedisAccountView
-from sidecar.app.parts import listen_policy, make_accounts, redis_options, upstream_policy
-from sidecar.app.serving import running
+from sidecar.app.parts import (
+    admin_context,
+    listen_policy,
+    make_accounts,
+    redis_options,
+    renew_admin_context,
+    upstream_policy,
+)
+from sidecar.app.running import running
+from sidecar.app.tls import client_context
 from sidecar.demo.redis_server import RedisServer
 from sidecar.settings import Settings, load
-from tests.app.test_tls import Certificates
+from tests.app.test_tls import Certificates, shake_hands
 from tests.fakes.observer import RecordingObserver
 from tests.fakes.waiting import until
 
@@ -142,6 +151,39 @@ def test_the_listener_and_upstream_get_their_bounds_and_tls(
     assert plain.upstream is not None
     assert listen_policy(plain.listen).tls is None
     assert upstream_policy(plain.upstream).tls is None
+
+
+async def test_the_admin_listener_asks_for_certificates_and_needs_none(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    """Probes and Prometheus show none."""
+    own = {"certificate": str(certificates.certificate), "key": str(certificates.key)}
+    found = settings(tmp_path, admin={"tls": {**own, "client_ca": str(certificates.ca)}})
+
+    context = admin_context(found)
+    assert context is not None
+    assert context.verify_mode is ssl.CERT_OPTIONAL
+    assert await shake_hands(context, client_context(certificates.ca)) == "TLSv1.3"
+    plain = admin_context(settings(tmp_path, admin={"tls": own}))
+    assert plain is not None
+    assert plain.verify_mode is ssl.CERT_NONE
+    assert admin_context(settings(tmp_path)) is None
+
+
+async def test_a_renewed_certificate_is_shown_from_then_on(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    own = {"certificate": str(certificates.certificate), "key": str(certificates.key)}
+    found = settings(tmp_path, admin={"tls": own})
+    context = admin_context(found)
+    assert context is not None
+
+    renewed = Certificates(tmp_path, "ours")  # into the same files
+    with pytest.raises(ssl.SSLError):
+        await shake_hands(context, client_context(renewed.ca))
+    renew_admin_context(context, found)
+    await shake_hands(context, client_context(renewed.ca))
+    renew_admin_context(None, settings(tmp_path))
 
 
 def test_upstream_may_have_several_addresses_and_be_a_socket(tmp_path: Path) -> None:

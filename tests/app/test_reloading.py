@@ -12,6 +12,7 @@ from sidecar.app.reloading import Reloader, read_anew
 from sidecar.observability.upkeep import Upkeep
 from sidecar.settings import Problem, Settings, SettingsProblems
 from tests.app.test_parts import settings
+from tests.app.test_tls import Certificates
 from tests.fakes.clock import FakeClock
 from tests.fakes.waiting import until
 from tests.observability.test_upkeep import seen
@@ -108,6 +109,16 @@ def test_what_stays_with_the_process_cannot_change(desk: Desk, tmp_path: Path) -
     assert problems(desk, before) == [
         f"{place}: cannot change in a reload; restart the sidecar for it"
         for place in ("listen.host", "listen.port", "admin.host", "admin.port", "workers")
+    ]
+
+
+def test_the_admin_listeners_tls_is_of_its_start_too(desk: Desk, tmp_path: Path) -> None:
+    before = settings(tmp_path)
+    ours = Certificates(tmp_path, "ours")
+    desk.write(admin={"tls": {"certificate": str(ours.certificate), "key": str(ours.key)}})
+
+    assert problems(desk, before) == [
+        "admin.tls: cannot change in a reload; restart the sidecar for it"
     ]
 
 

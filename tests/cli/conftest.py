@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import yaml
@@ -20,6 +20,15 @@ class Shell:
     def __init__(self, file: Path, url: str, **sections: Any) -> None:
         self.file = file
         self.out = self.err = ""
+        self._write(url, sections)
+
+    def with_sections(self, **sections: Any) -> Self:
+        """Return it with further settings."""
+        known = yaml.safe_load(self.file.read_text())
+        self.file.write_text(yaml.safe_dump({**known, **sections}))
+        return self
+
+    def _write(self, url: str, sections: dict[str, Any]) -> None:
         self.file.write_text(
             yaml.safe_dump(
                 {

@@ -179,3 +179,34 @@ def test_every_denial_has_a_remedy() -> None:
     assert set(REMEDIES) == set(DenyReason)
     remedies: list[Any] = list(REMEDIES.values())
     assert len(set(remedies)) == len(remedies)
+
+
+def test_groups_that_are_not_simply_the_accounts_are_explained(site: Site, tmp_path: Path) -> None:
+    site.command("HSET", "sidecar:account:default:robot", "status", "active", "groups", "ops")
+    settings = yaml.safe_load(site.file.read_text())
+    settings["issuers"][0]["group_names"] = {"ops": "admin"}
+    file = tmp_path / "renamed.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    token = site.provider.issue("robot")
+
+    def explain() -> str:
+        command = ["explain", "GET /admin", "--token", token, "--config", str(file)]
+        return CliRunner().invoke(cli, command).stdout
+
+    said = explain()
+    assert "account    active, groups ops" in said
+    assert "groups     admin; from the account, under their group_names" in said
+    assert "decision   granted" in said
+
+    settings["issuers"][0] |= {"groups_from": "claim", "groups_claim": "https://x.example/groups"}
+    file.write_text(yaml.safe_dump(settings))
+    said = explain()
+    assert "groups     none; from the claim https://x.example/groups" in said
+    assert "denied: missing_group" in said
+    assert "left out" not in said
+
+    claims: dict[str, Any] = {"https://x.example/groups": ["dev", "admin", "a,b", "\x1b[31m"]}
+    token = site.provider.issue("robot", **claims)
+    said = explain()
+    assert "groups     dev; from the claim" in said
+    assert "left out   admin, a,b, \\x1b[31m: no name of a group" in said

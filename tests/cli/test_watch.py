@@ -4,13 +4,17 @@ import asyncio
 import io
 import json
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from rich.console import Console
 
+from sidecar.app.tls import server_context
 from sidecar.cli.watch import AdminUnreachable, Watch, fetch, keep_watching
 from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
@@ -19,6 +23,7 @@ from sidecar.demo.redis_server import free_port
 from sidecar.observability.metrics import Metrics
 from sidecar.observability.workers import this_worker
 from sidecar.ports import CutReason, StreamKind
+from tests.app.test_tls import Certificates
 from tests.cli.test_main import GOOD, run
 from tests.fakes.clock import FakeClock
 
@@ -198,16 +203,17 @@ def test_the_settings_say_where_the_listener_is(host: str, url: str) -> None:
 
 
 @asynccontextmanager
-async def listener(status: int, text: str) -> AsyncIterator[str]:
+async def listener(status: int, text: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     async def answer(request: web.BaseRequest) -> web.Response:
         assert request.path == "/metrics"  # of which the rest is not asked, where it is none
         return web.Response(status=status, text=text)
 
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        where = "http://127.0.0.1" if tls is None else "https://localhost"
+        yield f"{where}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
@@ -225,7 +231,36 @@ async def test_metrics_are_fetched_and_anything_else_is_not() -> None:
         assert "cannot be asked" in err
 
 
-@pytest.mark.parametrize("url", ["https://127.0.0.1", "127.0.0.1:9090", "http://", "http://a:b"])
+async def test_a_listener_with_tls_is_believed_by_its_authority_alone(tmp_path: Path) -> None:
+    ours, other = Certificates(tmp_path, "ours"), Certificates(tmp_path, "other")
+    context = server_context(ours.certificate, ours.key, None)
+    async with listener(200, "text", context) as url:
+        assert await asyncio.to_thread(partial(fetch, url, "/metrics", ca=ours.ca)) == "text"
+        for ca in (None, other.ca):
+            with pytest.raises(AdminUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+                await asyncio.to_thread(partial(fetch, url, "/metrics", ca=ca))
+        # A file that holds no certificate is said to be none.
+        with pytest.raises(AdminUnreachable, match=r"ours\.key cannot be used"):
+            await asyncio.to_thread(partial(fetch, url, "/metrics", ca=ours.key))
+
+
+def test_the_settings_say_that_it_speaks_tls(tmp_path: Path) -> None:
+    ours = Certificates(tmp_path, "ours")
+    port = str(free_port())
+    code, _, err = run(
+        *("watch", "--once", "--config", GOOD),
+        SIDECAR_ADMIN__PORT=port,
+        SIDECAR_ADMIN__TLS__CERTIFICATE=str(ours.certificate),
+        SIDECAR_ADMIN__TLS__KEY=str(ours.key),
+    )
+
+    assert code == 3
+    assert f"at https://127.0.0.1:{port} cannot" in err
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1", "https://", "127.0.0.1:9090", "http://", "http://a:b"]
+)
 def test_what_is_no_url_of_an_admin_listener_is_said_to_be_none(url: str) -> None:
     with pytest.raises(AdminUnreachable, match=r"http://127|Port"):
         fetch(url, "/metrics")

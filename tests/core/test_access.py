@@ -14,6 +14,7 @@ from sidecar.core.access import (
 )
 from sidecar.core.claims import Claims
 from sidecar.core.decision import Denied, DenyReason, Grant
+from sidecar.core.groups import GroupRules
 from sidecar.core.issuer import Issuer
 from sidecar.core.principal import Principal, PrincipalKind
 from sidecar.core.routes import Requirement, Route, Unregistered
@@ -135,7 +136,7 @@ def test_all_scopes_and_one_group_are_demanded(
 
 def test_a_principal_is_named_by_its_account() -> None:
     """The token cannot add name or groups: they are the account's."""
-    claims = replace(CLAIMS, raw={"groups": ["admin"], "name": "Root"})
+    claims = replace(CLAIMS, raw={"groups": ["admin"], "name": "Root"}, groups=("admin",))
     caller = principal_of(claims, ISSUER, Standing(ACTIVE))
 
     assert caller == Principal(
@@ -197,6 +198,38 @@ def test_a_forwarded_subject_is_judged_by_its_route(
     standing: Standing, verdict: DenyReason | None
 ) -> None:
     assert recheck(Grant(PEOPLE, principal(groups=())), standing) is verdict
+
+
+BY_CLAIM = replace(ISSUER, groups=GroupRules("groups"))
+RENAMED = replace(ISSUER, groups=GroupRules(None, {"sre": "ops"}))
+
+
+def test_where_a_claim_counts_the_accounts_groups_do_not() -> None:
+    claims = replace(CLAIMS, groups=("admin",))
+
+    assert principal_of(claims, BY_CLAIM, Standing(ACTIVE)).groups == ("admin",)
+    assert principal_of(claims, BY_CLAIM, Standing(None)).groups == ("admin",)
+
+
+@pytest.mark.parametrize(
+    ("issuer", "account", "verdict"),
+    [
+        (BY_CLAIM, replace(ACTIVE, groups=()), None),
+        (BY_CLAIM, INACTIVE, R.SUBJECT_INACTIVE),
+        (RENAMED, replace(ACTIVE, groups=("sre",)), None),
+        (RENAMED, replace(ACTIVE, groups=("ops",)), R.MISSING_GROUP),
+        (RENAMED, replace(ACTIVE, groups=()), R.MISSING_GROUP),
+    ],
+)
+def test_a_grant_is_judged_again_by_the_same_groups(
+    issuer: Issuer, account: Account, verdict: DenyReason | None
+) -> None:
+    """An open stream must not end, or go on, by another rule than that which let it in."""
+    claims = replace(CLAIMS, groups=("ops",))
+    caller = principal_of(claims, issuer, Standing(replace(ACTIVE, groups=("sre",))))
+
+    assert caller.groups == ("ops",)
+    assert recheck(Grant(OPS_ONLY, caller), Standing(account)) is verdict
 
 
 def test_a_route_takes_websockets_only_and_only_where_it_says_so() -> None:

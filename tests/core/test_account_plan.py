@@ -1,15 +1,17 @@
 """The difference between the accounts that there are and those that there should be."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.core.account_plan import Kind, Plan, PlanRules, Step, Vanished, make_plan
 from sidecar.core.subject import Account, AccountStatus
 from sidecar.core.wanted_accounts import NotAccounts, WantedAccount
 
+HOSTILE = settings(max_examples=200, derandomize=True, deadline=None)
 ACTIVE, INACTIVE = AccountStatus.ACTIVE, AccountStatus.INACTIVE
 SYNC = PlanRules(Vanished.DISABLE, max_vanished_share=0.5)
 
@@ -101,6 +103,14 @@ def test_who_was_disabled_here_is_enabled_when_told() -> None:
 
     assert kinds(found) == [("enable", "a")]
     assert found.held_shut == ()
+
+
+def test_who_is_held_for_a_moment_is_left_to_whoever_holds_it() -> None:
+    """A change of it would be in the way of taking the hold back."""
+    held = replace(stored("a", INACTIVE), updated_by="held: gateway: ops")
+    for status in AccountStatus:
+        found = plan([wanted("a", status, "New")], [held], PlanRules(reenable=True))
+        assert (found.steps, found.held_shut, found.kept) == ((), (), 1)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +234,7 @@ def carried_out(found: Plan, have: Sequence[Account]) -> dict[str, Account]:
     return accounts
 
 
+@HOSTILE
 @given(WANTED, STORED, st.sampled_from(Vanished), st.sampled_from([0.0, 0.5, 1.0]))
 def test_nobody_is_let_in_again_and_every_disabling_by_name_comes_through(
     want: list[WantedAccount], have: list[Account], fate: Vanished, share: float
@@ -238,6 +249,7 @@ def test_nobody_is_let_in_again_and_every_disabling_by_name_comes_through(
             assert not after[each.subject].is_active
 
 
+@HOSTILE
 @given(WANTED, STORED, st.sampled_from(Vanished), st.booleans())
 def test_a_plan_that_was_carried_out_leaves_nothing_to_do(
     want: list[WantedAccount],

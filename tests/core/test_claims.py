@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sidecar.core.claims import Claims, check_claims, read_claims
 from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.groups import GroupRules
 from sidecar.core.issuer import Issuer
 from sidecar.core.subject import SubjectKey
 from sidecar.core.token import VerifiedToken
@@ -347,3 +348,18 @@ def test_any_value_of_any_claim_is_read_or_denied(changed: dict[str, Any]) -> No
     assert claims.expires_at > NOW
     assert claims.audiences & ISSUER.audiences
     assert claims.subject.isprintable()
+
+
+def test_groups_are_read_where_the_issuers_are_taken_from_a_claim() -> None:
+    token = verified(groups=["ops", "a,b"])
+
+    assert read_claims(token).groups == ()
+    assert read_claims(token, GroupRules("groups")).groups == ("ops",)
+
+
+def test_a_groups_claim_of_no_use_is_refused_without_a_quote() -> None:
+    with pytest.raises(Denied) as denied:
+        read_claims(verified(groups={"admin": True}), GroupRules("groups"))
+
+    assert denied.value.reason is R.CLAIMS_REFUSED
+    assert "admin" not in denied.value.detail

@@ -29,3 +29,7 @@ def test_the_defaults_are_strict() -> None:
 def test_rules_do_not_change_after_start() -> None:
     with pytest.raises(FrozenInstanceError):
         Issuer("https://idp.example").leeway = 60.0  # type: ignore[misc]
+
+
+def test_groups_are_the_accounts_unless_told_otherwise() -> None:
+    assert Issuer("https://idp.example").groups.claim is None

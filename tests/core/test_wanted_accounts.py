@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.core.subject import AccountStatus
 from sidecar.core.wanted_accounts import NotAccounts, WantedAccount, read_wanted
 
+HOSTILE = settings(max_examples=200, derandomize=True, deadline=None)
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: (
@@ -76,6 +77,7 @@ def test_what_is_wrong_is_told_in_a_line_of_bounded_length() -> None:
     assert str(refused.value).isprintable()
 
 
+@HOSTILE
 @given(ANY)
 def test_whatever_it_is_it_is_read_or_refused(document: Any) -> None:
     try:

@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
 from sidecar.admin.listener import AdminListener
+from sidecar.app.tls import server_context
+from tests.app.test_tls import Certificates
 
 SCRIPT = Path(__file__).parent.parent.parent / "deploy" / "healthcheck.py"
 
@@ -16,9 +19,14 @@ def run(**environ: str) -> int:
     return subprocess.run([sys.executable, str(SCRIPT)], env=env, check=False).returncode
 
 
-def listener() -> AdminListener:
+def listener(tls: ssl.SSLContext | None = None) -> AdminListener:
     return AdminListener(
-        "127.0.0.1", 0, probes=lambda: {"keys": False}, render=lambda _: (b"", ""), workers=bytes
+        "127.0.0.1",
+        0,
+        probes=lambda: {"keys": False},
+        render=lambda _: (b"", ""),
+        workers=bytes,
+        tls=tls,
     )
 
 
@@ -28,6 +36,13 @@ async def test_a_sidecar_that_lives_is_healthy_though_it_is_not_ready() -> None:
         for host in ("", "127.0.0.1", "0.0.0.0"):  # noqa: S104
             environ = {"SIDECAR_ADMIN__PORT": port, "SIDECAR_ADMIN__HOST": host}
             assert await asyncio.to_thread(run, **environ) == 0
+
+
+async def test_a_listener_with_tls_is_asked_by_tls(tmp_path: Path) -> None:
+    ours = Certificates(tmp_path, "ours")
+    async with listener(server_context(ours.certificate, ours.key, None)) as admin:
+        port = admin.url.rpartition(":")[2]
+        assert await asyncio.to_thread(run, SIDECAR_ADMIN__PORT=port) == 0
 
 
 def test_where_nobody_listens_it_is_not() -> None:

@@ -118,7 +118,7 @@ async def test_a_refusal_is_the_one_that_the_reverse_proxy_gives(site: Site) -> 
 async def test_a_sidecar_that_only_answers_envoy_needs_no_upstream(site: Site) -> None:
     await site.enable()
     async with envoy_before(site, upstream=None) as scene:
-        assert scene.sidecar.url == ""
+        assert list(scene.sidecar.urls) == ["ext_authz", "admin"]
         assert await scene.ask() == 200
 
 
@@ -132,7 +132,11 @@ async def test_a_disabled_account_is_refused_at_the_next_request(site: Site) -> 
             return await scene.ask() == 401
 
         await until_async(is_refused, 5)
-        await until(lambda: scene.sidecar.decisions[-1]["reason"] == "subject_inactive")
+        await until(
+            lambda: (
+                [each["reason"] for each in scene.sidecar.decisions][-1:] == ["subject_inactive"]
+            )
+        )
 
 
 async def test_without_an_answer_of_the_sidecar_nothing_passes(site: Site) -> None:

@@ -51,6 +51,10 @@ class FakeAccountStore:
         known = self.revoked_tokens.get((realm, token_id), 0.0)
         self.revoked_tokens[realm, token_id] = max(until, known)
 
+    async def read_realm_not_before(self, realm: str) -> float:
+        self._fail()
+        return self.realm_not_before.get(realm, 0.0)
+
     async def set_realm_not_before(self, realm: str, moment: float) -> float:
         self._fail()
         self.realm_not_before[realm] = max(moment, self.realm_not_before.get(realm, 0.0))

@@ -12,11 +12,15 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sidecar.account_sync import SyncFailure
 from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.core.subject import SubjectKey
-from sidecar.observability.metrics import ChangeCounter, Metrics, render_all
+from sidecar.observability.change_counter import ChangeCounter
+from sidecar.observability.last_use_writer import LastUseMetrics
+from sidecar.observability.metrics import Metrics, render_all
+from sidecar.observability.sync_metrics import SyncMetrics
 from sidecar.observability.upkeep import Upkeep
 from sidecar.ports import (
     AuditRecord,
@@ -141,6 +145,8 @@ def _documented() -> Iterator[tuple[str, frozenset[str], str]]:
 
 def test_the_page_names_every_metric_and_label_and_no_other() -> None:
     registry: Any = Metrics().registry
+    LastUseMetrics(registry)
+    SyncMetrics(registry)
     registered = {
         (
             metric._name + ("_total" if metric._type == "counter" else ""),
@@ -166,6 +172,7 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
         ("sidecar_stream_cuts_total", CutReason),
         ("sidecar_jwks_fetches_total", FetchOutcome),
         ("sidecar_account_view_events_total", ViewEvent),
+        ("sidecar_sync_failures_total", SyncFailure),
     ],
 )
 def test_the_page_names_every_value_that_a_label_can_have(

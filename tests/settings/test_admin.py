@@ -96,5 +96,47 @@ def test_secrets_pass_no_network_unencrypted_unless_told(
     desk.load(changed(admin={"host": host}))
 
 
+def signing_in(**admin: Any) -> dict[str, Any]:
+    return changed(admin=admin)
+
+
+def test_nobody_uses_the_api_by_default(desk: Desk) -> None:
+    admin = desk.load(GOOD).admin
+
+    assert not admin.has_api
+    assert admin.groups == ("admin",)
+    assert admin.read_secret() is None
+
+
+def test_each_way_to_sign_in_opens_the_api(desk: Desk) -> None:
+    certificate = desk.write("a.pem", b"x")
+    tls = {"certificate": certificate, "key": certificate}
+    secret_file = desk.write("secret", f"{SECRET}\n".encode())
+
+    assert desk.load(signing_in(tokens=True)).admin.has_api
+    assert desk.load(signing_in(secret_file=secret_file)).admin.read_secret() == SECRET
+    assert desk.load(signing_in(secret_file=secret_file)).admin.has_api
+    assert desk.load(signing_in(tls={**tls, "client_ca": certificate})).admin.has_api
+    assert not desk.load(signing_in(tls=tls)).admin.has_api
+
+
+def test_a_short_secret_and_groups_of_nobody_are_refused(desk: Desk) -> None:
+    short = desk.write("short", SECRET[:15].encode())
+    assert "16 characters" in desk.the_problem(signing_in(secret_file=short))
+    assert "admin.groups" in desk.the_problem(signing_in(tokens=True, groups=[]))
+
+
+@pytest.mark.parametrize("way", ["tokens", "secret_file"])
+def test_nobody_signs_in_over_a_network_unencrypted_unless_told(desk: Desk, way: str) -> None:
+    certificate = desk.write("a.pem", b"x")
+    ways = {"tokens": True, "secret_file": desk.write("secret", SECRET.encode())}
+    admin = {"host": "10.0.0.1", way: ways[way]}
+
+    assert "(or set admin.insecure_http: true)" in desk.the_problem(signing_in(**admin))
+    desk.load(signing_in(**admin, insecure_http=True))
+    desk.load(signing_in(**admin, tls={"certificate": certificate, "key": certificate}))
+    desk.load(signing_in(**{**admin, "host": "::1"}))
+
+
 def test_settings_that_are_printed_show_no_secret(desk: Desk) -> None:
     assert "hunter2" not in repr(desk.load(revoking({"client_id": "soc", "secret": SECRET})))

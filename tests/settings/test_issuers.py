@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.core.groups import GroupRules
 from sidecar.core.issuer import Issuer
 from tests.settings.desk import GOOD, Desk, changed, issuer
 
@@ -42,6 +43,12 @@ from tests.settings.desk import GOOD, Desk, changed, issuer
         (issuer(required_claims={"a": 1}), "valid string"),
         (issuer(ca="/nowhere/ca.pem"), "cannot be read: No such file"),
         (issuer(insecure_any_audience=True), "is no setting"),
+        (issuer(groups_from="token"), "'account' or 'claim'"),
+        (issuer(groups_claim="groups"), "set groups_from: claim, or leave it out"),
+        (issuer(groups_from="claim", groups_claim=""), "at least 1 character"),
+        (issuer(group_names={"a": "b,admin"}), "'b,admin' is no group"),
+        (issuer(group_names={"a": ""}), "'' is no group"),
+        (issuer(group_names={"a": "a\r\nb"}), "is no group"),
     ],
 )
 def test_a_dangerous_issuer_is_refused_with_a_remedy(
@@ -107,3 +114,21 @@ def test_an_issuer_is_kept_byte_for_byte(desk: Desk) -> None:
     assert list(desk.load(issuer(issuer="https://IDP.example")).issuer_rules()) == [
         "https://IDP.example"
     ]
+
+
+@pytest.mark.parametrize(
+    ("members", "rules"),
+    [
+        ({"groups_from": "claim"}, GroupRules("groups")),
+        (
+            {"groups_from": "claim", "groups_claim": "https://app.hoop.dev/groups"},
+            GroupRules("https://app.hoop.dev/groups"),
+        ),
+        ({"group_names": {"Süd, 1": "ops"}}, GroupRules(None, {"Süd, 1": "ops"})),
+        ({"groups_from": "account"}, GroupRules()),
+    ],
+)
+def test_groups_come_from_where_the_settings_say(
+    desk: Desk, members: dict[str, Any], rules: GroupRules
+) -> None:
+    assert desk.load(issuer(**members)).issuer_rules()["https://idp.example/"].groups == rules

@@ -1,8 +1,4 @@
-"""The listener: gRPC's server with our limits and drain.
-
-The port is shared (SO_REUSEPORT), so that a worker or a successor listens beside the others; who
-may do so is whoever has the same user.
-"""
+"""The listener of Envoy's door: gRPC's server with our limits and drain."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -58,7 +54,7 @@ class ExtAuthz:
 
     async def _end(self, seconds: float) -> None:
         self.is_accepting = False
-        await self._listener.close(seconds)
+        await self._listener.end(seconds)
 
 
 @asynccontextmanager

@@ -65,7 +65,7 @@ class GrpcProxy:
             log.warning("%d calls are cut: they did not end within %g s", late, seconds)
             self._handler.leave()
             await self._are_done(_CLOSE_SECONDS)
-        await self._listener.close()
+        await self._listener.end()
 
     async def _are_done(self, seconds: float) -> bool:
         with suppress(TimeoutError):

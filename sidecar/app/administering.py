@@ -1,0 +1,165 @@
+"""What needs a sign-in at the admin listener, joined from its parts: revocation and the API."""
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.adapters.audit_trail import AuditTrail
+from sidecar.admin.api import AdminApi
+from sidecar.admin.audit import AuditOperations
+from sidecar.admin.decisions import DecisionOperations
+from sidecar.admin.desk import Desk
+from sidecar.admin.gatekeeper import PATH, Gatekeeper
+from sidecar.admin.listener import Api, Revoke
+from sidecar.admin.operations import Operation
+from sidecar.admin.realms import RealmOperations, Realms
+from sidecar.admin.service_accounts import AccountOperations
+from sidecar.admin.streams import StreamOperations
+from sidecar.admin.worker_desks import WorkerDesks
+from sidecar.app.auditing import Auditing, auditing
+from sidecar.app.parts import make_accounts, make_authorizer, open_keys
+from sidecar.app.revoking import revoking
+from sidecar.app.running import Job, running
+from sidecar.app.storing import open_store
+from sidecar.authorize import Authorizer
+from sidecar.core.routes import Requirement, Route, Routes
+from sidecar.observability.change_counter import ChangeCounter
+from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
+from sidecar.observability.observers import Observers
+from sidecar.observability.silent import SilentObserver
+from sidecar.ports import AccountStore, AccountView, Clock, KeySource
+from sidecar.revocations import Revocations
+from sidecar.service_accounts import ServiceAccounts
+from sidecar.settings import Settings
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What answers; None for what the settings let nobody use.
+
+    ``retire`` ends what it goes on answering, once other settings are in force.
+    """
+
+    revoke: Revoke | None = None
+    api: Api | None = None
+    retire: Callable[[], None] = _nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What the endpoints have beside the settings. ``view`` is this process's, if it has one."""
+
+    keys: KeySource
+    view: AccountView | None
+    clock: Clock
+    audit: Auditing
+    desk: Desk
+    counter: ChangeCounter
+
+
+@asynccontextmanager
+async def administering(settings: Settings, office: Office) -> AsyncIterator[Endpoints]:
+    """Give what answers until the block ends.
+
+    Raises:
+        OSError, ValueError: a secret's file is no longer what it was.
+    """
+    async with revoking(settings, office.keys, office.view, office.clock, office.audit) as revoke:
+        if office.audit.trail is None:
+            yield Endpoints(revoke)
+            return
+        async with open_store(settings, office.view) as store:
+            gatekeeper = Gatekeeper(
+                _authorizer(settings, office),
+                settings.admin.read_secret(),
+                office.clock,
+                office.counter.refused,
+            )
+            rows = _rows(settings, office, store, office.audit.trail, gatekeeper)
+            api = AdminApi(gatekeeper, rows, office.audit.trail)
+            yield Endpoints(revoke, api.answer, gatekeeper.retire)
+
+
+@asynccontextmanager
+async def administering_for_workers(
+    settings: Settings, clock: Clock, counter: ChangeCounter, directory: Path
+) -> AsyncIterator[Endpoints]:
+    """Give the parent what the workers have and it has not: keys, a view, a log of what changed."""
+    if not (settings.admin.revocation_clients or settings.admin.has_api):
+        yield Endpoints()
+        return
+    silent = SilentObserver()
+    async with AsyncExitStack() as stack:
+        writer = stack.enter_context(LineWriter(sys.stdout, dropped=_are_logged))
+        log = Observers(counter, DecisionLog(writer, Logged.NONE, clock))
+        keys = await stack.enter_async_context(open_keys(settings, clock, silent))
+        view: AccountView | None = None
+        jobs: list[Job] = [keys.run]
+        if settings.admin.tokens:
+            accounts = make_accounts(settings, clock, silent)
+            view = accounts.view
+            jobs += [accounts.run, accounts.remember]
+        await stack.enter_async_context(running(*jobs))
+        audit = await stack.enter_async_context(auditing(settings, log, counter))
+        office = Office(keys, view, clock, audit, WorkerDesks(directory), counter)
+        yield await stack.enter_async_context(administering(settings, office))
+
+
+def _rows(
+    settings: Settings,
+    office: Office,
+    store: AccountStore,
+    trail: AuditTrail,
+    gatekeeper: Gatekeeper,
+) -> tuple[Operation, ...]:
+    clock, audit = office.clock, office.audit
+
+    def accounts(actor: str) -> ServiceAccounts:
+        return ServiceAccounts(store, clock, audit, actor=actor)
+
+    def revocations(actor: str) -> Revocations:
+        return Revocations(store, clock, audit, actor=actor)
+
+    realms = _realms(settings)
+    return (
+        *AccountOperations(realms, accounts, revocations).rows(),
+        *RealmOperations(realms, store, revocations).rows(),
+        *StreamOperations(realms, office.desk, clock, audit).rows(),
+        *DecisionOperations(office.desk, gatekeeper.still_admits).rows(),
+        *AuditOperations(trail).rows(),
+    )
+
+
+def _authorizer(settings: Settings, office: Office) -> Authorizer | None:
+    """Return THE decision for a route of its own: an account in one of the admins' groups."""
+    if not settings.admin.tokens or office.view is None:
+        return None
+    requirement = Requirement(groups=frozenset(settings.admin.groups))
+    return make_authorizer(
+        settings,
+        office.keys,
+        office.view,
+        office.clock,
+        SilentObserver(),
+        Routes((Route("admin-api", PATH, requirement=requirement),)),
+    )
+
+
+def _realms(settings: Settings) -> Realms:
+    known = {issuer.realm for issuer in settings.issuers}
+    default = next(iter(known)) if len(known) == 1 else "default"
+    if settings.mirror is not None:
+        default = settings.mirror.realm
+        known.add(default)
+    return Realms(frozenset(known), default)
+
+
+def _are_logged(lines: int) -> None:
+    """Leave lost lines to the writer's own warning: the metrics are the workers'."""
+    del lines
