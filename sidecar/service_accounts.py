@@ -9,7 +9,7 @@ deleted since we last looked: whoever wants that asks anew, knowing of it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import NAMESPACE_URL, uuid5
 
 from sidecar.core.subject import (
@@ -40,6 +40,19 @@ class BadAccount(ValueError):
     """What was asked for cannot stand as an account; the message says what can."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An account as it was at some time; None where there was none."""
+
+    account: Account | None
+
+    def was_shut_out_by(self, now: Account | None) -> bool:
+        """Say whether it was disabled, once more too, or deleted on the way to what is now."""
+        if now is None:
+            return self.account is not None
+        return not now.is_active and now != self.account
+
+
 class ServiceAccounts:
     """The use cases. ``actor`` is who the audit record names.
 
@@ -61,25 +74,24 @@ class ServiceAccounts:
         groups: Sequence[str] = (),
         active: bool = True,
         overwrite: bool = False,
+        seen: Seen | None = None,
     ) -> Account:
         """Make an account, or with ``overwrite`` replace the one there is.
 
         Replacing is what Hoop's PUT does: groups and status are set, an empty name keeps the old.
+        ``seen`` is what there was when this was asked for, perhaps long ago: nobody is let in who
+        was shut out since.
 
         Raises:
             AccountExists: there is one, and ``overwrite`` was not asked for.
             BadAccount, Contended: see there.
         """
         _check(key, name, groups)
-        asked = Account(
-            id=str(uuid5(NAMESPACE_URL, f"serviceaccount/{key.subject}")),
-            subject=key.subject,
-            name=name,
-            groups=tuple(dict.fromkeys(groups)),
-            status=_status(active=active),
-        )
+        asked = _account(key, name, groups, _status(active=active))
 
         def change(before: Account | None) -> Account:
+            if active and seen is not None and seen.was_shut_out_by(before):
+                raise Contended(f"{key.subject} was shut out meanwhile; nothing was written")
             if before is None:
                 return asked
             if not overwrite:
@@ -221,6 +233,16 @@ class ServiceAccounts:
         self._auditor.audited(
             AuditRecord(self._clock.now(), self._actor, action, key, before, after)
         )
+
+
+def _account(key: SubjectKey, name: str, groups: Sequence[str], status: AccountStatus) -> Account:
+    return Account(
+        id=str(uuid5(NAMESPACE_URL, f"serviceaccount/{key.subject}")),
+        subject=key.subject,
+        name=name,
+        groups=tuple(dict.fromkeys(groups)),
+        status=status,
+    )
 
 
 def _found(key: SubjectKey, account: Account | None) -> Account:

@@ -1,6 +1,7 @@
 """Following the gateway's changes: early where somebody is shut out, late where let in."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from sidecar.account_mirror import AccountMirror, Hold, MirrorRules, NotMirrored
 from sidecar.core.gateway_change import GatewayChange
 from sidecar.core.principal import Principal, PrincipalKind
-from sidecar.core.subject import AccountStatus, SubjectKey
+from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.ports import StatusUnavailable
 from sidecar.service_accounts import ServiceAccounts
 from tests.fakes.clock import FakeClock
@@ -65,9 +66,14 @@ class Office:
         return await self.mirror.before(change, body, who)
 
     async def after(
-        self, hold: Hold | None, status: int, answer: bytes = b"", change: GatewayChange = PUT
+        self,
+        hold: Hold | None,
+        status: int,
+        answer: bytes = b"",
+        change: GatewayChange = PUT,
+        seen: Account | None = None,
     ) -> None:
-        await self.mirror.after(change, hold, status, answer, ADMIN)
+        await self.mirror.after(change, seen, hold, status, answer, ADMIN)
 
 
 @pytest.fixture
@@ -86,7 +92,7 @@ async def test_whoever_is_to_be_shut_out_is_out_before_the_gateway_is_asked(offi
     assert [each.action for each in office.observer.audits] == ["create", "hold", "create"]
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 409, 500])
+@pytest.mark.parametrize("status", [307, 400, 401, 403, 404, 409, 422])
 async def test_who_was_shut_out_is_in_again_where_the_gateway_refuses(
     office: Office, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -109,6 +115,18 @@ async def test_where_it_is_not_known_what_the_gateway_did_who_was_shut_out_stays
     assert office.status is AccountStatus.INACTIVE
 
 
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+async def test_an_answer_that_may_come_after_the_change_lets_nobody_in_again(
+    office: Office, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    await office.register()
+    hold = await office.before(account("inactive"))
+    await office.after(hold, status, b"")
+
+    assert office.status is AccountStatus.INACTIVE
+    assert "stays shut out" in caplog.text
+
+
 @pytest.mark.parametrize("who", [None, caller(), caller("ops", "administrators")])
 async def test_not_everybodys_word_shuts_somebody_out(
     office: Office, who: Principal | None
@@ -123,10 +141,61 @@ async def test_a_disabling_that_came_meanwhile_is_not_taken_back(office: Office)
     await office.register()
     hold = await office.before(account("inactive"))
     await office.accounts("cli").disable(API_USER)
-    await office.after(hold, 500)
+    await office.after(hold, 409)
 
     assert office.status is AccountStatus.INACTIVE
     assert office.store.accounts[API_USER].updated_by == "cli"
+
+
+async def test_nobody_is_let_in_who_was_shut_out_while_the_gateway_was_asked(
+    office: Office,
+) -> None:
+    """Deny wins: whoever wants them in all the same asks anew, knowing of it."""
+    await office.register()
+    seen = await office.mirror.look(PUT, account("active"), ADMIN)
+    await office.accounts("cli").disable(API_USER)
+    with pytest.raises(NotMirrored, match="others changed the account"):
+        await office.after(None, 200, account("active"), seen=seen)
+    assert office.status is AccountStatus.INACTIVE
+
+
+async def test_who_was_shut_out_since_it_was_let_in_does_not_let_itself_in(office: Office) -> None:
+    await office.register(active=False)
+    itself = replace(ADMIN, key=API_USER)
+
+    with pytest.raises(NotMirrored, match="access revoked"):
+        await office.mirror.look(PUT, account("active"), itself)
+
+
+async def test_who_knows_of_a_shutting_out_may_take_it_back(office: Office) -> None:
+    await office.register(active=False)
+    seen = await office.mirror.look(PUT, account("active"), ADMIN)
+    await office.after(None, 200, account("active"), seen=seen)
+
+    assert office.status is AccountStatus.ACTIVE
+
+
+async def test_nobody_is_made_anew_who_was_deleted_while_the_gateway_was_asked(
+    office: Office,
+) -> None:
+    await office.register()
+    seen = await office.mirror.look(POST, account("active"), ADMIN)
+    await office.accounts("cli").delete(API_USER)
+
+    with pytest.raises(NotMirrored):
+        await office.after(None, 200, account("active"), change=POST, seen=seen)
+    assert API_USER not in office.store.accounts
+
+
+async def test_a_hold_that_the_gateway_turns_into_a_change_is_no_shutting_out(
+    office: Office,
+) -> None:
+    await office.register()
+    seen = await office.mirror.look(PUT, account("inactive"), ADMIN)
+    hold = await office.before(account("inactive"))
+    await office.after(hold, 200, account("active"), seen=seen)
+
+    assert office.status is AccountStatus.ACTIVE
 
 
 async def test_who_is_to_be_let_in_is_written_when_the_gateway_has_agreed(office: Office) -> None:
@@ -165,7 +234,7 @@ async def test_a_store_that_does_not_answer_keeps_the_gateway_from_being_asked(
 ) -> None:
     await office.register()
     office.store.failure = StatusUnavailable("down")
-    with pytest.raises(NotMirrored, match="nothing was changed") as refused:
+    with pytest.raises(NotMirrored, match="the gateway was not asked") as refused:
         await office.before(account("inactive"))
     assert refused.value.may_be_repeated
 

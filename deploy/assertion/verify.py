@@ -15,7 +15,12 @@ def verify(keys_url: str, audience: str, assertion: str) -> dict[str, object]:
     if token.header.get("typ") != "sidecar-identity+jwt":
         raise ValueError("this token is something else")
     required = {"essential": True}
-    rules = jwt.JWTClaimsRegistry(aud={**required, "value": audience}, exp=required, sub=required)
+    rules = jwt.JWTClaimsRegistry(
+        leeway=5,  # seconds by which the clocks may differ
+        aud={**required, "value": audience},
+        exp=required,
+        sub=required,
+    )
     rules.validate(token.claims)
     return token.claims
 

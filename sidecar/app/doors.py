@@ -92,6 +92,17 @@ def close_all(sockets: Sockets) -> None:
         each.close()
 
 
+@contextmanager
+def duplicates_of(sockets: Sockets) -> Iterator[Sockets]:
+    """Give duplicates for one generation, until the block ends.
+
+    One that never comes to listen does not close them, and a queue that nobody accepts from must
+    not stay open.
+    """
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(closing(each.dup())) for name, each in sockets.items()}
+
+
 class SharedDoors:
     """The sockets of all doors, for each of several workers."""
 

@@ -12,7 +12,14 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.admin.listener import AdminListener, Render
 from sidecar.app.administering import Endpoints, administering_for_workers
 from sidecar.app.asserting import Published, assertion_keys, new_secret
-from sidecar.app.doors import SharedDoors, Sockets, close_all, doors_of, open_doors
+from sidecar.app.doors import (
+    SharedDoors,
+    Sockets,
+    close_all,
+    doors_of,
+    duplicates_of,
+    open_doors,
+)
 from sidecar.app.generations import Generations, NotReplaced, Opened
 from sidecar.app.loop import run_in_loop
 from sidecar.app.observing import observing
@@ -67,14 +74,14 @@ async def _serve_alone(settings: Settings, load: Load, secret: bytes) -> None:
 
         @asynccontextmanager
         async def opened(settings: Settings, succeeds: bool) -> AsyncIterator[_Alone]:  # noqa: FBT001
-            own = {name: each.dup() for name, each in sockets.items()}
-            async with serving_with(
-                settings, observed(settings), clock, own, secret=secret, administers=True
-            ) as served:
-                if succeeds:
-                    await served.ready()
-                await served.listen()
-                yield _Alone(served, settings)
+            with duplicates_of(sockets) as own:
+                async with serving_with(
+                    settings, observed(settings), clock, own, secret=secret, administers=True
+                ) as served:
+                    if succeeds:
+                        await served.ready()
+                    await served.listen()
+                    yield _Alone(served, settings)
 
         pages = _Pages(
             watched.metrics.render,

@@ -39,6 +39,14 @@ def is_of_proxies(name: str) -> bool:
     return folded in _OF_PROXIES or folded.startswith(_PREFIXES_OF_PROXIES)
 
 
+def is_alias_of_proxies(name: str) -> bool:
+    """Say whether this is such a header's name in another spelling.
+
+    No proxy writes it so. It is a client's, on its way past a proxy that takes out the others.
+    """
+    return is_of_proxies(name) and fold_name(name) != name.lower()
+
+
 def is_override(name: str) -> bool:
     """Say whether a header of this name, however spelled, would change what was asked."""
     return fold_name(name) in _OVERRIDES

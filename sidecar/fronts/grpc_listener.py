@@ -21,7 +21,7 @@ import grpc.aio
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.01
 _RETRY_SECONDS = 1.0
 _STOP_SECONDS = 0.02
 _LONGEST_CALL_SECONDS = 30 * 86400.0

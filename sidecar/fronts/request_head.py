@@ -13,7 +13,12 @@ from sidecar.core.bearer import is_canonical
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
-from sidecar.fronts.forwarded import TrustedProxies, is_of_proxies, is_override
+from sidecar.fronts.forwarded import (
+    TrustedProxies,
+    is_alias_of_proxies,
+    is_of_proxies,
+    is_override,
+)
 from sidecar.fronts.hop_by_hop import END_TO_END, HOP_BY_HOP, read_options
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -179,7 +184,12 @@ class HeadRules:
         text = name.decode("latin-1")
         if found is not None:
             return found
-        if lower in HOP_BY_HOP or self.identity.is_protected(text) or is_override(text):
+        if (
+            lower in HOP_BY_HOP
+            or self.identity.is_protected(text)
+            or is_override(text)
+            or is_alias_of_proxies(text)
+        ):
             return _Kind.DROPPED
         return _Kind.OF_PROXIES if is_of_proxies(text) else _Kind.KEPT
 

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.app.doors import Door, SharedDoors, close_all, doors_of, open_doors
+from sidecar.app.doors import (
+    Door,
+    SharedDoors,
+    close_all,
+    doors_of,
+    duplicates_of,
+    open_doors,
+)
 from tests.settings.desk import GOOD, Desk, changed
 
 ANY = Door("listen", "127.0.0.1", 0)
@@ -74,6 +81,18 @@ def test_a_duplicate_outlives_the_sockets_that_are_closed() -> None:
         close_all(sockets)
         socket.create_connection(address).close()
         kept.close()
+
+
+def test_duplicates_are_let_go_of_whether_or_not_somebody_listened() -> None:
+    with open_doors((ANY, BINDS_ITSELF)) as sockets:
+        with duplicates_of(sockets) as own:
+            assert [each.getsockname() for each in own.values()] == [
+                each.getsockname() for each in sockets.values()
+            ]
+            own["listen"].close()  # as a front does at its end
+            mine = list(own.values())
+        assert [each.fileno() for each in mine] == [-1, -1]
+        assert all(each.fileno() >= 0 for each in sockets.values())
 
 
 def test_grpc_has_a_door_of_its_own_where_the_settings_open_one(tmp_path: Path) -> None:

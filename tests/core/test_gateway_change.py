@@ -18,6 +18,8 @@ PUT = GatewayChange("api-user")
         ("POST", "/api/serviceaccounts", POST),
         ("PUT", "/api/serviceaccounts/api-user", PUT),
         ("PUT", "/api/serviceaccounts/auth0%7Cabc", GatewayChange("auth0|abc")),
+        ("PUT", "/api/%73erviceaccounts/api%2Duser", PUT),  # decoded before it is routed
+        ("POST", "/%61pi/serviceaccount%73", POST),
         ("PUT", "/api/serviceaccounts/a%2Fb", None),  # no route of the gateway's
         ("PUT", "/api/serviceaccounts/a/b", None),
         ("PUT", "/api/serviceaccounts/", None),
@@ -52,6 +54,9 @@ def test_the_gateway_may_be_under_a_path() -> None:
         (PUT, b'{"status": "inactive", "Status": "active"}', None),
         (PUT, b'{"status": "active"}', None),
         (PUT, b'{"status": null}', None),
+        (PUT, b'{"status": "inactive", "status": null}', "api-user"),
+        (PUT, b'{"status": "inactive", "name": "\xff"}', "api-user"),
+        (PUT, b' \n{"status": "inactive"} and more', "api-user"),
         (PUT, b"{}", None),
         (PUT, b"[1]", None),
         (PUT, b"\xff", None),

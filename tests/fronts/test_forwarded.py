@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.fronts.forwarded import TrustedProxies, is_of_proxies, is_override
+from sidecar.fronts.forwarded import (
+    TrustedProxies,
+    is_alias_of_proxies,
+    is_of_proxies,
+    is_override,
+)
 
 OURS = TrustedProxies((ip_network("10.1.0.0/16"), ip_network("fd00::/8")))
 
@@ -55,6 +60,20 @@ def test_the_client_is_the_last_address_that_no_proxy_of_ours_has(
     lines: list[str], client: str
 ) -> None:
     assert OURS.client("10.1.0.1", lines) == client
+
+
+@pytest.mark.parametrize(
+    ("name", "is_alias"),
+    [
+        ("X-Forwarded-For", False),
+        ("forwarded", False),
+        ("X_Forwarded_For", True),
+        ("x-real.ip", True),
+        ("X_Odd", False),
+    ],
+)
+def test_proxies_have_one_spelling(name: str, *, is_alias: bool) -> None:
+    assert is_alias_of_proxies(name) is is_alias
 
 
 @given(st.lists(st.text(max_size=30), max_size=4))

@@ -161,6 +161,14 @@ def test_a_trusted_proxy_is_believed_but_changes_no_question() -> None:
     assert values(told, "X-Original-URL") == []
 
 
+@pytest.mark.parametrize("name", [b"X_Forwarded_For", b"X.Forwarded-Host", b"x_real_ip"])
+def test_past_a_trusted_proxy_a_client_says_nothing_in_another_spelling(name: bytes) -> None:
+    """The proxy takes out what it knows, and CGI and its kin read this as the same header."""
+    rules = HeadRules(IDENTITY, TrustedProxies((ip_network("192.0.2.0/24"),)))
+
+    assert "evil" not in [value for _, value in write((name, b"evil"), rules=rules)]
+
+
 def test_a_trusted_proxy_that_names_no_scheme_leaves_it_to_us() -> None:
     rules = HeadRules(IDENTITY, TrustedProxies((ip_network("192.0.2.0/24"),)))
 

@@ -12,7 +12,12 @@ from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
 from sidecar.fronts.ext_authz.check import Check
-from sidecar.fronts.forwarded import TrustedProxies, is_of_proxies, is_override
+from sidecar.fronts.forwarded import (
+    TrustedProxies,
+    is_alias_of_proxies,
+    is_of_proxies,
+    is_override,
+)
 from sidecar.fronts.hop_by_hop import HOP_BY_HOP
 
 # Clients choose names, so the memory of their classes is bounded twice.
@@ -89,7 +94,12 @@ class FieldRules:
             return _Kind.KEPT
         if name in self._set_by_us():
             return _Kind.KEPT
-        if name in _HOP_BY_HOP or self.identity.is_protected(name) or is_override(name):
+        if (
+            name in _HOP_BY_HOP
+            or self.identity.is_protected(name)
+            or is_override(name)
+            or is_alias_of_proxies(name)
+        ):
             return _Kind.REMOVED
         return _Kind.OF_PROXIES if is_of_proxies(name) else _Kind.KEPT
 

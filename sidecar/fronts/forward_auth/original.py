@@ -67,7 +67,12 @@ def read_original(
             if not target.startswith(f"{prefix}/"):
                 raise _malformed("the path is not below the door's")
             (host,) = _one_each(("host",), raw_headers)
-            return Original(method, host, target.removeprefix(prefix))
+            target = target.removeprefix(prefix)
+            if "!" in target.partition("?")[0]:
+                # Envoy asks with one in the place of each octet that is no UTF-8, and passes the
+                # octets on. HTTP/2 clients can send them, an overlong ".." for instance.
+                raise _malformed("the path may have octets that Envoy could not tell")
+            return Original(method, host, target)
         case _:
             assert_never(dialect)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders, fold_name
-from sidecar.fronts.forwarded import is_override
+from sidecar.fronts.forwarded import is_alias_of_proxies, is_override
 from sidecar.fronts.hop_by_hop import read_options
 from sidecar.fronts.request_head import RawHeaders, RequestHead
 
@@ -67,6 +67,6 @@ class Screen:
         exact: frozenset[str] = self.__dict__["_exact"]
         if name.isascii() and name.lower() in exact:
             return ""
-        if self._is_set_by_proxy(name):
+        if self._is_set_by_proxy(name) or is_alias_of_proxies(name):
             return "an alias of a header that the proxy sets"
         return "a header that changes what was asked" if is_override(name) else ""

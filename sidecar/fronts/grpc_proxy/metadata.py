@@ -11,7 +11,12 @@ from sidecar.core.bearer import is_canonical
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
-from sidecar.fronts.forwarded import TrustedProxies, is_of_proxies, is_override
+from sidecar.fronts.forwarded import (
+    TrustedProxies,
+    is_alias_of_proxies,
+    is_of_proxies,
+    is_override,
+)
 from sidecar.fronts.hop_by_hop import HOP_BY_HOP
 
 Metadatum = tuple[str, str | bytes]
@@ -70,7 +75,7 @@ class MetadataRules:
                 head.authorization.append(value)
             elif name == "x-forwarded-for":
                 head.forwarded_for.append(value)
-            elif is_of_proxies(name):
+            elif is_of_proxies(name) and not is_alias_of_proxies(name):
                 head.of_proxies.append((name, value))
             elif not self._is_dropped(name):
                 head.kept.append((name, value))

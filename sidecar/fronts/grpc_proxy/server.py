@@ -10,8 +10,10 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from typing_extensions import override
 
 from sidecar.fronts.grpc_listener import Address, GrpcListener, grpc_listening
+from sidecar.fronts.grpc_proxy.exchange import Context
 from sidecar.fronts.grpc_proxy.handler import Handler
 from sidecar.fronts.grpc_proxy.upstream import message_options
 
@@ -27,6 +29,7 @@ _SHORTEST_PROBE_MS = 1000
 class ListenPolicy:
     """Where to listen, and what is taken.
 
+    ``max_calls`` may be under way. As many again may have ended, with clients that do not read it.
     ``keepalive`` is how often, in seconds, a silent client is probed: the connection of a session
     outlives whatever forgets idle ones on the way, and one whose client has vanished ends.
     """
@@ -86,10 +89,34 @@ async def listening(handler: Handler, policy: ListenPolicy) -> AsyncIterator[Grp
 
 def _make_server(handler: Handler, policy: ListenPolicy) -> grpc.aio.Server:
     return grpc.aio.server(
-        handlers=(handler,),
+        handlers=(_Limited(handler, policy.max_calls),),
         options=_options(policy),
-        maximum_concurrent_rpcs=policy.max_calls,
+        # For the library a call goes on until its client has read the end: what was cut would hold
+        # its place for as long as a disabled account likes.
+        maximum_concurrent_rpcs=2 * policy.max_calls,
     )
+
+
+class _Limited(grpc.GenericRpcHandler):
+    """Turns calls away while ``max_calls`` are under way."""
+
+    def __init__(self, handler: Handler, max_calls: int) -> None:
+        self._handler = handler
+        self._max_calls = max_calls
+
+    @override
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+        if self._handler.calls < self._max_calls:
+            return self._handler.service(handler_call_details)
+        return grpc.stream_stream_rpc_method_handler(_turn_away)
+
+
+async def _turn_away(requests: object, context: Context) -> None:
+    del requests
+    context.set_code(grpc.StatusCode.RESOURCE_EXHAUSTED)
+    context.set_details("too many calls")
 
 
 def _options(policy: ListenPolicy) -> list[tuple[str, Any]]:

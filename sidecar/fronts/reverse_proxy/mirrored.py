@@ -84,9 +84,10 @@ class MirroredExchange(Exchange):
         """Return what became of it. Raises nothing: nobody may be left to hear it."""
         principal = self._grant.principal
         try:
+            seen = await self._mirror.look(self._change, body or b"", principal)
             hold = await self._mirror.before(self._change, body or b"", principal)
             told = await self._ask_whole(body)
-            await self._mirror.after(self._change, hold, told.status, told.body, principal)
+            await self._mirror.after(self._change, seen, hold, told.status, told.body, principal)
         except (NotMirrored, UpstreamFailed) as failed:
             return failed
         except Exception:

@@ -22,6 +22,7 @@ from tests.e2e.test_reloading import IN_FORCE, reload, said
 from tests.e2e.traffic import Traffic, steady
 from tests.fakes.doors import fields_of
 from tests.fakes.front import read_all, status_of
+from tests.fakes.raw_grpc import raw_call
 from tests.fakes.upstream import Conversation, ScriptedUpstream, answer_ok, scripted_upstream
 from tests.fakes.waiting import until
 
@@ -153,6 +154,7 @@ async def test_the_shipped_configuration_holds(program: Program, site: Site) -> 
         await it_refuses_in_words_that_clients_know(scene)
         await it_leaves_what_upstream_says_as_it_is(scene)
         await what_a_client_says_of_itself_gains_nothing(scene)
+        await what_a_client_says_of_its_address_is_not_heard(scene)
         await what_a_client_says_it_asked_gains_nothing(scene)
         await no_spelling_of_a_path_opens_another(scene)
         await no_spelling_of_a_method_opens_another(scene)
@@ -250,6 +252,15 @@ async def what_a_client_says_of_itself_gains_nothing(scene: Scene) -> None:
             assert fields.get("x-auth-groups", [""]) in ([""], ["devops,ops"])
             assert fields.get("x-auth-name", [""]) in ([""], ["Api User"])
             assert fields.get("api-key", [""]) == [""]
+
+
+async def what_a_client_says_of_its_address_is_not_heard(scene: Scene) -> None:
+    for name in ("X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "X-Envoy-External-Address",
+                 "X-Forwarded-Port", "X-Forwarded-Server", "X_Forwarded_For", "X.Forwarded.For",
+                 "X_Real_IP"):  # fmt: skip
+        status, _, heard = await scene.ask("/reports/x", f"{name}: 6.6.6.6")
+        assert status == (200 if heard else 400), name
+        assert not any("6.6.6.6" in value for each in heard for _, value in each.fields), name
 
 
 async def what_a_client_says_it_asked_gains_nothing(scene: Scene) -> None:
@@ -398,6 +409,17 @@ async def whole(reader: asyncio.StreamReader, *, is_head: bool = False) -> bytes
     if "transfer-encoding" in fields:
         return head + await reader.readuntil(b"0\r\n\r\n")
     return head + await read_all(reader)
+
+
+@pytest.mark.parametrize("segment", [b"\xff", b"\xc0\xae\xc0\xae"])
+async def test_envoy_passes_no_octets_that_it_could_not_tell(site: Site, segment: bytes) -> None:
+    """Its HTTP/2 takes them, and asks with ``!`` in their place."""
+    async with scene_of(ENVOY, site) as scene:
+        await raw_call(f"http://127.0.0.1:{scene.port}", b"/public/x/reports/x")
+        assert len(scene.upstream.conversations) == 1
+        await raw_call(f"http://127.0.0.1:{scene.port}", b"/public/" + segment + b"/reports/x")
+        await until(lambda: len(scene.sidecar.decisions) > 1)
+        assert len(scene.upstream.conversations) == 1
 
 
 async def test_envoy_keeps_a_token_from_upstream_when_the_sidecar_says_so(site: Site) -> None:

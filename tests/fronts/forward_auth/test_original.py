@@ -87,6 +87,14 @@ def test_envoy_asks_below_the_doors_path_alone(target: str) -> None:
     assert refused(Dialect.ENVOY, target=target) == "the path is not below the door's"
 
 
+def test_a_path_in_which_envoy_may_have_replaced_octets_is_refused() -> None:
+    """It asks with ``!`` for what is no UTF-8, an overlong ``..`` for one, and passes it on."""
+    problem = "the path may have octets that Envoy could not tell"
+
+    assert refused(Dialect.ENVOY, target="/auth/public/!!!!/reports") == problem
+    assert read(Dialect.ENVOY, target="/auth/x%21?y=!").target == "/x%21?y=!"
+
+
 @pytest.mark.parametrize(("dialect", "fields"), HEADER_DIALECTS)
 def test_the_other_dialects_are_not_heard(
     dialect: Dialect, fields: tuple[tuple[bytes, bytes], ...]

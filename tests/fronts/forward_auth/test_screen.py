@@ -48,6 +48,8 @@ def test_what_the_answer_overwrites_or_nobody_minds_may_come(name: bytes) -> Non
         b"x_http_method",
         b"X-Rewrite-URL",
         b"X-Original.Host",
+        b"X_Forwarded_For",
+        b"X.Real.IP",
     ],
 )
 def test_what_would_stay_and_mislead_upstream_is_refused(name: bytes) -> None:

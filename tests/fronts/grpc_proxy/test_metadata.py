@@ -128,6 +128,14 @@ def test_a_trusted_proxy_is_believed() -> None:
     assert values(told, "x-forwarded-proto") == ["http"]
 
 
+def test_past_a_trusted_proxy_a_client_says_nothing_in_another_spelling() -> None:
+    rules = MetadataRules(IDENTITY, TrustedProxies((ip_network("192.0.2.0/24"),)))
+    names = ("x_forwarded_for", "x.forwarded.proto", "x_real-ip")
+    told = written([BEARER, *((name, "evil") for name in names)], rules)
+
+    assert "evil" not in [value for _, value in told]
+
+
 def test_going_down_only_what_is_upstreams_own_passes() -> None:
     sent: list[Metadatum] = [
         ("a", "1"), ("grpc-status-details-bin", b"\x01"), ("grpc-retry-pushback-ms", "5"),

@@ -12,6 +12,7 @@ from sidecar.fronts.grpc_listener import Address, Certificate
 from sidecar.fronts.grpc_proxy.server import GrpcProxy, ListenPolicy
 from tests.app.test_tls import Certificates
 from tests.fakes.grpc_front import (
+    ECHO,
     Conversation,
     channel_to,
     end_of,
@@ -19,6 +20,7 @@ from tests.fakes.grpc_front import (
     hang,
     running_grpc_front,
 )
+from tests.fakes.waiting import until
 
 OK = grpc.StatusCode.OK
 
@@ -90,6 +92,34 @@ async def test_more_calls_than_are_taken_are_turned_away() -> None:
             await call.read()
 
         assert (await front.ask(b"x")).code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        for call in calls:
+            call.cancel()
+
+
+async def test_what_was_cut_holds_no_place_though_its_client_reads_nothing() -> None:
+    """Else a disabled account could shut the door to all others for as long as it likes."""
+    said: list[float] = []
+
+    async def flood(conversation: Conversation) -> None:
+        while conversation.method == ECHO:
+            await conversation.say(bytes(100_000))
+            said.append(asyncio.get_running_loop().time())
+
+    listen = ListenPolicy(Address("127.0.0.1", 0), max_calls=2)
+    async with (
+        grpc_upstream(flood) as upstream,
+        running_grpc_front(upstream.target, listen=listen) as front,
+    ):
+        calls = [front.begin() for _ in range(2)]
+        loop = asyncio.get_running_loop()
+        await until(lambda: len(said) > 1 and loop.time() - said[-1] > 0.3)
+        assert len(upstream.conversations) == 2
+        assert front.cut() == 2
+        await until(lambda: front.handler.calls == 0)
+
+        async with channel_to(front.proxy.url) as channel:
+            front.channel = channel
+            assert (await front.ask(method="/test.Open/Any")).code is OK
         for call in calls:
             call.cancel()
 

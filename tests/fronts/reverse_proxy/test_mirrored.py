@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -37,6 +37,7 @@ class Scene:
     front: Front
     store: FakeAccountStore
     upstream: ScriptedUpstream
+    accounts: Callable[[str], ServiceAccounts]
 
     async def ask(self, line: str, body: bytes, *fields: bytes) -> bytes:
         length = b"Content-Length: %d" % len(body)
@@ -61,7 +62,7 @@ async def scene(talk: Talk, *groups: str) -> AsyncIterator[Scene]:
         scripted_upstream(talk) as upstream,
         running_front(upstream.url, world=world, mirror=mirror) as front,
     ):
-        yield Scene(front, store, upstream)
+        yield Scene(front, store, upstream, accounts)
 
 
 async def read_body(conversation: Conversation) -> bytes:
@@ -101,7 +102,8 @@ async def test_an_account_is_stored_before_its_maker_has_the_answer(framing: byt
             )
 
     async with scene(talk) as found:
-        answer = await found.ask(POST, IN, b"Accept-Encoding: gzip")
+        wanted = IN.replace(b"api-user", b"new")
+        answer = await found.ask(POST, wanted, b"Accept-Encoding: gzip")
 
         assert status_of(answer) == 201
         assert found.store.accounts[SubjectKey("default", "new")].name == "N"
@@ -170,7 +172,7 @@ async def test_a_store_that_is_down_keeps_the_gateway_from_being_asked() -> None
 
         assert status_of(answer) == 503
         assert b"Retry-After: 1" in answer
-        assert b"nothing was changed" in answer
+        assert b"the gateway was not asked" in answer
         assert found.upstream.conversations == []
 
 
@@ -207,6 +209,22 @@ async def test_what_the_gateway_did_is_stored_though_the_caller_has_gone() -> No
         go_on.set()
 
         await until(lambda: found.status is AccountStatus.INACTIVE)
+
+
+async def test_an_admin_is_disabled_who_has_itself_enabled_all_the_time() -> None:
+    """The gateway agreed to what was asked before: it must not undo what came after."""
+
+    async def talk(conversation: Conversation) -> None:
+        await read_body(conversation)
+        await found.accounts("cli").disable(API_USER)
+        await conversation.say(said(200, IN))
+
+    async with scene(talk) as found:
+        answer = await found.ask(PUT, IN)
+
+        assert status_of(answer) == 503
+        assert b"others changed the account here meanwhile" in answer
+        assert found.status is AccountStatus.INACTIVE
 
 
 async def test_what_the_gateway_did_is_stored_though_the_caller_was_cut() -> None:
