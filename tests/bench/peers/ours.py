@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import yaml
@@ -37,7 +37,9 @@ async def running_ours(scene: Scene) -> AsyncIterator[Peer]:
 async def _is_ready(url: str) -> None:
     async with asyncio.timeout(_READY_SECONDS), aiohttp.ClientSession() as http:
         while True:
-            async with http.get(url) as response:
-                if response.status == 200:
-                    return
+            # The doors are open before the admin listener is.
+            with suppress(aiohttp.ClientConnectorError):
+                async with http.get(url) as response:
+                    if response.status == 200:
+                        return
             await asyncio.sleep(0.01)
