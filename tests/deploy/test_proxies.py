@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
+from tests.deploy.traefik_file import TraefikFile
 from tests.settings.desk import GOOD, Desk, changed
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -60,6 +62,20 @@ def test_envoy_overwrites_every_header_that_the_sidecar_names(desk: Desk) -> Non
     named = {header.lower() for header in told(desk)}
 
     assert not {header for header in named - exact if not header.startswith(prefixes)}
+
+
+def test_traefiks_file_has_fields_that_exist_and_names_what_there_is() -> None:
+    text = ASKING["traefik"].read_text()
+    http = TraefikFile.model_validate(yaml.safe_load(text)).http
+
+    for router in http.routers.values():
+        assert set(router.middlewares) <= set(http.middlewares)
+        assert router.service in http.services
+    for wrong in ("trustForwardHeaders", "trust_forward_header"):
+        with pytest.raises(ValidationError, match=wrong):
+            TraefikFile.model_validate(
+                yaml.safe_load(text.replace("trustForwardHeader:", f"{wrong}:"))
+            )
 
 
 def test_traefik_is_told_what_it_is_to_list_and_to_distrust(desk: Desk) -> None:
