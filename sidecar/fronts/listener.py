@@ -5,14 +5,16 @@ import contextlib
 import logging
 import socket
 import ssl
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
+from typing_extensions import override
+
+from sidecar.core.decision import Deny, DenyReason
 
 log = logging.getLogger(__name__)
 
@@ -56,33 +58,81 @@ class ListenPolicy:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A server, and the sockets that it accepts on."""
+class Answering(Protocol):
+    """What answers a listener's requests; each of its connections' last, if it ``is_leaving``."""
 
-    server: web.Server
-    listener: asyncio.Server
-    tls: ssl.SSLContext | None
-    url: str
+    is_leaving: bool
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        ...
+
+    def refuse_unread(self, request: web.BaseRequest, deny: Deny) -> web.StreamResponse:
+        """Answer what could not be read as a request; the connection ends with it."""
+        ...
 
 
-class Listener(ABC):
+class Connection(RequestHandler):
+    """aiohttp's connection, whose own error pages are replaced by our refusals."""
+
+    __slots__ = ("_answering",)
+
+    def __init__(self, answering: Answering, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._answering = answering
+
+    @property
+    def is_idle(self) -> bool:
+        """Say whether no request has come that is not yet answered."""
+        return not self._messages and self._waiter is not None and not self._waiter.done()
+
+    @override
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= 500:
+            log.error("a request failed", exc_info=exc)
+            deny = Deny(DenyReason.INTERNAL_ERROR, "see the log")
+        else:
+            # The name of the exception alone: its text quotes what the client sent.
+            deny = Deny(DenyReason.MALFORMED_REQUEST, type(exc).__name__)
+        return self._answering.refuse_unread(request, deny)
+
+
+class Server(web.Server):
+    """aiohttp's server, with connections that ``connect`` makes for ``answering``."""
+
+    def __init__(
+        self, answering: Answering, connect: Callable[..., Connection], **options: Any
+    ) -> None:
+        super().__init__(answering.handle, **options)
+        self.answering = answering
+        self._connect = connect
+
+    @override
+    def __call__(self) -> RequestHandler:
+        return self._connect(self, loop=self._loop, **self._kwargs)
+
+
+class Listener:
     """A running listener. ``url`` is where it is, ``is_accepting`` until new ones go elsewhere."""
 
-    def __init__(self, bound: Bound) -> None:
-        self._server = bound.server
-        self._listener = bound.listener
-        self._tls = bound.tls
-        self.url = bound.url
+    def __init__(
+        self, server: Server, listener: asyncio.Server, tls: ssl.SSLContext | None, url: str
+    ) -> None:
+        self._server = server
+        self._listener = listener
+        self._tls = tls
+        self.url = url
         self.is_accepting = True
 
-    @abstractmethod
     def dismiss(self) -> None:
         """Go on serving, and tell each client to come back on another connection."""
-
-    @abstractmethod
-    def is_idle(self, connection: RequestHandler) -> bool:
-        """Say whether nothing has come on a connection that is not yet answered."""
+        self._server.answering.is_leaving = True
 
     async def stop_accepting(self) -> None:
         """Accept no more connections, and go on serving those that there are."""
@@ -126,10 +176,10 @@ class Listener(ABC):
     def _close_idle(self) -> int:
         busy = 0
         for connection in self._server.connections:
-            if self.is_idle(connection):
-                connection.force_close()
-            else:
+            if isinstance(connection, Connection) and not connection.is_idle:
                 busy += 1
+            else:
+                connection.force_close()
         return busy
 
 
@@ -142,12 +192,17 @@ def _all_of(queue: socket.socket) -> Iterator[socket.socket]:
 
 
 @asynccontextmanager
-async def accepting(server: web.Server, policy: ListenPolicy) -> AsyncIterator[Bound]:
-    """Let ``server`` accept until the block ends; what it still serves then is cut.
+async def accepting(
+    answering: Answering, connect: Callable[..., Connection], policy: ListenPolicy
+) -> AsyncIterator[Listener]:
+    """Listen until the block ends; call ``drain`` before to end in good order.
+
+    ``connect`` makes each connection, of the arguments of aiohttp's.
 
     Raises:
         OSError: the address cannot be listened on.
     """
+    server = Server(answering, connect, **policy.server_options())
     where: dict[str, Any] = {"host": policy.host, "port": policy.port}
     if policy.listener is not None:
         where = {"sock": policy.listener}
@@ -158,7 +213,7 @@ async def accepting(server: web.Server, policy: ListenPolicy) -> AsyncIterator[B
         backlog=policy.backlog,
     )
     try:
-        yield Bound(server, listener, policy.tls, _url(listener.sockets[0], policy))
+        yield Listener(server, listener, policy.tls, _url(listener.sockets[0], policy))
     finally:
         listener.close()
         await server.shutdown(_CLOSE_SECONDS)

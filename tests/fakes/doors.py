@@ -14,9 +14,9 @@ from typing import Protocol, assert_never
 from sidecar.core.decision import Decision
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.fronts.forward_auth.handler import Handler, Parts
-from sidecar.fronts.forward_auth.server import ForwardAuth, listening
+from sidecar.fronts.forward_auth.server import listening
 from sidecar.fronts.forwarded import TrustedProxies
-from sidecar.fronts.listener import ListenPolicy
+from sidecar.fronts.listener import Listener, ListenPolicy
 from sidecar.fronts.request_head import HeadRules
 from sidecar.ports import Dialect
 from tests.fakes import checks
@@ -87,7 +87,7 @@ class ForwardAuthDoor:
     """A forward-auth door: upstream hears what the client sent, the answer's fields put over it."""
 
     world: World
-    door: ForwardAuth
+    door: Listener
     dialect: Dialect
 
     async def ask(self, asked: Asked) -> Answer:

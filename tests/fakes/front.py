@@ -9,10 +9,10 @@ from typing import Any
 from sidecar.account_mirror import AccountMirror
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.fronts.forwarded import TrustedProxies
-from sidecar.fronts.listener import ListenPolicy
+from sidecar.fronts.listener import Listener, ListenPolicy
 from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
-from sidecar.fronts.reverse_proxy.server import ReverseProxy, listening
+from sidecar.fronts.reverse_proxy.server import listening
 from sidecar.fronts.reverse_proxy.upstream import Upstream, UpstreamPolicy
 from sidecar.ports import Change, CutReason
 from sidecar.streams import Streams
@@ -35,7 +35,7 @@ class Front:
 
     world: World
     streams: Streams
-    proxy: ReverseProxy
+    proxy: Listener
     parts: Parts
 
     @property

@@ -23,10 +23,10 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import _ErrInfo
 from typing_extensions import override
 
-from sidecar.core.decision import Deny, DenyReason
+from sidecar.fronts.listener import Connection
 from sidecar.fronts.reverse_proxy.downstream import Downstream, reset
 from sidecar.fronts.reverse_proxy.ending import Ending
 from sidecar.fronts.reverse_proxy.one_buffer import OneBuffer
@@ -42,8 +42,8 @@ log = logging.getLogger(__name__)
 _BEGINS_SECONDS = 1.0
 
 
-class ClientConnection(RequestHandler, OneBuffer):
-    """aiohttp's connection, whose own error pages are replaced by our refusals."""
+class ClientConnection(Connection, OneBuffer):
+    """A client's connection."""
 
     __slots__ = (
         "_closes_when_sent", "_drains", "_ending", "_going", "_handler", "_has_ended",
@@ -51,7 +51,7 @@ class ClientConnection(RequestHandler, OneBuffer):
     )  # fmt: skip
 
     def __init__(self, handler: "Handler", *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        super().__init__(handler, *arguments, **options)
         self._handler = handler
         self.relay: Relay | None = None
         self.prepared: PreparedHead | None = None
@@ -170,24 +170,8 @@ class ClientConnection(RequestHandler, OneBuffer):
             self._end()
         return finished
 
-    @override
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        if status >= 500:
-            log.error("a request failed", exc_info=exc)
-            return self._handler.refuse_unread(
-                request, Deny(DenyReason.INTERNAL_ERROR, "see the log")
-            )
-        # The name of the exception alone: its text quotes what the client sent.
-        deny = Deny(DenyReason.MALFORMED_REQUEST, type(exc).__name__)
-        return self._handler.refuse_unread(request, deny)
-
     @property
+    @override
     def is_idle(self) -> bool:
         """Say whether no request has come that is not yet answered."""
         if self._ending.transport is not None:
