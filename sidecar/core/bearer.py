@@ -41,6 +41,14 @@ def read_bearer(authorization: Sequence[str], max_token_bytes: int) -> BearerTok
     return BearerToken(token)
 
 
+def canonical(value: str) -> str:
+    """Return a bearer's header value as the Hoop gateway reads it: exactly ``Bearer``.
+
+    RFC 9110, 11.1 lets the client write ``bearer``.
+    """
+    return value if is_canonical(value) else "Bearer" + value[6:]
+
+
 def is_canonical(value: str) -> bool:
     """Say whether the header value is spelled ``Bearer <token>``, as the Hoop gateway demands."""
     return value.startswith("Bearer ")

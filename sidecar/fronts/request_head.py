@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from sidecar.core.bearer import is_canonical
+from sidecar.core.bearer import canonical
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
@@ -20,12 +20,10 @@ from sidecar.fronts.forwarded import (
     is_override,
 )
 from sidecar.fronts.hop_by_hop import END_TO_END, HOP_BY_HOP, read_options
+from sidecar.fronts.name_memory import NameMemory
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
-# Clients choose names, so the memory of their classes is bounded twice.
-_MAX_REMEMBERED = 2048
-_LONGEST_REMEMBERED = 64
 _MAX_HEAD_OCTETS = 64 * 1024
 
 _LENGTH = re.compile(rb"[0-9]{1,19}")
@@ -112,7 +110,10 @@ class HeadRules:
     identity: IdentityHeaders
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     forward_authorization: bool = True
-    _kinds: dict[bytes, _Kind] = field(default_factory=dict, compare=False, repr=False)
+    _kinds: NameMemory[bytes, _Kind] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_kinds", NameMemory(self._kind_of))
 
     def read(self, raw_headers: RawHeaders) -> RequestHead:
         """Sort the fields of a request."""
@@ -120,7 +121,7 @@ class HeadRules:
         kinds = self._kinds
         for name, value in raw_headers:
             head.octets += len(name) + len(value)
-            kind = kinds.get(name) or self._classify(name)
+            kind = kinds[name]
             if kind is _Kind.KEPT:
                 head.kept.append((name, value))
             elif kind is not _Kind.DROPPED:
@@ -171,12 +172,6 @@ class HeadRules:
         told.extend(head.of_proxies)
         if all(name.lower() != b"x-forwarded-proto" for name, _ in head.of_proxies):
             told.append(proto)
-
-    def _classify(self, name: bytes) -> _Kind:
-        kind = self._kind_of(name)
-        if len(name) <= _LONGEST_REMEMBERED and len(self._kinds) < _MAX_REMEMBERED:
-            self._kinds[name] = kind
-        return kind
 
     def _kind_of(self, name: bytes) -> _Kind:
         lower = name.lower()
@@ -269,10 +264,7 @@ def _authorization(head: RequestHead, principal: Principal | None) -> list[tuple
     if principal is None:
         # An open route: the credential is upstream's own affair (AWS SigV4, for one).
         return [(b"Authorization", value.encode("ascii")) for value in head.authorization]
-    value = head.authorization[0]
-    # The Hoop gateway reads exactly "Bearer"; RFC 9110, 11.1 lets the client write "bearer".
-    canonical = value if is_canonical(value) else "Bearer" + value[6:]
-    return [(b"Authorization", canonical.encode("ascii"))]
+    return [(b"Authorization", canonical(head.authorization[0]).encode("ascii"))]
 
 
 def _malformed(detail: str) -> Denied:

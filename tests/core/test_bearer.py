@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sidecar.core.bearer import is_canonical, read_bearer
+from sidecar.core.bearer import canonical, is_canonical, read_bearer
 from sidecar.core.decision import Denied, DenyReason
 
 LIMIT = 64
@@ -94,6 +94,7 @@ def test_only_one_spelling_is_canonical() -> None:
     assert is_canonical("Bearer a.b.c")
     assert not is_canonical("bearer a.b.c")
     assert not is_canonical("Bearer")
+    assert canonical("bEARER a.b.c") == canonical("Bearer a.b.c") == "Bearer a.b.c"
 
 
 @HOSTILE

@@ -7,7 +7,7 @@ named for removal: it is overwritten. What goes is every other spelling of it.
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from sidecar.core.bearer import is_canonical
+from sidecar.core.bearer import canonical, is_canonical
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
@@ -19,10 +19,7 @@ from sidecar.fronts.forwarded import (
     is_override,
 )
 from sidecar.fronts.hop_by_hop import HOP_BY_HOP
-
-# Clients choose names, so the memory of their classes is bounded twice.
-_MAX_REMEMBERED = 2048
-_LONGEST_REMEMBERED = 64
+from sidecar.fronts.name_memory import NameMemory
 
 # Envoy's own business: it speaks these hop by hop itself, or writes them anew for the edge.
 _OF_ENVOY = frozenset(
@@ -48,7 +45,10 @@ class FieldRules:
     identity: IdentityHeaders
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     forward_authorization: bool = True
-    _kinds: dict[str, _Kind] = field(default_factory=dict, compare=False, repr=False)
+    _kinds: NameMemory[str, _Kind] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_kinds", NameMemory(self._kind_of))
 
     def to_set(
         self, check: Check, principal: Principal | None, request_id: str
@@ -67,8 +67,7 @@ class FieldRules:
         if self.forward_authorization and principal is not None:
             value = authorization[0]
             if not is_canonical(value):
-                # The Hoop gateway reads exactly "Bearer"; RFC 9110, 11.1 lets a client differ.
-                told.append(("authorization", "Bearer" + value[6:]))
+                told.append(("authorization", canonical(value)))
         return told
 
     def to_remove(self, check: Check) -> list[str]:
@@ -76,16 +75,10 @@ class FieldRules:
         from_proxy = self.trusted.trusts(check.peer)
         found: dict[str, None] = {}
         for name, _ in check.fields:
-            kind = self._kinds.get(name) or self._classify(name)
+            kind = self._kinds[name]
             if kind is _Kind.REMOVED or (kind is _Kind.OF_PROXIES and not from_proxy):
                 found[name] = None
         return list(found)
-
-    def _classify(self, name: str) -> _Kind:
-        kind = self._kind_of(name)
-        if len(name) <= _LONGEST_REMEMBERED and len(self._kinds) < _MAX_REMEMBERED:
-            self._kinds[name] = kind
-        return kind
 
     def _kind_of(self, name: str) -> _Kind:
         if name == "authorization":

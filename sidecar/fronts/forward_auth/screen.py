@@ -13,11 +13,8 @@ from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders, fold_name
 from sidecar.fronts.forwarded import is_alias_of_proxies, is_override
 from sidecar.fronts.hop_by_hop import read_options
+from sidecar.fronts.name_memory import NameMemory
 from sidecar.fronts.request_head import RawHeaders, RequestHead
-
-# Clients choose names, so the memory of their verdicts is bounded twice.
-_MAX_REMEMBERED = 2048
-_LONGEST_REMEMBERED = 64
 
 
 @dataclass(frozen=True)
@@ -26,12 +23,13 @@ class Screen:
 
     identity: IdentityHeaders
     told: Sequence[str]
-    _problems: dict[bytes, str] = field(default_factory=dict, compare=False, repr=False)
+    _problems: NameMemory[bytes, str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         overwritten = (*self.identity.names.values(), *self.identity.cleared)
         exact = frozenset({*self.told, *(name.lower() for name in overwritten)})
         object.__setattr__(self, "_exact", exact)
+        object.__setattr__(self, "_problems", NameMemory(self._problem_of))
         object.__setattr__(self, "_folded", frozenset(map(fold_name, self.told)))
 
     def check(self, head: RequestHead, raw_headers: RawHeaders) -> None:
@@ -41,9 +39,7 @@ class Screen:
             Denied: MALFORMED_REQUEST.
         """
         for name, _ in raw_headers:
-            problem = self._problems.get(name)
-            if problem is None:
-                problem = self._remember(name)
+            problem = self._problems[name]
             if problem:
                 raise Denied(DenyReason.MALFORMED_REQUEST, problem)
         for option in read_options(head.connection):
@@ -57,13 +53,8 @@ class Screen:
         folded: frozenset[str] = self.__dict__["_folded"]
         return self.identity.is_protected(name) or fold_name(name) in folded
 
-    def _remember(self, name: bytes) -> str:
-        problem = self._problem_of(name.decode("latin-1"))
-        if len(name) <= _LONGEST_REMEMBERED and len(self._problems) < _MAX_REMEMBERED:
-            self._problems[name] = problem
-        return problem
-
-    def _problem_of(self, name: str) -> str:
+    def _problem_of(self, octets: bytes) -> str:
+        name = octets.decode("latin-1")
         exact: frozenset[str] = self.__dict__["_exact"]
         if name.isascii() and name.lower() in exact:
             return ""

@@ -7,7 +7,7 @@ itself, and values of octets (``-bin``). Values of one name keep their order.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sidecar.core.bearer import is_canonical
+from sidecar.core.bearer import canonical
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
@@ -141,9 +141,7 @@ def _is_sendable(value: str) -> bool:
 def _credentials(head: CallHead, principal: Principal | None) -> list[str]:
     if principal is None:
         return head.authorization  # an open route, or a credential of upstream's own
-    value = head.authorization[0]
-    # The Hoop gateway reads exactly "Bearer"; RFC 9110, 11.1 lets the client write "bearer".
-    return [value if is_canonical(value) else "Bearer" + value[6:]]
+    return [canonical(head.authorization[0])]
 
 
 def _metadatum(name: str, value: str) -> Metadatum:

@@ -38,9 +38,7 @@ class AtOnce:
         """
         if message.upgrade or message.chunked or not payload.is_eof() or payload.exception():
             return False
-        if message.method != "GET" and self._handler.change_of(
-            message.method, message.path.partition("?")[0]
-        ):
+        if message.method != "GET" and self._handler.change_of(message.method, message.path):
             return False
         prepared = client.prepared
         if prepared is None or not prepared.is_of(message.raw_headers, message.version):

@@ -140,10 +140,10 @@ class Handler:
                 make = self._exchange_of(asked)
                 await make(self._parts, request, response, head, asked, decision, peer).run()
 
-    def change_of(self, method: str, path: str) -> GatewayChange | None:
+    def change_of(self, method: str, target: str) -> GatewayChange | None:
         """Return what a request changes of the gateway's accounts, where that is followed."""
         mirror = self._parts.mirror
-        return None if mirror is None else mirror.change_of(method, path)
+        return None if mirror is None else mirror.change_of(method, target.partition("?")[0])
 
     def _exchange_of(self, asked: AccessRequest) -> Callable[..., Exchange]:
         change = self.change_of(asked.method, asked.path)

@@ -7,6 +7,7 @@ other coding than ``chunked``, chunks in HTTP/1.0.
 from enum import Enum, auto
 
 from sidecar.fronts.hop_by_hop import HOP_BY_HOP, read_options
+from sidecar.fronts.name_memory import NameMemory
 
 Field = tuple[bytes, bytes]
 
@@ -26,10 +27,6 @@ _BY_NAME = {
     b"content-type": _Kind.TYPE,
     b"connection": _Kind.CONNECTION,
 }
-# Known names cost one look-up, however they are spelled; the memory of them is bounded twice.
-_kinds: dict[bytes, _Kind] = {}
-_MAX_REMEMBERED = 2048
-_LONGEST_REMEMBERED = 64
 _LONGEST_LENGTH = 19
 _COMMON_OPTIONS = frozenset({b"keep-alive", b"close"})
 
@@ -73,7 +70,7 @@ class AnswerHead:
         kept = self.end_to_end = []
         for each in self.fields:
             name, value = each
-            kind = _kinds.get(name) or _classify(name)
+            kind = _kinds[name]
             if kind is _Kind.KEPT:
                 kept.append(each)
             elif kind is _Kind.LENGTH:
@@ -121,9 +118,10 @@ def _is_event_stream(value: bytes) -> bool:
     return value.partition(b";")[0].strip().lower() == b"text/event-stream"
 
 
-def _classify(name: bytes) -> _Kind:
+def _kind_of(name: bytes) -> _Kind:
     lower = name.lower()
-    kind = _BY_NAME.get(lower, _Kind.DROPPED if lower in HOP_BY_HOP else _Kind.KEPT)
-    if len(_kinds) < _MAX_REMEMBERED and len(name) <= _LONGEST_REMEMBERED:
-        _kinds[name] = kind
-    return kind
+    return _BY_NAME.get(lower, _Kind.DROPPED if lower in HOP_BY_HOP else _Kind.KEPT)
+
+
+# Known names cost one look-up, however they are spelled.
+_kinds = NameMemory(_kind_of)
