@@ -8,16 +8,13 @@ import re
 from collections.abc import Sequence
 from http import HTTPStatus
 
+from sidecar.fronts.name_memory import NameMemory
+
 Field = tuple[bytes, bytes]
 
 # RFC 9110, 5.5: CR, LF and NUL end a field early, and upstream's parser is lax. 9112, 11.1.
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
-# Names that were found to be tokens. Upstream chooses them, so the memory is bounded twice.
-_tokens: set[bytes] = set()
-_MAX_REMEMBERED = 2048
-_LONGEST_REMEMBERED = 64
 
 
 class SplitResponse(Exception):
@@ -40,9 +37,7 @@ def write_head(status: int, reason: bytes, fields: Sequence[Field]) -> bytes:
     parts = [b"HTTP/1.1 %d %b" % (status, reason)]
     values = [reason]
     for name, value in fields:
-        if name not in _tokens:
-            _check_name(name)
-        parts += (b"\r\n", name, b": ", value)
+        parts += (_begun[name], value)
         values.append(value)
     if _CONTROL.search(b"".join(values)):
         raise SplitResponse
@@ -50,11 +45,13 @@ def write_head(status: int, reason: bytes, fields: Sequence[Field]) -> bytes:
     return b"".join(parts)
 
 
-def _check_name(name: bytes) -> None:
+def _begin_line(name: bytes) -> bytes:
     if not _TOKEN.fullmatch(name):
         raise SplitResponse
-    if len(_tokens) < _MAX_REMEMBERED and len(name) <= _LONGEST_REMEMBERED:
-        _tokens.add(name)
+    return b"\r\n%b: " % name
+
+
+_begun = NameMemory(_begin_line)
 
 
 def phrase_of(status: int) -> bytes:
