@@ -42,6 +42,7 @@ TESTED_ELSEWHERE = {
     "sidecar/cli/account_plans.py": "tests/cli/test_declared_accounts.py",
     "sidecar/cli/common.py": "tests/cli/test_main.py",
     "sidecar/adapters/redis_client.py": "tests/adapters/test_redis_store.py",
+    "sidecar/adapters/bounded_fetch.py": "tests/adapters/test_provider_client.py",
     "sidecar/adapters/redis_push.py": "tests/adapters/test_redis_accounts.py",
     "sidecar/demo/site.py": "tests/demo/test_story.py",
     "sidecar/fronts/listener.py": "tests/fronts/reverse_proxy/test_server.py",

@@ -1,17 +1,15 @@
 """One HTTP request at a time to a server that may be broken: bounded in time, size and trust."""
 
-import asyncio
 import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 import aiohttp
-import yarl
 
 from sidecar.account_sync import NotFetched, SyncFailure
+from sidecar.adapters.bounded_fetch import FetchFailed, fetch, open_session
 
-_PIECE = 65536
 _UNIX = "unix:"
 
 
@@ -41,16 +39,12 @@ class BoundedClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(),
-            connector=(
-                aiohttp.TCPConnector(force_close=True)
-                if self._socket is None
-                else aiohttp.UnixConnector(self._socket, force_close=True)
-            ),
-            headers={"Accept": "application/json", "User-Agent": "sidecar"},
-            trust_env=False,
+        connector = (
+            aiohttp.TCPConnector(force_close=True)
+            if self._socket is None
+            else aiohttp.UnixConnector(self._socket, force_close=True)
         )
+        self._session = open_session("application/json", connector)
         return self
 
     async def __aexit__(
@@ -76,37 +70,18 @@ class BoundedClient:
         Raises:
             NotFetched: in whatever way it failed. Its detail quotes nothing that was sent.
         """
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await self._ask(path, max_bytes, headers, form)
-        except TimeoutError:
-            raise NotFetched(SyncFailure.TIMEOUT, f"no answer in {self._timeout:g} s") from None
-        except aiohttp.ClientConnectionError as error:
-            detail = f"{type(error).__name__}: {error}"[:200]
-            raise NotFetched(SyncFailure.UNREACHABLE, detail) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise NotFetched(SyncFailure.MALFORMED, type(error).__name__) from None
-
-    async def _ask(
-        self, path: str, max_bytes: int, headers: Mapping[str, str], form: Mapping[str, str] | None
-    ) -> bytes:
         assert self._session is not None, "inside `async with` only"  # noqa: S101
-        # A redirect would take the credential to another server.
-        async with self._session.request(
-            "GET" if form is None else "POST",
-            yarl.URL(self._base + path, encoded=True),
-            allow_redirects=False,
-            ssl=True if self._tls is None else self._tls,
-            server_hostname=self._server_name,
-            headers=headers,
-            data=form,
-        ) as answer:
-            if answer.status != 200:
-                raise NotFetched(SyncFailure.STATUS, f"status {answer.status}")
-            content = bytearray()
-            # Inflated by aiohttp piece by piece, so a bomb is stopped at the limit.
-            async for piece in answer.content.iter_chunked(_PIECE):
-                content += piece
-                if len(content) > max_bytes:
-                    raise NotFetched(SyncFailure.TOO_LARGE, f"more than {max_bytes} bytes")
-            return bytes(content)
+        try:
+            return await fetch(
+                self._session,
+                "GET" if form is None else "POST",
+                self._base + path,
+                seconds=self._timeout,
+                max_bytes=max_bytes,
+                tls=self._tls,
+                server_hostname=self._server_name,
+                headers=headers,
+                data=form,
+            )
+        except FetchFailed as failed:
+            raise NotFetched(SyncFailure(failed.outcome.value), failed.detail[:200]) from None

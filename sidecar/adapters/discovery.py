@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from sidecar.adapters.provider_client import FetchFailed
+from sidecar.adapters.bounded_fetch import FetchFailed
 from sidecar.core.strict_json import NotStrictJSON, read_json_object
 from sidecar.ports import FetchOutcome
 

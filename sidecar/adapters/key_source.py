@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiocache import SimpleMemoryCache
 
+from sidecar.adapters.bounded_fetch import FetchFailed
 from sidecar.adapters.discovery import discovery_urls, read_jwks_uri
 from sidecar.adapters.jwks import KeySet, NoUsableKeys, read_key_set
 from sidecar.adapters.key_snapshot import KeySnapshot
-from sidecar.adapters.provider_client import FetchFailed
 from sidecar.adapters.provider_keys import KeyPolicy, Provider, ProviderKeys
 from sidecar.core.token import VerificationKeys
 from sidecar.ports import Clock, FetchOutcome, Observer

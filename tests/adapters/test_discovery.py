@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from sidecar.adapters.bounded_fetch import FetchFailed
 from sidecar.adapters.discovery import discovery_urls, read_jwks_uri
-from sidecar.adapters.provider_client import FetchFailed
 from sidecar.ports import FetchOutcome
 
 

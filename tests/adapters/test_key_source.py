@@ -11,10 +11,11 @@ from typing import Any, get_args
 import pytest
 from typing_extensions import override
 
+from sidecar.adapters.bounded_fetch import FetchFailed
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_snapshot import KeySnapshot
 from sidecar.adapters.key_source import JwksKeySource, KeyPolicy, Provider
-from sidecar.adapters.provider_client import FetchFailed, ProviderClient
+from sidecar.adapters.provider_client import ProviderClient
 from sidecar.core.issuer import Issuer
 from sidecar.demo.identity_provider import IdentityProvider, Outage
 from sidecar.ports import FetchOutcome

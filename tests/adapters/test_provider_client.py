@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trustme
 
-from sidecar.adapters.provider_client import FetchFailed, ProviderClient
+from sidecar.adapters.bounded_fetch import FetchFailed
+from sidecar.adapters.provider_client import ProviderClient
 from sidecar.adapters.provider_keys import Provider
 from sidecar.core.issuer import Issuer
 from sidecar.demo.identity_provider import IdentityProvider, Outage
