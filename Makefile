@@ -68,7 +68,7 @@ imports: $(VENV)/dev.stamp ## the import rule
 unit: $(VENV)/dev.stamp ## unit tests, with the coverage gates
 	@$(BIN)/python -m pytest -q -n 2 -m "not e2e" --cov --cov-report=
 	@$(BIN)/coverage report
-	@$(BIN)/coverage report --include='sidecar/core/*,sidecar/authorize.py' --fail-under=100
+	@$(BIN)/coverage report --include='sidecar/core/*,sidecar/authorize.py,sidecar/verification.py' --fail-under=100
 
 # Proxies that are not installed are skipped, by name; REQUIRE_PROXIES=1 makes that a failure.
 # Debian: apt-get install nginx-light haproxy apache2 caddy
