@@ -59,6 +59,19 @@ REMEDIES = {
         "add a group: with `sidecar account update <sub> --groups ...`, or at the provider where"
         " the issuer's groups_from is claim"
     ),
+    DenyReason.BINDING_MISSING: (
+        "ask the provider for a token that is bound (cnf), as the issuer's `dpop` or `mtls` demands"
+    ),
+    DenyReason.BINDING_REFUSED: (
+        "the token is bound: send it as `Authorization: DPoP` with a proof by its own key, or with"
+        " its own client certificate; and set the issuer's `dpop` or `mtls` so that it is checked"
+    ),
+    DenyReason.PROOF_REFUSED: (
+        "send one `DPoP` header with a new proof for this method, URL and token; compare the clocks"
+        " and `bound_tokens.public_urls`"
+    ),
+    DenyReason.PROOF_REPLAYED: ("sign a new proof, with a new jti, for each request"),
+    DenyReason.PROOF_WITHOUT_NONCE: ("sign a new proof with the `DPoP-Nonce` of the answer"),
     DenyReason.KEYS_UNAVAILABLE: (
         "the provider's keys cannot be fetched: see sidecar_jwks_fetches_total"
     ),
