@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from sidecar.authorize import Authorizer
+from sidecar.core.bearer import is_dpop
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.asking import make_request_id, read_access_request
@@ -17,6 +18,7 @@ from sidecar.fronts.forward_auth.screen import Screen
 from sidecar.fronts.prepared_head import PreparedHead, prepare_head
 from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import HeadRules
+from sidecar.fronts.shown import PROOF
 from sidecar.ports import Clock, Dialect, Observer
 
 _PROXY_GONE = 499  # as nginx logs it: nobody was there to get a status
@@ -54,7 +56,7 @@ class Handler:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._screen = Screen(parts.head_rules.identity, names_of(parts.dialect))
+        self._screen = Screen(parts.head_rules.identity, _told_names(parts))
         self.is_leaving = False  # then every answer is its connection's last
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -139,11 +141,23 @@ class Handler:
         # Every one, every time: one that is absent leaves the client's own in place
         # (CVE-2026-30851). And no proxy is to answer the next question by itself.
         told = [_SERVER, _NOT_KEPT, *rules.identity.values(grant.principal, asked.request_id)]
+        removed = []
         if not rules.forward_authorization:
             told.append(("Authorization", ""))
-            if self._parts.dialect is Dialect.ENVOY:
-                told.append(("x-envoy-auth-headers-to-remove", "authorization"))
+            removed.append("authorization")
+        elif grant.principal is not None and is_dpop(asked.authorization[0]):
+            told.append(("Authorization", rules.shown.credential(asked.authorization[0])))
+        if rules.shown.takes_proofs and not rules.shown.forwards_proofs:
+            told.append(("DPoP", ""))
+            removed.append(PROOF)
+        if removed and self._parts.dialect is Dialect.ENVOY:
+            told.append(("x-envoy-auth-headers-to-remove", ",".join(removed)))
         return told
+
+
+def _told_names(parts: Parts) -> tuple[str, ...]:
+    header = parts.head_rules.shown.header
+    return (*names_of(parts.dialect), *(() if header is None else (header.name,)))
 
 
 def _switches_to(prepared: PreparedHead, request: web.BaseRequest) -> tuple[str, ...]:

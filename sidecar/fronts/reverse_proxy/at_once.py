@@ -43,7 +43,11 @@ class AtOnce:
         prepared = client.prepared
         if prepared is None or not prepared.is_of(message.raw_headers, message.version):
             prepared = client.prepared = prepare_head(
-                self._parts.head_rules, message.raw_headers, message.version, client.peer
+                self._parts.head_rules,
+                message.raw_headers,
+                message.version,
+                client.peer,
+                client.certificate,
             )
         if prepared.head.upgrade or prepared.head.expect or message.method == "CONNECT":
             return False
