@@ -5,12 +5,15 @@ account view is to hear of it. A command is never sent twice: its second try wou
 that the first one left. What a fail-over loses can be replayed, for as long as the proof is young.
 """
 
+import asyncio
 from math import ceil
 
 from redis.asyncio import Redis
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.redis_client import mapped
+
+_MOST_AT_ONCE = 64  # connections; more would not make a server of one thread any faster
 
 
 class RedisProofs:
@@ -19,10 +22,11 @@ class RedisProofs:
     def __init__(self, client: Redis, keys: AccountKeys) -> None:
         self._client = client
         self._keys = keys
+        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
 
     async def use(self, mark: str, seconds: float) -> bool:
         """Remember a proof as used; return whether it had not been. Raises StatusUnavailable."""
-        async with mapped():
+        async with self._turns, mapped():
             written = await self._client.set(
                 self._keys.proof(mark), "1", nx=True, px=ceil(seconds * 1000)
             )

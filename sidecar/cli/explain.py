@@ -138,6 +138,7 @@ def _steps(
             needs += f", one of the groups {', '.join(sorted(requirement.groups))}"
         yield f"route      {evidence.route.name} ({evidence.route.pattern}) needs {needs}"
     yield from _token_steps(evidence, now)
+    yield from _binding_steps(evidence)
     if evidence.standing is not None:
         account = evidence.standing.account
         yield "account    " + (
@@ -174,6 +175,25 @@ def _token_steps(evidence: Evidence, now: float) -> Iterator[str]:
             f" client {claims.client_id or 'unknown'};"
             f" expires in {claims.expires_at - now:.0f} s"
         )
+
+
+def _binding_steps(evidence: Evidence) -> Iterator[str]:
+    """Say what the token is bound to, and what its issuer's settings make of that."""
+    issuer, claims = evidence.issuer, evidence.claims
+    bound = None if claims is None else claims.confirmation
+    if issuer is None or bound is None:
+        return
+    ways = [
+        f"{what} ({name}: {binding.value})"
+        for thumbprint, what, name, binding in (
+            (bound.key, "a key", "dpop", issuer.binding.dpop),
+            (bound.certificate, "a certificate", "mtls", issuer.binding.mtls),
+        )
+        if thumbprint is not None
+    ]
+    if bound.has_others:
+        ways.append("something that is not known here")
+    yield f"binding    to {' and '.join(ways)}; no proof of it is shown here"
 
 
 def _group_steps(evidence: Evidence) -> Iterator[str]:
