@@ -44,7 +44,7 @@ class ClientCertificateHeader(Section):
 
 
 class BoundTokens(Section):
-    """How the sender of a bound token is known. Issuers say with `dpop` and `mtls` what they have."""
+    """How the sender of a bound token is known. Issuers say which they have: `dpop`, `mtls`."""
 
     public_urls: Strings = ()
     """URLs that clients know us by, such as https://api.example.com; a proof names one of them, and

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sidecar.authorize import Authorizer, Rules
+from sidecar.binding import Proofs
 from sidecar.core.decision import Decision
 from sidecar.core.issuer import Issuer
 from sidecar.core.request import AccessRequest
@@ -52,6 +53,7 @@ class World:
         *,
         issuers: Iterable[Issuer] = ISSUERS,
         routes: Iterable[Route] = ROUTES,
+        proofs: Proofs | None = None,
         **rules: Any,
     ) -> None:
         self.clock = FakeClock(NOW)
@@ -60,6 +62,7 @@ class World:
         self.observer = RecordingObserver()
         self.remembered = VerifiedTokens(64)
         self.rules: dict[str, Any] = rules
+        self.proofs = proofs
         issuers = tuple(issuers)
         for issuer in issuers:
             self.keys.publish(issuer.name, key_set([rsa_key(), ec_key(), ed25519_key()]))
@@ -75,6 +78,7 @@ class World:
             self.clock,
             self.remembered,
             self.observer,
+            self.proofs,
         )
 
     def enroll(
