@@ -22,10 +22,9 @@ from sidecar.app.parts import (
     Accounts,
     admin_context,
     make_accounts,
-    make_authorizer,
     open_keys,
 )
-from sidecar.app.proving import open_proofs
+from sidecar.app.proving import deciding
 from sidecar.app.recording import recording
 from sidecar.app.running import running
 from sidecar.app.stopping import Stop
@@ -171,10 +170,7 @@ async def serving_with(
         report = partial(_report, accounts, clock, observed)
         record = await enter(recording(settings, observed, clock))
         await enter(running(*jobs, report, record))
-        proofs = await enter(open_proofs(settings, clock))
-        authorizer = make_authorizer(
-            settings, keys, accounts.view, clock, observed.observer, proofs=proofs
-        )
+        authorizer = await enter(deciding(settings, keys, accounts.view, clock, observed.observer))
         identity = settings.identity(make_assertions(settings, secret, clock))
         probes = partial(_probes, keys, accounts)
         shared = Shared(authorizer, identity, streams, clock, observed.observer, probes, mirror)

@@ -57,26 +57,16 @@ class DenyReason(StrEnum):
             case DenyReason.MALFORMED_REQUEST | DenyReason.MALFORMED_CREDENTIALS:
                 return 400
             case (
-                DenyReason.NO_CREDENTIALS
-                | DenyReason.TOKEN_UNREADABLE
-                | DenyReason.TOKEN_TOO_LARGE
-                | DenyReason.ALGORITHM_REFUSED
-                | DenyReason.UNKNOWN_ISSUER
-                | DenyReason.UNKNOWN_KEY
-                | DenyReason.BAD_SIGNATURE
-                | DenyReason.TOKEN_EXPIRED
-                | DenyReason.TOKEN_NOT_YET_VALID
-                | DenyReason.CLAIMS_REFUSED
-                | DenyReason.WRONG_AUDIENCE
-                | DenyReason.TOKEN_REVOKED
-                | DenyReason.SUBJECT_UNKNOWN
-                | DenyReason.SUBJECT_INACTIVE
-                | DenyReason.BINDING_MISSING
-                | DenyReason.BINDING_REFUSED
-                | DenyReason.PROOF_REFUSED
-                | DenyReason.PROOF_REPLAYED
+                DenyReason.NO_CREDENTIALS | DenyReason.TOKEN_UNREADABLE
+                | DenyReason.TOKEN_TOO_LARGE | DenyReason.ALGORITHM_REFUSED
+                | DenyReason.UNKNOWN_ISSUER | DenyReason.UNKNOWN_KEY | DenyReason.BAD_SIGNATURE
+                | DenyReason.TOKEN_EXPIRED | DenyReason.TOKEN_NOT_YET_VALID
+                | DenyReason.CLAIMS_REFUSED | DenyReason.WRONG_AUDIENCE | DenyReason.TOKEN_REVOKED
+                | DenyReason.SUBJECT_UNKNOWN | DenyReason.SUBJECT_INACTIVE
+                | DenyReason.BINDING_MISSING | DenyReason.BINDING_REFUSED
+                | DenyReason.PROOF_REFUSED | DenyReason.PROOF_REPLAYED
                 | DenyReason.PROOF_WITHOUT_NONCE
-            ):
+            ):  # fmt: skip
                 return 401
             case (
                 DenyReason.UNTRUSTED_PEER

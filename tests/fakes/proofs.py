@@ -12,9 +12,11 @@ from sidecar.core.confirmation import Binding, BindingRules
 from sidecar.core.dpop import ProofRules
 from sidecar.core.issuer import Issuer
 from sidecar.core.nonces import Nonces
+from sidecar.core.routes import Route
+from sidecar.fronts.shown import NOTHING_SHOWN, ShownRules
 from sidecar.ports import StatusUnavailable
 from tests.fakes.tokens import SigningKey, ec_key, seal
-from tests.fakes.world import ISSUERS, NOW, World
+from tests.fakes.world import ISSUERS, NOW, ROUTES, World
 
 URL = "https://api.example"
 RULES = ProofRules((URL,), algorithms=frozenset({"ES256", "RS256", "Ed25519"}))
@@ -89,10 +91,20 @@ def bound_issuers(rules: BindingRules) -> Iterable[Issuer]:
 
 
 def bound_world(
-    rules: BindingRules = DPOP, *, nonces: Nonces | None = None, used: UsedMarks | None = None
+    rules: BindingRules = DPOP,
+    *,
+    nonces: Nonces | None = None,
+    used: UsedMarks | None = None,
+    shown: ShownRules = NOTHING_SHOWN,
+    routes: Iterable[Route] = ROUTES,
 ) -> World:
     """Return a world whose issuer's tokens may be bound as these rules say."""
-    proofs = Proofs(RULES, used or UsedMarks(), nonces)
+    takes_proofs = rules.dpop is not Binding.OFF
     return World(
-        issuers=bound_issuers(rules), proofs=proofs if rules.dpop is not Binding.OFF else None
+        issuers=bound_issuers(rules),
+        routes=routes,
+        proofs=Proofs(RULES, used or UsedMarks(), nonces) if takes_proofs else None,
+        shown=replace(
+            shown, takes_proofs=takes_proofs, takes_certificates=rules.mtls is not Binding.OFF
+        ),
     )

@@ -11,6 +11,7 @@ from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Requirement, Route, Routes, Unregistered
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.fronts.shown import NOTHING_SHOWN, ShownRules
 from sidecar.ports import Change
 from tests.fakes.accounts import FakeAccountView
 from tests.fakes.clock import FakeClock
@@ -54,6 +55,7 @@ class World:
         issuers: Iterable[Issuer] = ISSUERS,
         routes: Iterable[Route] = ROUTES,
         proofs: Proofs | None = None,
+        shown: ShownRules = NOTHING_SHOWN,
         **rules: Any,
     ) -> None:
         self.clock = FakeClock(NOW)
@@ -63,6 +65,7 @@ class World:
         self.remembered = VerifiedTokens(64)
         self.rules: dict[str, Any] = rules
         self.proofs = proofs
+        self.shown = shown  # what its doors read beside a token
         issuers = tuple(issuers)
         for issuer in issuers:
             self.keys.publish(issuer.name, key_set([rsa_key(), ec_key(), ed25519_key()]))
