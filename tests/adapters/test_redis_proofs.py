@@ -69,6 +69,16 @@ async def test_a_server_that_is_gone_or_refuses_is_no_first_use(redis: RedisServ
             await proofs.use("2" * 64, 70)
 
 
+async def test_the_rights_that_the_readme_names_are_enough(redis: RedisServer) -> None:
+    rights = ("%W~used:sidecar:proof:*", "-@all", "+hello", "+auth", "+ping", "+select", "+set")
+    await redis.command("ACL", "SETUSER", "sidecar", "on", ">secret", *rights)
+    user = {"username": "sidecar", "password": "secret"}
+    async with open_redis(redis.url, user, KEYS.prefix, 5.0) as client:
+        proofs = RedisProofs(client, KEYS)
+        assert await proofs.use(MARK, 70)
+        assert not await proofs.use(MARK, 70)
+
+
 async def test_a_replay_at_another_worker_is_refused(redis: RedisServer) -> None:
     async with worker(redis) as one, worker(redis) as other:
         here, there = (
