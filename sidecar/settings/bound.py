@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from sidecar.core.client_certificate import CertificateForm
 from sidecar.core.confirmation import Binding
@@ -27,6 +27,13 @@ def _is_header(name: str) -> str:
     if fold_name(name) in _NOT_THIS:
         raise ValueError(f"{name!r} has a meaning of its own; name the header with the certificate")
     return name.lower()
+
+
+def _read_mode(value: Any) -> Any:
+    return Binding.OFF if value is False else value  # YAML 1.1 reads a bare off so
+
+
+BindingMode = Annotated[Binding, BeforeValidator(_read_mode)]
 
 
 class ClientCertificateHeader(Section):

@@ -98,6 +98,15 @@ def test_what_could_not_work_is_refused_with_a_remedy(
     assert says in desk.the_problem(settings)
 
 
+def test_a_bare_off_is_the_word_and_no_truth_value(desk: Desk) -> None:
+    issuer = {**GOOD["issuers"][0], "dpop": False, "mtls": False}
+
+    assert desk.load(changed(issuers=[issuer])).issuers[0].dpop is Binding.OFF
+    assert "'off', 'allowed' or 'required'" in desk.the_problem(
+        changed(issuers=[{**issuer, "mtls": True}])
+    )
+
+
 def test_a_problem_names_its_place(desk: Desk) -> None:
     assert desk.the_problem(bound("allowed")).startswith("bound_tokens")
 
