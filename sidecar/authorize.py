@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 # once more when it changed while the answer was on its way. More than that is a storm: deny.
 _MAX_TRIES = 8
 
+# One for all that are answered at once: a walk does not write to it before it has waited.
+_AT_ONCE = Asked(at_once=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -82,7 +85,7 @@ class Authorizer:
         Raises nothing.
         """
         began = self._clock.steady()
-        decision = self._settle(request, Asked(at_once=True), Evidence())
+        decision = self._settle(request, _AT_ONCE, Evidence())
         if isinstance(decision, Wanted):
             return None
         self._observer.decided(request, decision, self._clock.steady() - began)
