@@ -385,3 +385,21 @@ async def test_a_grpc_proxys_header_is_believed_from_trusted_peers_alone() -> No
             codes.append((await front.ask(b"1", metadata=[told[0], ("client_cert", TOLD)])).code)
 
     assert codes == [grpc.StatusCode.OK, *[grpc.StatusCode.UNAUTHENTICATED] * 3]
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+async def test_a_proxy_that_copies_the_credential_always_gets_one(dialect: Dialect) -> None:
+    """Else it would take a plain bearer away, and an open route's own credential."""
+    world = bound_world()
+    bearer = f"Bearer {world.sign()}"
+    open_route = Asked(target="/public/x", authorization=("Basic eDp5",))
+
+    async with forward_auth_door(dialect, world) as door:
+        plain = await door.ask(Asked(authorization=(bearer,)))
+        own = await door.ask(open_route)
+        none = await door.ask(Asked(target="/public/x"))
+
+    told = [each.told["authorization"] for each in (plain, own, none)]
+    assert told == [[bearer], ["Basic eDp5"], [""]]
+    removed = "dpop" if dialect is Dialect.ENVOY else None
+    assert plain.told.get("x-envoy-auth-headers-to-remove", [None]) == [removed]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from sidecar.authorize import Authorizer
-from sidecar.core.bearer import is_dpop
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.asking import make_request_id, read_access_request
@@ -18,7 +17,7 @@ from sidecar.fronts.forward_auth.screen import Screen
 from sidecar.fronts.prepared_head import PreparedHead, prepare_head
 from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import HeadRules
-from sidecar.fronts.shown import PROOF
+from sidecar.fronts.shown import PROOF, ShownRules
 from sidecar.ports import Clock, Dialect, Observer
 
 _PROXY_GONE = 499  # as nginx logs it: nobody was there to get a status
@@ -145,8 +144,9 @@ class Handler:
         if not rules.forward_authorization:
             told.append(("Authorization", ""))
             removed.append("authorization")
-        elif grant.principal is not None and is_dpop(asked.authorization[0]):
-            told.append(("Authorization", rules.shown.credential(asked.authorization[0])))
+        elif rules.shown.takes_proofs:
+            # For bearers too: a proxy that copies it would copy its absence.
+            told.append(("Authorization", _credential(rules.shown, grant, asked)))
         if rules.shown.takes_proofs and not rules.shown.forwards_proofs:
             told.append(("DPoP", ""))
             removed.append(PROOF)
@@ -158,6 +158,13 @@ class Handler:
 def _told_names(parts: Parts) -> tuple[str, ...]:
     header = parts.head_rules.shown.header
     return (*names_of(parts.dialect), *(() if header is None else (header.name,)))
+
+
+def _credential(shown: ShownRules, grant: Grant, asked: AccessRequest) -> str:
+    if len(asked.authorization) != 1 or not asked.authorization[0].isascii():
+        return ""
+    value = asked.authorization[0]
+    return value if grant.principal is None else shown.credential(value)
 
 
 def _switches_to(prepared: PreparedHead, request: web.BaseRequest) -> tuple[str, ...]:
