@@ -1,7 +1,11 @@
 """Bound tokens through real processes: a stolen one is of no use, and a proof counts once."""
 
 import asyncio
+import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -9,8 +13,10 @@ import pytest
 from sidecar.adapters.clock import SystemClock
 from tests.e2e.conftest import Site
 from tests.e2e.processes import running_sidecar
+from tests.e2e.proxies.programs import NGINX, Program, running_proxy
 from tests.fakes.proofs import URL, jkt_of, proof_of
 from tests.fakes.tokens import ec_key
+from tests.fakes.upstream import scripted_upstream
 from tests.fakes.waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -59,3 +65,55 @@ async def test_two_workers_take_a_proof_once_and_the_gateway_gets_a_bearer(site:
     assert 'DPoP realm="sidecar", error="invalid_dpop_proof"' in refusals.pop()
     assert (stolen[0], thief[0], again[0], unsure[0]) == (401, 401, 200, 503)
     assert [each["binding"] for each in granted] == ["dpop", "dpop"]
+
+
+async def test_nginx_lets_upstream_see_the_bearer_and_clients_the_nonce(site: Site) -> None:
+    """With the lines that its README has."""
+    NGINX.find()
+    await site.enable()
+    token = site.token(cnf={"jkt": jkt_of()})
+    secret = site.directory / "nonces"
+    secret.write_text("0123456789abcdef0123456789abcdef")
+    settings = bound(site, forward_auth={"dialect": "nginx", "port": 0})
+    del settings["upstream"]
+    settings["bound_tokens"]["nonce_secret_file"] = str(secret)
+    async with (
+        scripted_upstream() as upstream,
+        running_sidecar(settings, site.directory) as sidecar,
+        running_proxy(
+            nginx_with_bound_tokens(site.directory),
+            site.directory,
+            sidecar=urlsplit(sidecar.url).netloc,
+            upstream=urlsplit(upstream.url).netloc,
+        ) as port,
+    ):
+        url = f"http://127.0.0.1:{port}"
+        async with site.http.get(url + PATH, headers=proven(token)) as refused:
+            nonce = refused.headers["DPoP-Nonce"]
+            assert refused.status == 401
+            assert 'error="use_dpop_nonce"' in refused.headers["WWW-Authenticate"]
+        with_nonce = proven(token, nonce=nonce)
+        assert (await ask(url, with_nonce))[0] == 200
+        assert upstream.last.values("authorization") == [f"Bearer {token}"]
+        assert upstream.last.values("dpop") == []
+        assert (await ask(url, with_nonce))[0] == 401
+        plain = site.token()
+        assert (await ask(url, {"Authorization": f"Bearer {plain}"}))[0] == 200
+        assert upstream.last.values("authorization") == [f"Bearer {plain}"]
+        assert len(upstream.conversations) == 2
+
+
+def nginx_with_bound_tokens(directory: Path) -> Program:
+    """Return nginx with the configuration that it has, and what the README adds."""
+    readme = (NGINX.file.parent / "README.md").read_text()
+    in_root, in_refusal, _ = re.findall(r"```nginx\n(.*?)```", readme, re.DOTALL)
+    text = NGINX.file.read_text()
+    for place, lines in (
+        ("auth_request /-/sidecar;\n", in_root),
+        ("location @unauthorized {\n", in_refusal),
+    ):
+        assert text.count(place) == 1
+        text = text.replace(place, place + lines)
+    file = directory / "bound.conf"
+    file.write_text(text)
+    return replace(NGINX, file=file)
