@@ -14,6 +14,7 @@ from sidecar.adapters.clock import SystemClock
 from tests.e2e.conftest import Site
 from tests.e2e.processes import running_sidecar
 from tests.e2e.proxies.programs import NGINX, Program, running_proxy
+from tests.e2e.test_ext_authz import NOT_RAW, envoy_before
 from tests.fakes.proofs import URL, jkt_of, proof_of
 from tests.fakes.tokens import ec_key
 from tests.fakes.upstream import scripted_upstream
@@ -101,6 +102,27 @@ async def test_nginx_lets_upstream_see_the_bearer_and_clients_the_nonce(site: Si
         assert (await ask(url, {"Authorization": f"Bearer {plain}"}))[0] == 200
         assert upstream.last.values("authorization") == [f"Bearer {plain}"]
         assert len(upstream.conversations) == 2
+
+
+@pytest.mark.parametrize("changed", [{}, NOT_RAW], ids=["raw headers", "joined headers"])
+async def test_envoy_lets_upstream_see_the_bearer(site: Site, changed: dict[str, str]) -> None:
+    await site.enable()
+    token = site.token(cnf={"jkt": jkt_of()})
+    settings = bound(site, ext_authz={"port": 0})
+    async with envoy_before(site, changed, **settings) as scene:
+        once = [f"{name}: {value}".encode() for name, value in proven(token).items()]
+        first, _ = await scene.envoy.ask(PATH.encode(), *once)
+        replayed, answer = await scene.envoy.ask(PATH.encode(), *once)
+        twice, _ = await scene.envoy.ask(
+            PATH.encode(), *(f"{n}: {v}".encode() for n, v in proven(token).items()), once[1]
+        )
+
+    assert (first, replayed, twice) == (200, 401, 401)
+    assert b'error="invalid_dpop_proof"' in answer
+    (heard,) = site.gateway.requests
+    fields = {name.lower(): value for name, value in heard.headers}
+    assert fields["authorization"] == f"Bearer {token}"
+    assert "dpop" not in fields
 
 
 def nginx_with_bound_tokens(directory: Path) -> Program:
