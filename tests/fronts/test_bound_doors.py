@@ -403,3 +403,24 @@ async def test_a_proxy_that_copies_the_credential_always_gets_one(dialect: Diale
     assert told == [[bearer], ["Basic eDp5"], [""]]
     removed = "dpop" if dialect is Dialect.ENVOY else None
     assert plain.told.get("x-envoy-auth-headers-to-remove", [None]) == [removed]
+
+
+async def test_grpc_clients_get_their_nonce_in_the_trailers() -> None:
+    nonces = Nonces(b"a secret of thirty-two characters", 60.0)
+    world = bound_world(routes=ROUTES, nonces=nonces)
+    token = dpop(world)
+    told = [("authorization", f"DPoP {token}"), ("dpop", proof_of(token, "POST", ECHO))]
+    rules = MetadataRules(IDENTITY, shown=world.shown)
+
+    async with (
+        grpc_upstream(echo) as upstream,
+        running_grpc_front(upstream.target, world=world, rules=rules) as front,
+    ):
+        refused = await front.ask(metadata=told)
+        nonce = refused.trailer("dpop-nonce")
+        told[1] = ("dpop", proof_of(token, "POST", ECHO, nonce=nonce))
+        granted = await front.ask(b"1", metadata=told)
+
+    assert refused.code is grpc.StatusCode.UNAUTHENTICATED
+    assert nonce == nonces.current(world.clock.now())
+    assert granted.code is grpc.StatusCode.OK
