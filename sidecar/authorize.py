@@ -28,6 +28,7 @@ from sidecar.core.routes import Routes
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token_memory import TokenMemory
 from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.introspection import IntrospectionUnavailable, Introspector, NoIntrospection
 from sidecar.ports import AccountView, Clock, KeySource, Observer, StatusUnavailable
 from sidecar.verification import Asked, TokenVerifier, Wanted
 
@@ -64,6 +65,7 @@ class Authorizer:
         clock: Clock,
         remembered: VerifiedTokens,
         observer: Observer,
+        introspector: Introspector | None = None,
     ) -> None:
         self._rules = rules
         self._keys = keys
@@ -71,6 +73,7 @@ class Authorizer:
         self._clock = clock
         self._verifier = TokenVerifier(rules.issuers, rules.max_token_bytes, keys, remembered)
         self._observer = observer
+        self._introspector = introspector or NoIntrospection()
         self._routes = FoundRoutes(rules.routes, rules.tolerated)
 
     def authorize_now(self, request: AccessRequest) -> Decision | None:
@@ -109,6 +112,8 @@ class Authorizer:
                     await self._fetch(decision, asked)
         except StatusUnavailable as unavailable:
             return evidence.deny(DenyReason.STATUS_UNAVAILABLE, str(unavailable))
+        except IntrospectionUnavailable as unavailable:
+            return evidence.deny(DenyReason.INTROSPECTION_UNAVAILABLE, str(unavailable))
         except TimeoutError:
             pass
         except Exception:
@@ -125,6 +130,9 @@ class Authorizer:
         if wanted.keys is not None:
             asked.keys = True
             await self._keys.refresh(*wanted.keys)
+        if wanted.introspection is not None:
+            asked.answer = await self._introspector.introspect(*wanted.introspection)
+            asked.is_answered = True
 
     def _settle(
         self, request: AccessRequest, asked: Asked, evidence: Evidence
@@ -155,6 +163,8 @@ class Authorizer:
         issuer, claims = self._verifier.verified(request, memory, asked, evidence)
         evidence.issuer, evidence.claims = issuer, claims
         check_claims(claims, issuer, self._clock.now())
+        if issuer.introspection is not None:
+            self._verifier.check_still_active(memory, claims, issuer, asked)
         standing = self._standing(memory.key or claims.key(issuer), claims.token_id, asked)
         evidence.standing = standing
         principal = memory.principal

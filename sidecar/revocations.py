@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import floor
 
-from sidecar.core.bearer import read_bearer
+from sidecar.core.bearer import BearerToken, read_bearer
 from sidecar.core.claims import Claims, read_claims
 from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.introspection import check_active, is_opaque, issuer_of
 from sidecar.core.issuer import Issuer
 from sidecar.core.subject import Account, SubjectKey
 from sidecar.core.token import (
@@ -29,6 +30,7 @@ from sidecar.core.token import (
     read_token,
     verify_signature,
 )
+from sidecar.introspection import IntrospectionUnavailable, Introspector, NoIntrospection
 from sidecar.ports import (
     AccountNotFound,
     AccountStore,
@@ -114,24 +116,34 @@ class Revocations:
 class TokenVerifier:
     """Says whose a presented token is, by its signature alone: an expired one is known too.
 
-    Audience and dates are not asked for: to revoke a token that is of no use does no harm.
+    Audience and dates are not asked for: to revoke a token that is of no use does no harm. What an
+    opaque token is, its issuer says.
     """
 
     def __init__(
-        self, keys: KeySource, issuers: Mapping[str, Issuer], max_token_bytes: int
+        self,
+        keys: KeySource,
+        issuers: Mapping[str, Issuer],
+        max_token_bytes: int,
+        introspector: Introspector | None = None,
     ) -> None:
         self._keys = keys
         self._issuers = issuers
+        self._introspector = introspector or NoIntrospection()
         self._max_token_bytes = max_token_bytes
 
     async def verify(self, text: str) -> tuple[Issuer, Claims]:
         """Return the issuer that signed the token, and the claims.
 
         Raises:
-            Denied: KEYS_UNAVAILABLE where nobody can say now; any other reason where the token is
-                none that the sidecar would let in.
+            Denied: KEYS_UNAVAILABLE or INTROSPECTION_UNAVAILABLE where nobody can say now; any
+                other reason where the token is none that the sidecar would let in.
         """
-        token = read_token(read_bearer((f"Bearer {text}",), self._max_token_bytes))
+        bearer = read_bearer((f"Bearer {text}",), self._max_token_bytes)
+        taker = issuer_of(bearer, self._issuers.values()) if is_opaque(bearer) else None
+        if taker is not None:
+            return taker, await self._introspected(bearer, taker)
+        token = read_token(bearer)
         issuer = self._issuers.get(token.issuer)
         if issuer is None:
             raise Denied(DenyReason.UNKNOWN_ISSUER, "iss is not a configured issuer")
@@ -150,6 +162,13 @@ class TokenVerifier:
             ):
                 raise Denied(DenyReason.KEYS_UNAVAILABLE, "the provider was not asked") from None
             raise
+
+    async def _introspected(self, bearer: BearerToken, issuer: Issuer) -> Claims:
+        try:
+            answer = await self._introspector.introspect(issuer.name, bearer)
+        except IntrospectionUnavailable as unavailable:
+            raise Denied(DenyReason.INTROSPECTION_UNAVAILABLE, str(unavailable)) from None
+        return read_claims(check_active(answer, issuer))
 
     def _verify(self, token: UnverifiedToken, issuer: Issuer) -> VerifiedToken:
         keys = self._keys.keys(issuer.name)

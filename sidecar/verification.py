@@ -6,11 +6,13 @@ what was remembered counts only under the very same keys and rules.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sidecar.core.bearer import BearerToken, read_bearer
 from sidecar.core.claims import Claims, read_claims
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.evidence import Evidence
+from sidecar.core.introspection import check_active, check_still_active, is_opaque, issuer_of
 from sidecar.core.issuer import Issuer
 from sidecar.core.request import AccessRequest
 from sidecar.core.subject import Standing, SubjectKey
@@ -36,23 +38,28 @@ class Wanted(Exception):
         *,
         keys: tuple[str, str | None] | None = None,
         account: tuple[SubjectKey, str | None] | None = None,
+        introspection: tuple[str, BearerToken] | None = None,
     ) -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
         self.keys = keys
         self.account = account
+        self.introspection = introspection
 
 
 @dataclass(slots=True)
 class Asked:
     """What one decision has waited for, and the verdicts by key generation.
 
-    Keys are asked for once only. ``standing`` is what the latest wait was for, or None.
+    Keys are asked for once only. ``standing`` is what the latest wait was for, or None. ``answer``
+    is what the issuer says of the token, once ``is_answered``: None where it is not active.
     """
 
     keys: bool = False
     standing: Standing | None = None
+    is_answered: bool = False
+    answer: Mapping[str, Any] | None = None
 
 
 class TokenVerifier:
@@ -66,6 +73,7 @@ class TokenVerifier:
         remembered: VerifiedTokens,
     ) -> None:
         self._issuers = issuers
+        self._take_opaque = tuple(each for each in issuers.values() if each.introspection)
         self._max_token_bytes = max_token_bytes
         self._keys = keys
         self._remembered = remembered
@@ -77,7 +85,7 @@ class TokenVerifier:
 
         Raises:
             Denied: the token is none of ours.
-            Wanted: keys have to be fetched first.
+            Wanted: keys have to be fetched, or the issuer has to be asked, first.
         """
         bearer = memory.bearer
         if bearer is None:
@@ -98,18 +106,47 @@ class TokenVerifier:
             memory.remembered = None
         token = memory.token
         if token is None:
+            if self._take_opaque and is_opaque(bearer):
+                return self._introspected(bearer, memory, asked, evidence)
             token = memory.token = read_token(bearer)
         evidence.token = token
         found = self._issuers.get(token.issuer)
         if found is None:
             raise Denied(DenyReason.UNKNOWN_ISSUER, "iss is not a configured issuer")
         evidence.issuer = found
+        if not found.signs_tokens:
+            raise Denied(DenyReason.TOKEN_UNREADABLE, "the issuer's tokens are opaque")
         check_header(token, found)
         verified = self._verify(bearer, token, found, asked)
         claims = read_claims(verified, found.groups)
         self._remembered.remember(bearer, found, claims, verified.generation)
         memory.remember((found, claims, verified.generation))
         return found, claims
+
+    def check_still_active(
+        self, memory: TokenMemory, claims: Claims, issuer: Issuer, asked: Asked
+    ) -> None:
+        """Judge a JWT by its issuer's answer too, where the settings say so.
+
+        Raises:
+            Denied: it is not active any more.
+            Wanted: the issuer has to be asked first.
+        """
+        # What was introspected to be read is not asked about twice.
+        if issuer.introspects_all and memory.remembered is not None and memory.bearer is not None:
+            check_still_active(_answer(memory.bearer, issuer, asked), claims.raw, issuer)
+
+    def _introspected(
+        self, bearer: BearerToken, memory: TokenMemory, asked: Asked, evidence: Evidence
+    ) -> tuple[Issuer, Claims]:
+        issuer = issuer_of(bearer, self._take_opaque)
+        if issuer is None:
+            raise Denied(DenyReason.UNKNOWN_ISSUER, "no issuer's opaque tokens begin so")
+        evidence.issuer = issuer
+        # The next answer may have other scopes, or another subject: nothing is remembered here.
+        memory.forget()
+        token = check_active(_answer(bearer, issuer, asked), issuer)
+        return issuer, read_claims(token, issuer.groups)
 
     def _verify(
         self, bearer: BearerToken, token: UnverifiedToken, issuer: Issuer, asked: Asked
@@ -148,3 +185,13 @@ class TokenVerifier:
             detail = "unknown kid, and the provider was not asked"
             return Denied(DenyReason.KEYS_UNAVAILABLE, detail)
         return Denied(reason, detail)
+
+
+def _answer(bearer: BearerToken, issuer: Issuer, asked: Asked) -> Mapping[str, Any] | None:
+    if not asked.is_answered:
+        raise Wanted(
+            DenyReason.INTROSPECTION_UNAVAILABLE,
+            "introspection",
+            introspection=(issuer.name, bearer),
+        )
+    return asked.answer

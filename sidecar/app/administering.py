@@ -19,14 +19,17 @@ from sidecar.admin.service_accounts import AccountOperations
 from sidecar.admin.streams import StreamOperations
 from sidecar.admin.worker_desks import WorkerDesks
 from sidecar.app.auditing import Auditing, auditing
+from sidecar.app.introspecting import open_introspector
 from sidecar.app.parts import make_accounts, make_authorizer, open_keys
 from sidecar.app.revoking import revoking
 from sidecar.app.running import Job, running
 from sidecar.app.storing import open_store
 from sidecar.authorize import Authorizer
 from sidecar.core.routes import Requirement, Route, Routes
+from sidecar.introspection import Introspector
 from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
+from sidecar.observability.introspection_metrics import UnheardIntrospection
 from sidecar.observability.observers import Observers
 from sidecar.observability.silent import SilentObserver
 from sidecar.ports import AccountStore, AccountView, Clock, KeySource
@@ -61,6 +64,7 @@ class Office:
     audit: Auditing
     desk: Desk
     counter: ChangeCounter
+    introspector: Introspector
 
 
 @asynccontextmanager
@@ -70,19 +74,20 @@ async def administering(settings: Settings, office: Office) -> AsyncIterator[End
     Raises:
         OSError, ValueError: a secret's file is no longer what it was.
     """
-    async with revoking(settings, office.keys, office.view, office.clock, office.audit) as revoke:
-        if office.audit.trail is None:
+    keys, view, audit = office.keys, office.view, office.audit
+    async with revoking(settings, keys, office.introspector, view, office.clock, audit) as revoke:
+        if audit.trail is None:
             yield Endpoints(revoke)
             return
-        async with open_store(settings, office.view) as store:
+        async with open_store(settings, view) as store:
             gatekeeper = Gatekeeper(
                 _authorizer(settings, office),
                 settings.admin.read_secret(),
                 office.clock,
                 office.counter.refused,
             )
-            rows = _rows(settings, office, store, office.audit.trail, gatekeeper)
-            api = AdminApi(gatekeeper, rows, office.audit.trail)
+            rows = _rows(settings, office, store, audit.trail, gatekeeper)
+            api = AdminApi(gatekeeper, rows, audit.trail)
             yield Endpoints(revoke, api.answer, gatekeeper.retire)
 
 
@@ -107,7 +112,10 @@ async def administering_for_workers(
             jobs += [accounts.run, accounts.remember]
         await stack.enter_async_context(running(*jobs))
         audit = await stack.enter_async_context(auditing(settings, log, counter))
-        office = Office(keys, view, clock, audit, WorkerDesks(directory), counter)
+        introspector = await stack.enter_async_context(
+            open_introspector(settings, clock, UnheardIntrospection())
+        )
+        office = Office(keys, view, clock, audit, WorkerDesks(directory), counter, introspector)
         yield await stack.enter_async_context(administering(settings, office))
 
 
@@ -147,6 +155,7 @@ def _authorizer(settings: Settings, office: Office) -> Authorizer | None:
         office.view,
         office.clock,
         SilentObserver(),
+        office.introspector,
         Routes((Route("admin-api", PATH, requirement=requirement),)),
     )
 

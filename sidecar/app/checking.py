@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from sidecar.app.introspecting import introspection_files
 from sidecar.app.libraries import library_problems
 from sidecar.app.parts import (
     admin_context,
@@ -33,6 +34,7 @@ def problems_of(settings: Settings) -> list[Problem]:
     if settings.ext_authz is not None:
         parts["ext_authz.tls"] = partial(_server_context, settings.ext_authz.tls)
     parts["issuers"] = partial(provider_contexts, settings)
+    parts["issuers.introspection"] = partial(introspection_files, settings)
     parts["accounts"] = partial(redis_options, settings)
     for place, make in parts.items():
         try:

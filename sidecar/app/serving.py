@@ -16,6 +16,7 @@ from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
 from sidecar.app.auditing import auditing
 from sidecar.app.doors import Front, Opening, Sockets
 from sidecar.app.fronts import Shared, fronts_of
+from sidecar.app.introspecting import open_introspector
 from sidecar.app.mirroring import mirroring
 from sidecar.app.observing import Observing, observing
 from sidecar.app.parts import (
@@ -158,11 +159,12 @@ async def serving_with(
         enter = stack.enter_async_context
         accounts = make_accounts(settings, clock, observed.observer)
         keys = await enter(open_keys(settings, clock, observed.observer))
+        introspector = await enter(open_introspector(settings, clock, observed.introspection))
         streams = stack.enter_context(observed.streams(clock))
         guard = _guard(settings, streams, accounts, clock)
         counter = observed.metrics.changes
         audit = await enter(auditing(settings, observed.observer, counter))
-        office = Office(keys, accounts.view, clock, audit, observed.desk, counter)
+        office = Office(keys, accounts.view, clock, audit, observed.desk, counter, introspector)
         offered = administering(settings, office) if administers else nullcontext(Endpoints())
         endpoints = await enter(offered)
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))
@@ -170,7 +172,9 @@ async def serving_with(
         report = partial(_report, accounts, clock, observed)
         record = await enter(recording(settings, observed, clock))
         await enter(running(*jobs, report, record))
-        authorizer = make_authorizer(settings, keys, accounts.view, clock, observed.observer)
+        authorizer = make_authorizer(
+            settings, keys, accounts.view, clock, observed.observer, introspector
+        )
         identity = settings.identity(make_assertions(settings, secret, clock))
         probes = partial(_probes, keys, accounts)
         shared = Shared(authorizer, identity, streams, clock, observed.observer, probes, mirror)

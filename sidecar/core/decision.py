@@ -36,11 +36,13 @@ class DenyReason(StrEnum):
     CLAIMS_REFUSED = "claims_refused"
     WRONG_AUDIENCE = "wrong_audience"
     TOKEN_REVOKED = "token_revoked"  # noqa: S105
+    TOKEN_INACTIVE = "token_inactive"  # noqa: S105
     SUBJECT_UNKNOWN = "subject_unknown"
     SUBJECT_INACTIVE = "subject_inactive"
     INSUFFICIENT_SCOPE = "insufficient_scope"
     MISSING_GROUP = "missing_group"
     KEYS_UNAVAILABLE = "keys_unavailable"
+    INTROSPECTION_UNAVAILABLE = "introspection_unavailable"
     STATUS_UNAVAILABLE = "status_unavailable"
     INTERNAL_ERROR = "internal_error"
 
@@ -63,6 +65,7 @@ class DenyReason(StrEnum):
                 | DenyReason.CLAIMS_REFUSED
                 | DenyReason.WRONG_AUDIENCE
                 | DenyReason.TOKEN_REVOKED
+                | DenyReason.TOKEN_INACTIVE
                 | DenyReason.SUBJECT_UNKNOWN
                 | DenyReason.SUBJECT_INACTIVE
             ):
@@ -76,7 +79,11 @@ class DenyReason(StrEnum):
                 return 403
             case DenyReason.METHOD_REFUSED:
                 return 405
-            case DenyReason.KEYS_UNAVAILABLE | DenyReason.STATUS_UNAVAILABLE:
+            case (
+                DenyReason.KEYS_UNAVAILABLE
+                | DenyReason.INTROSPECTION_UNAVAILABLE
+                | DenyReason.STATUS_UNAVAILABLE
+            ):
                 return 503
             case DenyReason.INTERNAL_ERROR:
                 return 500

@@ -32,3 +32,7 @@ class TokenMemory:
         self.remembered = remembered
         self.key = claims.key(issuer)
         self.account = self.principal = None
+
+    def forget(self) -> None:
+        """Keep nothing but how the bearer is spelled: what it is worth may change any time."""
+        self.remembered = self.key = self.account = self.principal = None

@@ -10,6 +10,7 @@ from sidecar.core.issuer import ACCESS_TOKEN_TYPES, ASYMMETRIC_ALGORITHMS
 from sidecar.core.issuer import Issuer as IssuerRules
 from sidecar.core.subject import is_group
 from sidecar.settings.fields import ReadableFile, Realm, Section, Strings, split_url
+from sidecar.settings.introspection import Introspection, ambiguity
 
 GroupsClaim = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -53,6 +54,8 @@ class Issuer(Section):
     these. What is given out here can be had in no other way."""
     ca: ReadableFile | None = None
     """PEM file with the authorities to trust for this provider instead of the system's."""
+    introspection: Introspection | None = None
+    """Ask the provider about opaque tokens (RFC 7662); without it they are refused."""
 
     @field_validator("issuer")
     @classmethod
@@ -63,6 +66,15 @@ class Issuer(Section):
     @classmethod
     def _keys_by_https(cls, text: str | None, info: ValidationInfo) -> str | None:
         return None if text is None else _check_url(text, info, "keys")
+
+    @field_validator("introspection")
+    @classmethod
+    def _asks_by_https(
+        cls, asked: Introspection | None, info: ValidationInfo
+    ) -> Introspection | None:
+        if asked is not None and asked.url is not None:
+            _check_url(asked.url, info, "introspection")
+        return asked
 
     @field_validator("algorithms")
     @classmethod
@@ -137,6 +149,7 @@ class Issuer(Section):
             leeway=self.leeway,
             required_claims=dict(self.required_claims),
             groups=self._group_rules(),
+            introspection=None if self.introspection is None else self.introspection.rules(),
         )
 
     def _group_rules(self) -> GroupRules:
@@ -152,6 +165,15 @@ def repeated(issuers: Iterable[Issuer]) -> str | None:
             return each.issuer
         seen.add(each.issuer)
     return None
+
+
+def ambiguous(issuers: Iterable[Issuer]) -> str | None:
+    """Return which issuers take the same opaque tokens, or None."""
+    return ambiguity(
+        (place, each.introspection)
+        for place, each in enumerate(issuers)
+        if each.introspection is not None
+    )
 
 
 def _check_url(text: str, info: ValidationInfo, what: str) -> str:

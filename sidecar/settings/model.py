@@ -19,7 +19,7 @@ from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.grpc import Grpc, is_metadata_name
 from sidecar.settings.hoop import CLEARED, hoop_routes
-from sidecar.settings.issuers import Issuer, repeated
+from sidecar.settings.issuers import Issuer, ambiguous, repeated
 from sidecar.settings.mirror import Mirror
 from sidecar.settings.networks import Network
 from sidecar.settings.routes import Route
@@ -171,6 +171,9 @@ class Settings(Section):
         twice = repeated(issuers)
         if twice is not None:
             raise ValueError(f"{twice!r} is there twice; join the two")
+        either = ambiguous(issuers)
+        if either is not None:
+            raise ValueError(either)
         return issuers
 
     @field_validator("routes")

@@ -13,6 +13,7 @@ from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.ports import Change
 from tests.fakes.accounts import FakeAccountView
 from tests.fakes.clock import FakeClock
+from tests.fakes.introspection import FakeIntrospector
 from tests.fakes.keys import FakeKeySource
 from tests.fakes.observer import RecordingObserver
 from tests.fakes.tokens import SigningKey, ec_key, ed25519_key, key_set, rsa_key, seal
@@ -59,6 +60,7 @@ class World:
         self.accounts = FakeAccountView()
         self.observer = RecordingObserver()
         self.remembered = VerifiedTokens(64)
+        self.introspector = FakeIntrospector()
         self.rules: dict[str, Any] = rules
         issuers = tuple(issuers)
         for issuer in issuers:
@@ -75,6 +77,7 @@ class World:
             self.clock,
             self.remembered,
             self.observer,
+            self.introspector,
         )
 
     def enroll(

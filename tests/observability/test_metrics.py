@@ -17,7 +17,9 @@ from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.core.subject import SubjectKey
+from sidecar.introspection import AnsweredFrom, IntrospectionOutcome
 from sidecar.observability.change_counter import ChangeCounter
+from sidecar.observability.introspection_metrics import IntrospectionMetrics
 from sidecar.observability.last_use_writer import LastUseMetrics
 from sidecar.observability.metrics import Metrics, render_all
 from sidecar.observability.sync_metrics import SyncMetrics
@@ -147,6 +149,7 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
     registry: Any = Metrics().registry
     LastUseMetrics(registry)
     SyncMetrics(registry)
+    IntrospectionMetrics(registry)
     registered = {
         (
             metric._name + ("_total" if metric._type == "counter" else ""),
@@ -173,6 +176,8 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
         ("sidecar_jwks_fetches_total", FetchOutcome),
         ("sidecar_account_view_events_total", ViewEvent),
         ("sidecar_sync_failures_total", SyncFailure),
+        ("sidecar_introspections_total", IntrospectionOutcome),
+        ("sidecar_introspection_answers_total", AnsweredFrom),
     ],
 )
 def test_the_page_names_every_value_that_a_label_can_have(
