@@ -36,9 +36,10 @@ class Circuit:
         """Take that it did not answer."""
         self._failures += 1
         if self._failures >= _FAILURES:
+            if self._is_tried:
+                self._rests = min(self._rests + 1, 10)
             rest = min(_SHORTEST_REST * 2**self._rests, _LONGEST_REST)
             self._until = max(self._until, now + rest)
-            self._rests = min(self._rests + self._is_tried, 10)
         self._is_tried = False
 
     def abandoned(self) -> None:
