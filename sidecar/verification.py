@@ -104,6 +104,11 @@ class TokenVerifier:
                     memory.remember(remembered)
                 return issuer, claims
             memory.remembered = None
+        return self._verified_anew(bearer, memory, asked, evidence)
+
+    def _verified_anew(
+        self, bearer: BearerToken, memory: TokenMemory, asked: Asked, evidence: Evidence
+    ) -> tuple[Issuer, Claims]:
         token = memory.token
         if token is None:
             if self._take_opaque and is_opaque(bearer):

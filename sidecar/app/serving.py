@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -157,32 +157,35 @@ async def serving_with(
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        accounts = make_accounts(settings, clock, observed.observer)
-        keys = await enter(open_keys(settings, clock, observed.observer))
-        introspector = await enter(open_introspector(settings, clock, observed.introspection))
+        observer = observed.observer
+        accounts = make_accounts(settings, clock, observer)
+        keys = await enter(open_keys(settings, clock, observer))
+        asking = await enter(open_introspector(settings, clock, observed.introspection))
         streams = stack.enter_context(observed.streams(clock))
         guard = _guard(settings, streams, accounts, clock)
         counter = observed.metrics.changes
-        audit = await enter(auditing(settings, observed.observer, counter))
-        office = Office(keys, accounts.view, clock, audit, observed.desk, counter, introspector)
-        offered = administering(settings, office) if administers else nullcontext(Endpoints())
-        endpoints = await enter(offered)
+        audit = await enter(auditing(settings, observer, counter))
+        office = Office(keys, accounts.view, clock, audit, observed.desk, counter, asking)
+        endpoints = await enter(_offered(settings, office, administers=administers))
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))
-        jobs = (keys.run, accounts.run, accounts.remember, guard.run)
-        report = partial(_report, accounts, clock, observed)
-        record = await enter(recording(settings, observed, clock))
-        await enter(running(*jobs, report, record))
-        authorizer = make_authorizer(
-            settings, keys, accounts.view, clock, observed.observer, introspector
-        )
+        jobs = [keys.run, accounts.run, accounts.remember, guard.run]
+        jobs.append(partial(_report, accounts, clock, observed))
+        await enter(running(*jobs, await enter(recording(settings, observed, clock))))
+        authorizer = make_authorizer(settings, keys, accounts.view, clock, observer, asking)
         identity = settings.identity(make_assertions(settings, secret, clock))
         probes = partial(_probes, keys, accounts)
-        shared = Shared(authorizer, identity, streams, clock, observed.observer, probes, mirror)
+        shared = Shared(authorizer, identity, streams, clock, observer, probes, mirror)
         openings = await enter(fronts_of(settings, shared, sockets))
         served = Serving(openings, stack, shared.probes, endpoints)
         step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)
         await enter(running(partial(step, served.is_leaving)))
         yield served
+
+
+def _offered(
+    settings: Settings, office: Office, *, administers: bool
+) -> AbstractAsyncContextManager[Endpoints]:
+    return administering(settings, office) if administers else nullcontext(Endpoints())
 
 
 def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Clock) -> StreamGuard:
