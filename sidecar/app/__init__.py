@@ -2,6 +2,7 @@
 
 from sidecar.app.asking import confirm_store, open_authorizer, open_last_use, open_store
 from sidecar.app.checking import problems_of
+from sidecar.app.introspecting import introspection_warnings
 from sidecar.app.probing import exposures
 from sidecar.app.process import run
 from sidecar.app.serving import Serving, serving
@@ -11,6 +12,7 @@ __all__ = [
     "Serving",
     "confirm_store",
     "exposures",
+    "introspection_warnings",
     "open_authorizer",
     "open_gateway",
     "open_last_use",

@@ -1,5 +1,6 @@
 """Asking the issuers about tokens, joined from its parts where the settings name endpoints."""
 
+import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,15 +15,23 @@ from sidecar.adapters.client_authentication import (
     by_post,
     read_private_key,
 )
+from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.introspection import AnswerPolicy, Introspections, IssuerIntrospection
 from sidecar.adapters.introspection_endpoint import EndpointPolicy, IntrospectionEndpoint
 from sidecar.adapters.provider_client import ProviderClient
 from sidecar.adapters.provider_keys import Provider
 from sidecar.app.parts import provider_contexts
 from sidecar.app.tls import client_context
-from sidecar.introspection import IntrospectionObserver, Introspector, NoIntrospection
+from sidecar.core.bearer import BearerToken
+from sidecar.introspection import (
+    IntrospectionObserver,
+    IntrospectionUnavailable,
+    Introspector,
+    NoIntrospection,
+)
+from sidecar.observability.introspection_metrics import UnheardIntrospection
 from sidecar.ports import Clock
-from sidecar.settings import Settings
+from sidecar.settings import Problem, Settings
 from sidecar.settings.fields import read_secret
 from sidecar.settings.introspection import Introspection
 from sidecar.settings.issuers import Issuer
@@ -60,6 +69,26 @@ async def open_introspector(
                 issuer.issuer, endpoint, policy, clock, observer
             )
         yield Introspections(found)
+
+
+async def introspection_warnings(settings: Settings) -> list[Problem]:
+    """Ask each endpoint about a token that was never issued; return what is wrong with that."""
+    problems: list[Problem] = []
+    async with open_introspector(settings, SystemClock(), UnheardIntrospection()) as introspector:
+        for number, issuer in enumerate(settings.issuers):
+            if issuer.introspection is None:
+                continue
+            made_up = BearerToken(issuer.introspection.prefix + secrets.token_urlsafe(32))
+            try:
+                answer = await introspector.introspect(issuer.issuer, made_up)
+            except IntrospectionUnavailable as unavailable:
+                text = f"{unavailable}: its opaque tokens would get 503"
+            else:
+                if answer is None:
+                    continue
+                text = "the endpoint says that a token is active which was never issued"
+            problems.append(Problem(f"issuers[{number}].introspection", text))
+    return problems
 
 
 def introspection_files(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """Settings become questions: each way to say who asks, against a real server on loopback."""
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +11,7 @@ from joserfc import jwt
 
 from sidecar.adapters.clock import SystemClock
 from sidecar.app.checking import problems_of
-from sidecar.app.introspecting import open_introspector
+from sidecar.app.introspecting import introspection_warnings, open_introspector
 from sidecar.core.bearer import BearerToken
 from sidecar.introspection import IntrospectionUnavailable, NoIntrospection
 from sidecar.settings import Settings
@@ -166,3 +167,21 @@ def test_a_file_that_is_no_key_is_found_at_the_start(tmp_path: Path, how: dict[s
 
     assert problem.place == "issuers.introspection"
     assert "junk.pem" in problem.text
+
+
+async def test_a_probe_finds_an_endpoint_that_does_not_know_us_or_says_yes_to_everything(
+    tmp_path: Path, secret: str
+) -> None:
+    async with introspection_server() as server:
+        wanted = asking(tmp_path, server, secret_file=secret, prefix="at_")
+        assert await introspection_warnings(wanted) == []
+        server.status = 401
+        (refused,) = await introspection_warnings(wanted)
+        server.status, server.active_by_default = 200, {"sub": "robot"}
+        (gullible,) = await introspection_warnings(wanted)
+
+    assert refused.place == gullible.place == "issuers[0].introspection"
+    assert "status 401" in refused.text
+    assert "never issued" in gullible.text
+    assert all(form["token"].startswith("at_") for form in server.forms)
+    assert await introspection_warnings(settings(tmp_path)) == []

@@ -57,6 +57,7 @@ class IntrospectionServer:
 
     issuer: str = ""
     active: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    active_by_default: Mapping[str, Any] | None = None
     forms: list[dict[str, str]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
     certificates: list[Any] = field(default_factory=list)
@@ -76,7 +77,7 @@ class IntrospectionServer:
         self.certificates.append(transport and transport.get_extra_info("peercert"))
         if self.held is not None:
             await self.held.wait()
-        members = self.active.get(str(form["token"]))
+        members = self.active.get(str(form["token"]), self.active_by_default)
         body = {"active": False} if members is None else {"active": True, **members}
         return web.json_response(body, status=self.status)
 
