@@ -66,8 +66,10 @@ class Revocations:
         self._auditor = auditor
         self._actor = actor
 
-    async def revoke_subject_tokens(self, key: SubjectKey) -> Account:
+    async def revoke_subject_tokens(self, key: SubjectKey, at: float | None = None) -> Account:
         """Refuse every token that the subject has by now; the account stays as it is.
+
+        ``at`` (epoch seconds) says by when instead, where that is in the past.
 
         Raises:
             AccountNotFound: there is none, so its tokens are refused already. Where a route
@@ -81,7 +83,7 @@ class Revocations:
             now = self._clock.now()
             after = replace(
                 before,
-                not_before=max(before.not_before, next_second(now)),
+                not_before=max(before.not_before, next_second(now if at is None else at)),
                 updated_at=now,
                 updated_by=self._actor,
             )
@@ -147,21 +149,7 @@ class TokenVerifier:
         issuer = self._issuers.get(token.issuer)
         if issuer is None:
             raise Denied(DenyReason.UNKNOWN_ISSUER, "iss is not a configured issuer")
-        check_header(token, issuer)
-        try:
-            return issuer, read_claims(self._verify(token, issuer))
-        except Denied as denied:
-            if denied.reason not in _MAY_BE_ROTATED:
-                raise
-        await self._keys.refresh(issuer.name, token.kid)
-        try:
-            return issuer, read_claims(self._verify(token, issuer))
-        except Denied as denied:
-            if denied.reason is DenyReason.UNKNOWN_KEY and self._keys.is_unsettled(
-                issuer.name, token.kid
-            ):
-                raise Denied(DenyReason.KEYS_UNAVAILABLE, "the provider was not asked") from None
-            raise
+        return issuer, read_claims(await verify_fresh(token, issuer, self._keys))
 
     async def _introspected(self, bearer: BearerToken, issuer: Issuer) -> Claims:
         try:
@@ -170,11 +158,33 @@ class TokenVerifier:
             raise Denied(DenyReason.INTROSPECTION_UNAVAILABLE, str(unavailable)) from None
         return read_claims(check_active(answer, issuer))
 
-    def _verify(self, token: UnverifiedToken, issuer: Issuer) -> VerifiedToken:
-        keys = self._keys.keys(issuer.name)
-        if keys is None:
-            raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
-        return verify_signature(token, keys, issuer)
+
+async def verify_fresh(token: UnverifiedToken, issuer: Issuer, keys: KeySource) -> VerifiedToken:
+    """Verify a token beside the requests; its provider may have rotated its keys in the meantime.
+
+    Raises:
+        Denied: KEYS_UNAVAILABLE where nobody can say now, or as ``verify_signature`` does.
+    """
+    check_header(token, issuer)
+    try:
+        return _verify(token, issuer, keys)
+    except Denied as denied:
+        if denied.reason not in _MAY_BE_ROTATED:
+            raise
+    await keys.refresh(issuer.name, token.kid)
+    try:
+        return _verify(token, issuer, keys)
+    except Denied as denied:
+        if denied.reason is DenyReason.UNKNOWN_KEY and keys.is_unsettled(issuer.name, token.kid):
+            raise Denied(DenyReason.KEYS_UNAVAILABLE, "the provider was not asked") from None
+        raise
+
+
+def _verify(token: UnverifiedToken, issuer: Issuer, keys: KeySource) -> VerifiedToken:
+    found = keys.keys(issuer.name)
+    if found is None:
+        raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
+    return verify_signature(token, found, issuer)
 
 
 def next_second(now: float) -> float:

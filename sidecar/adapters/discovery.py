@@ -22,16 +22,27 @@ def discovery_urls(issuer: str) -> Iterator[str]:
     yield f"{url.scheme}://{url.netloc}/.well-known/oauth-authorization-server{path}"
 
 
+def shared_signals_url(issuer: str) -> str:
+    """Return where a transmitter's metadata are (Shared Signals Framework 1.0, 7.2)."""
+    url = urlsplit(issuer)
+    return f"{url.scheme}://{url.netloc}/.well-known/ssf-configuration{url.path.rstrip('/')}"
+
+
 async def discover(
-    issuer: str, fetch: Callable[[str], Awaitable[bytes]], read: Callable[[bytes], str]
+    issuer: str,
+    fetch: Callable[[str], Awaitable[bytes]],
+    read: Callable[[bytes], str],
+    first: tuple[str, ...] = (),
 ) -> str:
     """Return what ``read`` finds in the issuer's metadata, at the first place that has it.
+
+    ``first`` are places to look at before those of the standards.
 
     Raises:
         FetchFailed: as ``read`` does, or in whatever way ``fetch`` failed.
     """
     failure: FetchFailed | None = None
-    for url in dict.fromkeys(discovery_urls(issuer)):
+    for url in dict.fromkeys((*first, *discovery_urls(issuer))):
         try:
             return read(await fetch(url))
         except FetchFailed as failed:

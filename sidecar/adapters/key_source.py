@@ -160,6 +160,7 @@ class JwksKeySource:
             issuer,
             lambda url: self._fetch(url, provider),
             lambda document: read_jwks_uri(document, issuer),
+            provider.metadata_urls,
         )
 
     async def _warn(self, keys: ProviderKeys, detail: str) -> None:

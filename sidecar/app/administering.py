@@ -11,6 +11,7 @@ from sidecar.admin.api import AdminApi
 from sidecar.admin.audit import AuditOperations
 from sidecar.admin.decisions import DecisionOperations
 from sidecar.admin.desk import Desk
+from sidecar.admin.event_listener import Receive
 from sidecar.admin.gatekeeper import PATH, Gatekeeper
 from sidecar.admin.listener import Api, Revoke
 from sidecar.admin.operations import Operation
@@ -21,6 +22,7 @@ from sidecar.admin.worker_desks import WorkerDesks
 from sidecar.app.auditing import Auditing, auditing
 from sidecar.app.introspecting import open_introspector
 from sidecar.app.parts import make_accounts, make_authorizer, open_keys
+from sidecar.app.receiving import receiving
 from sidecar.app.revoking import revoking
 from sidecar.app.running import Job, running
 from sidecar.app.storing import open_store
@@ -51,6 +53,7 @@ class Endpoints:
 
     revoke: Revoke | None = None
     api: Api | None = None
+    receive: Receive | None = None
     retire: Callable[[], None] = _nothing
 
 
@@ -75,9 +78,12 @@ async def administering(settings: Settings, office: Office) -> AsyncIterator[End
         OSError, ValueError: a secret's file is no longer what it was.
     """
     keys, view, audit = office.keys, office.view, office.audit
-    async with revoking(settings, keys, office.introspector, view, office.clock, audit) as revoke:
+    async with (
+        revoking(settings, keys, office.introspector, view, office.clock, audit) as revoke,
+        receiving(settings, view, office.clock, audit, office.counter) as receive,
+    ):
         if audit.trail is None:
-            yield Endpoints(revoke)
+            yield Endpoints(revoke, receive=receive)
             return
         async with open_store(settings, view) as store:
             gatekeeper = Gatekeeper(
@@ -88,7 +94,7 @@ async def administering(settings: Settings, office: Office) -> AsyncIterator[End
             )
             rows = _rows(settings, office, store, audit.trail, gatekeeper)
             api = AdminApi(gatekeeper, rows, audit.trail)
-            yield Endpoints(revoke, api.answer, gatekeeper.retire)
+            yield Endpoints(revoke, api.answer, receive, gatekeeper.retire)
 
 
 @asynccontextmanager
@@ -96,7 +102,8 @@ async def administering_for_workers(
     settings: Settings, clock: Clock, counter: ChangeCounter, directory: Path
 ) -> AsyncIterator[Endpoints]:
     """Give the parent what the workers have and it has not: keys, a view, a log of what changed."""
-    if not (settings.admin.revocation_clients or settings.admin.has_api):
+    admin = settings.admin
+    if not (admin.revocation_clients or admin.has_api or settings.events):
         yield Endpoints()
         return
     silent = SilentObserver()

@@ -14,6 +14,7 @@ from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
 from sidecar.settings.assertion import Assertion
+from sidecar.settings.events import Events, stranger
 from sidecar.settings.ext_authz import ExtAuthz
 from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.forward_auth import ForwardAuth
@@ -136,6 +137,8 @@ class Settings(Section):
     keys: Keys = Keys()
     limits: Limits = Limits()
     streams: Streams = Streams()
+    events: Events | None = None
+    """Receive security events of identity providers, on a listener of its own."""
     sync: Sync | None = None
     """Keep the accounts in step with the gateway's. Needs a way to sign in there."""
     log: Log = Log()
@@ -218,6 +221,15 @@ class Settings(Section):
             if fold_name(name) in taken:
                 raise ValueError(f"{name!r} is sent empty and is an identity header; choose one")
         return names
+
+    @field_validator("events")
+    @classmethod
+    def _are_about_somebody(cls, events: Events | None, info: ValidationInfo) -> Events | None:
+        issuers = frozenset(issuer.issuer for issuer in info.data.get("issuers", ()))
+        unknown = None if events is None or not issuers else stranger(events, issuers)
+        if unknown is not None:
+            raise ValueError(unknown)
+        return events
 
     @field_validator("workers")
     @classmethod

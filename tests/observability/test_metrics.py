@@ -32,6 +32,7 @@ from sidecar.ports import (
     UpstreamError,
     ViewEvent,
 )
+from sidecar.security_events import EventOutcome
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "deploy" / "metrics.md"
@@ -177,6 +178,7 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
         ("sidecar_account_view_events_total", ViewEvent),
         ("sidecar_sync_failures_total", SyncFailure),
         ("sidecar_introspections_total", IntrospectionOutcome),
+        ("sidecar_security_events_total", EventOutcome),
         ("sidecar_introspection_answers_total", AnsweredFrom),
     ],
 )
