@@ -160,8 +160,7 @@ async def _serve(
 
         async with admin, listener or nullcontext(), tasks:
             await generations.begin(settings)
-            keys = pages.assertion_keys(settings)
-            _answer_by(admin, listener, generations.endpoints, keys)
+            _answer_by(admin, listener, generations.endpoints, pages.assertion_keys(settings))
             spare_what_stays()
             _tell_where(settings, sockets, listener, admin.url)
             reloader = Reloader(load, settings, replace, upkeep, SystemClock())

@@ -40,7 +40,7 @@ class Receiver(Section):
     audiences: Annotated[Strings, Field(min_length=1)]
     """Values of `aud` that mean us."""
     secret_file: ReadableFile
-    """File with the secret that it shows as `Authorization: Bearer SECRET`: 16 characters or more."""
+    """File with the secret that it shows, `Authorization: Bearer SECRET`: 16 characters or more."""
     subjects_of: Strings = ()
     """Whose subjects it may speak of: some of `issuers`. Without it, its own."""
     opaque_subjects: bool = False
@@ -122,7 +122,7 @@ class Events(Section):
     """Allow listening beyond loopback without TLS, for a proxy in front that ends it."""
     tls: Annotated[ServerTls | None, Field(validate_default=True)] = None
     """TLS of the listener."""
-    receivers: Annotated[tuple[Receiver, ...], Field(min_length=1)]
+    receivers: tuple[Receiver, ...]
     """Who may push."""
 
     @field_validator("tls")
@@ -139,6 +139,8 @@ class Events(Section):
     @field_validator("receivers")
     @classmethod
     def _are_told_apart(cls, receivers: tuple[Receiver, ...]) -> tuple[Receiver, ...]:
+        if not receivers:
+            raise ValueError("expected at least one receiver: who is to push?")
         for what in ("name", "issuer"):
             counts = Counter(getattr(each, what) for each in receivers)
             twice = [value for value, count in counts.items() if count > 1]
