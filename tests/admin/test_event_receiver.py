@@ -121,6 +121,7 @@ async def test_another_media_type_is_refused(door: Door, media_type: str) -> Non
 async def test_a_body_is_bounded_in_size_and_time(door: Door) -> None:
     async def trickle() -> AsyncIterator[bytes]:
         yield b"a"
+        await until(lambda: door.receiver._under_way == 1)
         await until(lambda: door.receiver._under_way == 0)
         yield b"b"
 
