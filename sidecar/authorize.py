@@ -28,8 +28,10 @@ from sidecar.core.routes import Routes
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token_memory import TokenMemory
 from sidecar.core.verified_tokens import VerifiedTokens
-from sidecar.introspection import IntrospectionUnavailable, Introspector, NoIntrospection
+from sidecar.introspection import IntrospectionUnavailable
+from sidecar.issuer_services import IssuerServices
 from sidecar.ports import AccountView, Clock, KeySource, Observer, StatusUnavailable
+from sidecar.status_lists import StatusListUnavailable
 from sidecar.verification import Asked, TokenVerifier, Wanted
 
 log = logging.getLogger(__name__)
@@ -65,15 +67,17 @@ class Authorizer:
         clock: Clock,
         remembered: VerifiedTokens,
         observer: Observer,
-        introspector: Introspector | None = None,
+        services: IssuerServices | None = None,
     ) -> None:
         self._rules = rules
         self._keys = keys
         self._accounts = accounts
         self._clock = clock
-        self._verifier = TokenVerifier(rules.issuers, rules.max_token_bytes, keys, remembered)
+        self._services = services or IssuerServices()
+        self._verifier = TokenVerifier(
+            rules.issuers, rules.max_token_bytes, keys, remembered, self._services.status_lists
+        )
         self._observer = observer
-        self._introspector = introspector or NoIntrospection()
         self._routes = FoundRoutes(rules.routes, rules.tolerated)
 
     def authorize_now(self, request: AccessRequest) -> Decision | None:
@@ -114,6 +118,8 @@ class Authorizer:
             return evidence.deny(DenyReason.STATUS_UNAVAILABLE, str(unavailable))
         except IntrospectionUnavailable as unavailable:
             return evidence.deny(DenyReason.INTROSPECTION_UNAVAILABLE, str(unavailable))
+        except StatusListUnavailable as unavailable:
+            return evidence.deny(DenyReason.STATUS_LIST_UNAVAILABLE, str(unavailable))
         except TimeoutError:
             pass
         except Exception:
@@ -131,8 +137,10 @@ class Authorizer:
             asked.keys = True
             await self._keys.refresh(*wanted.keys)
         if wanted.introspection is not None:
-            asked.answer = await self._introspector.introspect(*wanted.introspection)
+            asked.answer = await self._services.introspector.introspect(*wanted.introspection)
             asked.is_answered = True
+        if wanted.status_list is not None:
+            await self._services.status_lists.read(*wanted.status_list)
 
     def _settle(
         self, request: AccessRequest, asked: Asked, evidence: Evidence
@@ -165,6 +173,8 @@ class Authorizer:
         check_claims(claims, issuer, self._clock.now())
         if issuer.introspection is not None:
             self._verifier.check_still_active(memory, claims, issuer, asked)
+        if issuer.status_list is not None:
+            self._verifier.check_status(claims, issuer)
         standing = self._standing(memory.key or claims.key(issuer), claims.token_id, asked)
         evidence.standing = standing
         principal = memory.principal

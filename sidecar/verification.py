@@ -15,6 +15,7 @@ from sidecar.core.evidence import Evidence
 from sidecar.core.introspection import check_active, check_still_active, is_opaque, issuer_of
 from sidecar.core.issuer import Issuer
 from sidecar.core.request import AccessRequest
+from sidecar.core.status_list import check_status, read_reference
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token import (
     UnverifiedToken,
@@ -26,6 +27,7 @@ from sidecar.core.token import (
 from sidecar.core.token_memory import TokenMemory
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.ports import KeySource
+from sidecar.status_lists import StatusLists
 
 
 class Wanted(Exception):
@@ -39,6 +41,7 @@ class Wanted(Exception):
         keys: tuple[str, str | None] | None = None,
         account: tuple[SubjectKey, str | None] | None = None,
         introspection: tuple[str, BearerToken] | None = None,
+        status_list: tuple[str, str] | None = None,
     ) -> None:
         super().__init__(reason, detail)
         self.reason = reason
@@ -46,6 +49,7 @@ class Wanted(Exception):
         self.keys = keys
         self.account = account
         self.introspection = introspection
+        self.status_list = status_list
 
 
 @dataclass(slots=True)
@@ -71,12 +75,14 @@ class TokenVerifier:
         max_token_bytes: int,
         keys: KeySource,
         remembered: VerifiedTokens,
+        status_lists: StatusLists,
     ) -> None:
         self._issuers = issuers
         self._take_opaque = tuple(each for each in issuers.values() if each.introspection)
         self._max_token_bytes = max_token_bytes
         self._keys = keys
         self._remembered = remembered
+        self._status_lists = status_lists
 
     def verified(
         self, request: AccessRequest, memory: TokenMemory, asked: Asked, evidence: Evidence
@@ -140,6 +146,25 @@ class TokenVerifier:
         # What was introspected to be read is not asked about twice.
         if issuer.introspects_all and memory.remembered is not None and memory.bearer is not None:
             check_still_active(_answer(memory.bearer, issuer, asked), claims.raw, issuer)
+
+    def check_status(self, claims: Claims, issuer: Issuer) -> None:
+        """Judge a token by its issuer's status list, where the settings say that it has one.
+
+        Raises:
+            Denied: it is not valid any more, or does not say where its status is.
+            Wanted: the list has to be fetched first.
+        """
+        reference = read_reference(claims, issuer)
+        if reference is None:
+            return
+        found = self._status_lists.look_up(issuer.name, reference.uri)
+        if found is None:
+            raise Wanted(
+                DenyReason.STATUS_LIST_UNAVAILABLE,
+                "status list",
+                status_list=(issuer.name, reference.uri),
+            )
+        check_status(found, reference)
 
     def _introspected(
         self, bearer: BearerToken, memory: TokenMemory, asked: Asked, evidence: Evidence

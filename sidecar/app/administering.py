@@ -19,8 +19,8 @@ from sidecar.admin.realms import RealmOperations, Realms
 from sidecar.admin.service_accounts import AccountOperations
 from sidecar.admin.streams import StreamOperations
 from sidecar.admin.worker_desks import WorkerDesks
+from sidecar.app.asking_issuers import open_services
 from sidecar.app.auditing import Auditing, auditing
-from sidecar.app.introspecting import open_introspector
 from sidecar.app.parts import make_accounts, make_authorizer, open_keys
 from sidecar.app.receiving import receiving
 from sidecar.app.revoking import revoking
@@ -28,7 +28,7 @@ from sidecar.app.running import Job, running
 from sidecar.app.storing import open_store
 from sidecar.authorize import Authorizer
 from sidecar.core.routes import Requirement, Route, Routes
-from sidecar.introspection import Introspector
+from sidecar.issuer_services import IssuerServices
 from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
 from sidecar.observability.introspection_metrics import UnheardIntrospection
@@ -67,7 +67,7 @@ class Office:
     audit: Auditing
     desk: Desk
     counter: ChangeCounter
-    introspector: Introspector
+    services: IssuerServices
 
 
 @asynccontextmanager
@@ -79,7 +79,7 @@ async def administering(settings: Settings, office: Office) -> AsyncIterator[End
     """
     keys, view, audit = office.keys, office.view, office.audit
     async with (
-        revoking(settings, keys, office.introspector, view, office.clock, audit) as revoke,
+        revoking(settings, keys, office.services.introspector, view, office.clock, audit) as revoke,
         receiving(settings, view, office.clock, audit, office.counter) as receive,
     ):
         if audit.trail is None:
@@ -119,10 +119,10 @@ async def administering_for_workers(
             jobs += [accounts.run, accounts.remember]
         await stack.enter_async_context(running(*jobs))
         audit = await stack.enter_async_context(auditing(settings, log, counter))
-        introspector = await stack.enter_async_context(
-            open_introspector(settings, clock, UnheardIntrospection())
+        services = await stack.enter_async_context(
+            open_services(settings, keys, clock, UnheardIntrospection())
         )
-        office = Office(keys, view, clock, audit, WorkerDesks(directory), counter, introspector)
+        office = Office(keys, view, clock, audit, WorkerDesks(directory), counter, services)
         yield await stack.enter_async_context(administering(settings, office))
 
 
@@ -162,7 +162,7 @@ def _authorizer(settings: Settings, office: Office) -> Authorizer | None:
         office.view,
         office.clock,
         SilentObserver(),
-        office.introspector,
+        office.services,
         Routes((Route("admin-api", PATH, requirement=requirement),)),
     )
 

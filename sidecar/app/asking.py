@@ -10,7 +10,7 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.redis_last_use import RedisLastUse
 from sidecar.adapters.redis_store import RedisAccountStore, open_redis_store
 from sidecar.adapters.store_revision import Mark, make_epoch
-from sidecar.app.introspecting import open_introspector
+from sidecar.app.asking_issuers import open_services
 from sidecar.app.parts import MEMORY, make_accounts, make_authorizer, open_keys, redis_options
 from sidecar.app.recording import open_recorded_use
 from sidecar.app.running import running
@@ -82,7 +82,7 @@ async def open_authorizer(settings: Settings, patience: float) -> AsyncIterator[
     accounts = make_accounts(settings, clock, observer)
     async with (
         open_keys(settings, clock, observer) as keys,
-        open_introspector(settings, clock, UnheardIntrospection()) as introspector,
+        open_services(settings, keys, clock, UnheardIntrospection()) as services,
         running(keys.run, accounts.run),
     ):
         try:
@@ -91,4 +91,4 @@ async def open_authorizer(settings: Settings, patience: float) -> AsyncIterator[
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             pass
-        yield make_authorizer(settings, keys, accounts.view, clock, observer, introspector)
+        yield make_authorizer(settings, keys, accounts.view, clock, observer, services)

@@ -22,7 +22,7 @@ from sidecar.core.routes import Routes
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
-from sidecar.introspection import Introspector
+from sidecar.issuer_services import IssuerServices
 from sidecar.ports import AccountView, Clock, KeySource, Observer
 from sidecar.settings import Settings
 from sidecar.settings.forward_auth import ForwardAuth
@@ -125,7 +125,7 @@ def make_authorizer(
     accounts: AccountView,
     clock: Clock,
     observer: Observer,
-    introspector: Introspector,
+    services: IssuerServices,
     routes: Routes | None = None,
 ) -> Authorizer:
     """Return THE decision over these parts; ``routes`` instead of the settings' if given."""
@@ -138,7 +138,7 @@ def make_authorizer(
         strict=settings.accounts.consistency == "strict",
     )
     remembered = VerifiedTokens(settings.limits.remembered_tokens)
-    return Authorizer(rules, keys, accounts, clock, remembered, observer, introspector)
+    return Authorizer(rules, keys, accounts, clock, remembered, observer, services)
 
 
 def upstream_policy(upstream: UpstreamSettings) -> UpstreamPolicy:

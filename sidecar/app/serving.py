@@ -12,11 +12,11 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_source import JwksKeySource
 from sidecar.admin.listener import AdminListener
 from sidecar.app.administering import Endpoints, Office, administering
+from sidecar.app.asking_issuers import open_services
 from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
 from sidecar.app.auditing import auditing
 from sidecar.app.doors import Front, Opening, Sockets
 from sidecar.app.fronts import Shared, fronts_of
-from sidecar.app.introspecting import open_introspector
 from sidecar.app.mirroring import mirroring
 from sidecar.app.observing import Observing, observing
 from sidecar.app.parts import (
@@ -27,12 +27,14 @@ from sidecar.app.parts import (
     open_keys,
 )
 from sidecar.app.recording import recording
-from sidecar.app.running import running
+from sidecar.app.running import Job, running
 from sidecar.app.stopping import Stop
 from sidecar.app.syncing import keep_in_step
+from sidecar.issuer_services import IssuerServices
 from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
+from sidecar.status_guard import StatusGuard
 from sidecar.streams import StreamGuard, Streams
 
 log = logging.getLogger(__name__)
@@ -160,18 +162,18 @@ async def serving_with(
         observer = observed.observer
         accounts = make_accounts(settings, clock, observer)
         keys = await enter(open_keys(settings, clock, observer))
-        asking = await enter(open_introspector(settings, clock, observed.introspection))
+        services = await enter(open_services(settings, keys, clock, observed.introspection))
         streams = stack.enter_context(observed.streams(clock))
-        guard = _guard(settings, streams, accounts, clock)
+        guards = _guards(settings, streams, accounts, clock, services)
         counter = observed.metrics.changes
         audit = await enter(auditing(settings, observer, counter))
-        office = Office(keys, accounts.view, clock, audit, observed.desk, counter, asking)
+        office = Office(keys, accounts.view, clock, audit, observed.desk, counter, services)
         endpoints = await enter(_offered(settings, office, administers=administers))
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))
-        jobs = [keys.run, accounts.run, accounts.remember, guard.run]
+        jobs = [keys.run, accounts.run, accounts.remember, *guards]
         jobs.append(partial(_report, accounts, clock, observed))
         await enter(running(*jobs, await enter(recording(settings, observed, clock))))
-        authorizer = make_authorizer(settings, keys, accounts.view, clock, observer, asking)
+        authorizer = make_authorizer(settings, keys, accounts.view, clock, observer, services)
         identity = settings.identity(make_assertions(settings, secret, clock))
         probes = partial(_probes, keys, accounts)
         shared = Shared(authorizer, identity, streams, clock, observer, probes, mirror)
@@ -188,9 +190,18 @@ def _offered(
     return administering(settings, office) if administers else nullcontext(Endpoints())
 
 
-def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Clock) -> StreamGuard:
+def _guards(
+    settings: Settings,
+    streams: Streams,
+    accounts: Accounts,
+    clock: Clock,
+    services: IssuerServices,
+) -> list[Job]:
     leeways = {issuer.issuer: issuer.leeway for issuer in settings.issuers}
-    return StreamGuard(streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired)
+    guard = StreamGuard(streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired)
+    if all(issuer.status_list is None for issuer in settings.issuers):
+        return [guard.run]
+    return [guard.run, StatusGuard(streams, services.status_lists).run]
 
 
 def _probes(keys: JwksKeySource, accounts: Accounts) -> Mapping[str, bool]:

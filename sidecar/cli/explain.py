@@ -69,6 +69,9 @@ REMEDIES = {
     DenyReason.INTROSPECTION_UNAVAILABLE: (
         "the provider's introspection endpoint does not answer: see sidecar_introspections_total"
     ),
+    DenyReason.STATUS_LIST_UNAVAILABLE: (
+        "the provider's status list cannot be fetched: see sidecar_status_list_fetches_total"
+    ),
     DenyReason.STATUS_UNAVAILABLE: (
         "the account store cannot be asked: is accounts.url right, and is it running?"
     ),

@@ -18,6 +18,7 @@ from sidecar.core.request import (
     other_readings,
 )
 from sidecar.core.routes import Requirement, Route, Routes, Unregistered
+from sidecar.core.status_list import read_reference
 from sidecar.core.subject import Standing
 
 
@@ -111,6 +112,7 @@ def principal_of(claims: Claims, issuer: Issuer, standing: Standing) -> Principa
         issued_at=claims.issued_at,
         expires_at=claims.expires_at,
         group_rules=issuer.groups,
+        status=read_reference(claims, issuer),
     )
 
 

@@ -43,6 +43,7 @@ class DenyReason(StrEnum):
     MISSING_GROUP = "missing_group"
     KEYS_UNAVAILABLE = "keys_unavailable"
     INTROSPECTION_UNAVAILABLE = "introspection_unavailable"
+    STATUS_LIST_UNAVAILABLE = "status_list_unavailable"
     STATUS_UNAVAILABLE = "status_unavailable"
     INTERNAL_ERROR = "internal_error"
 
@@ -82,6 +83,7 @@ class DenyReason(StrEnum):
             case (
                 DenyReason.KEYS_UNAVAILABLE
                 | DenyReason.INTROSPECTION_UNAVAILABLE
+                | DenyReason.STATUS_LIST_UNAVAILABLE
                 | DenyReason.STATUS_UNAVAILABLE
             ):
                 return 503

@@ -47,6 +47,14 @@ class IntrospectionRules:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusListRules:
+    """Where the issuer's status lists may be: each address begins with one of ``uris``."""
+
+    uris: frozenset[str]
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Issuer:
     """One issuer and the rules for its tokens.
 
@@ -68,6 +76,7 @@ class Issuer:
     required_claims: Mapping[str, str] = field(default_factory=dict)
     groups: GroupRules = ACCOUNT_GROUPS
     introspection: IntrospectionRules | None = None
+    status_list: StatusListRules | None = None
 
     @property
     def signs_tokens(self) -> bool:

@@ -1,14 +1,15 @@
-"""Metrics of introspection. Implements ``introspection.IntrospectionObserver``."""
+"""Metrics of what issuers say beside their tokens: introspection, and status lists."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from sidecar.introspection import AnsweredFrom, IntrospectionOutcome
+from sidecar.ports import FetchOutcome
 
 _BUCKETS = (1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class IntrospectionMetrics:
-    """Counts into ``registry``."""
+    """Counts into ``registry`` what ``IntrospectionObserver`` and ``StatusListObserver`` hear."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._questions = Counter(
@@ -18,6 +19,10 @@ class IntrospectionMetrics:
         self._answers = Counter(
             "sidecar_introspection_answers", "Answers that decisions had, by where from.",
             ("issuer", "source"), registry=registry,
+        )  # fmt: skip
+        self._lists = Counter(
+            "sidecar_status_list_fetches", "Fetches of status lists.",
+            ("issuer", "outcome"), registry=registry,
         )  # fmt: skip
         self._seconds = Histogram(
             "sidecar_introspection_seconds", "Time of a question.", registry=registry,
@@ -34,6 +39,11 @@ class IntrospectionMetrics:
         """Count an answer."""
         self._answers.labels(issuer, source.value).inc()
 
+    def status_list_fetched(self, issuer: str, outcome: FetchOutcome, seconds: float) -> None:
+        """Count a fetch of a status list."""
+        del seconds
+        self._lists.labels(issuer, outcome.value).inc()
+
 
 class UnheardIntrospection:
     """Counts nothing: for whoever asks beside the requests."""
@@ -42,4 +52,7 @@ class UnheardIntrospection:
         """Let it pass."""
 
     def introspection_answered(self, issuer: str, source: AnsweredFrom) -> None:
+        """Let it pass."""
+
+    def status_list_fetched(self, issuer: str, outcome: FetchOutcome, seconds: float) -> None:
         """Let it pass."""

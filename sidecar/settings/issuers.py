@@ -11,6 +11,7 @@ from sidecar.core.issuer import Issuer as IssuerRules
 from sidecar.core.subject import is_group
 from sidecar.settings.fields import ReadableFile, Realm, Section, Strings, split_url
 from sidecar.settings.introspection import Introspection, ambiguity
+from sidecar.settings.status_list import StatusList
 
 GroupsClaim = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -66,6 +67,16 @@ class Issuer(Section):
     @classmethod
     def _keys_by_https(cls, text: str | None, info: ValidationInfo) -> str | None:
         return None if text is None else _check_url(text, info, "keys")
+
+    status_list: StatusList | None = None
+    """Look tokens up in the provider's status lists; without it their `status` is not looked at."""
+
+    @field_validator("status_list")
+    @classmethod
+    def _lists_by_https(cls, lists: StatusList | None, info: ValidationInfo) -> StatusList | None:
+        for uri in () if lists is None else lists.uris:
+            _check_url(uri, info, "status list")
+        return lists
 
     @field_validator("introspection")
     @classmethod
@@ -150,6 +161,7 @@ class Issuer(Section):
             required_claims=dict(self.required_claims),
             groups=self._group_rules(),
             introspection=None if self.introspection is None else self.introspection.rules(),
+            status_list=None if self.status_list is None else self.status_list.rules(),
         )
 
     def _group_rules(self) -> GroupRules:

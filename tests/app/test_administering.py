@@ -20,7 +20,7 @@ from sidecar.app.administering import (
 from sidecar.app.auditing import auditing
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.demo.redis_server import RedisServer
-from sidecar.introspection import NoIntrospection
+from sidecar.issuer_services import IssuerServices
 from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.recent_decisions import RecentDecisions
 from sidecar.settings import Settings
@@ -79,7 +79,7 @@ class Case:
                 audit,
                 self.desk,
                 self.counter,
-                NoIntrospection(),
+                IssuerServices(),
             )
             async with administering(wanted, office) as endpoints:
                 yield endpoints

@@ -44,6 +44,7 @@ WIRE = {
     R.METHOD_REFUSED: (405, "method_not_allowed", None, None),
     R.KEYS_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
     R.INTROSPECTION_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
+    R.STATUS_LIST_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
     R.STATUS_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
     R.INTERNAL_ERROR: (500, "server_error", None, None),
 }

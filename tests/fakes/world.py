@@ -10,12 +10,14 @@ from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Requirement, Route, Routes, Unregistered
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.issuer_services import IssuerServices
 from sidecar.ports import Change
 from tests.fakes.accounts import FakeAccountView
 from tests.fakes.clock import FakeClock
 from tests.fakes.introspection import FakeIntrospector
 from tests.fakes.keys import FakeKeySource
 from tests.fakes.observer import RecordingObserver
+from tests.fakes.status_lists import FakeStatusLists
 from tests.fakes.tokens import SigningKey, ec_key, ed25519_key, key_set, rsa_key, seal
 
 ISSUER = "https://idp.example"
@@ -61,6 +63,7 @@ class World:
         self.observer = RecordingObserver()
         self.remembered = VerifiedTokens(64)
         self.introspector = FakeIntrospector()
+        self.status_lists = FakeStatusLists()
         self.rules: dict[str, Any] = rules
         issuers = tuple(issuers)
         for issuer in issuers:
@@ -77,7 +80,7 @@ class World:
             self.clock,
             self.remembered,
             self.observer,
-            self.introspector,
+            IssuerServices(self.introspector, self.status_lists),
         )
 
     def enroll(

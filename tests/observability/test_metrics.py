@@ -179,6 +179,7 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
         ("sidecar_sync_failures_total", SyncFailure),
         ("sidecar_introspections_total", IntrospectionOutcome),
         ("sidecar_security_events_total", EventOutcome),
+        ("sidecar_status_list_fetches_total", FetchOutcome),
         ("sidecar_introspection_answers_total", AnsweredFrom),
     ],
 )
