@@ -1,6 +1,12 @@
 """The composition root: the only place that knows every part."""
 
-from sidecar.app.asking import confirm_store, open_authorizer, open_last_use, open_store
+from sidecar.app.asking import (
+    confirm_store,
+    open_audit,
+    open_authorizer,
+    open_last_use,
+    open_store,
+)
 from sidecar.app.checking import problems_of
 from sidecar.app.introspecting import introspection_warnings
 from sidecar.app.probing import exposures
@@ -13,6 +19,7 @@ __all__ = [
     "confirm_store",
     "exposures",
     "introspection_warnings",
+    "open_audit",
     "open_authorizer",
     "open_gateway",
     "open_last_use",

@@ -118,7 +118,7 @@ async def administering_for_workers(
             view = accounts.view
             jobs += [accounts.run, accounts.remember]
         await stack.enter_async_context(running(*jobs))
-        audit = await stack.enter_async_context(auditing(settings, log, counter))
+        audit = await stack.enter_async_context(auditing(settings, log, counter.audit_lost))
         services = await stack.enter_async_context(
             open_services(settings, keys, clock, UnheardIntrospection())
         )

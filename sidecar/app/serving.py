@@ -166,7 +166,7 @@ async def serving_with(
         streams = stack.enter_context(observed.streams(clock))
         guards = _guards(settings, streams, accounts, clock, services)
         counter = observed.metrics.changes
-        audit = await enter(auditing(settings, observer, counter))
+        audit = await enter(auditing(settings, observer, counter.audit_lost))
         office = Office(keys, accounts.view, clock, audit, observed.desk, counter, services)
         endpoints = await enter(_offered(settings, office, administers=administers))
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))

@@ -12,7 +12,7 @@ from sidecar.ports import AuditRecord
 from sidecar.security_events import EventOutcome
 
 _ACTIONS = (
-    "create", "update", "disable", "enable", "delete",
+    "create", "update", "disable", "enable", "delete", "hold", "restore",
     "revoke_subject_tokens", "revoke_token", "revoke_realm_tokens", "cut_streams",
 )  # fmt: skip
 
