@@ -25,7 +25,7 @@ from sidecar.introspection import (
 )
 from sidecar.ports import Clock, FetchOutcome
 
-# These may be this one token's; the others are the server's.
+# These are the server's; the others may be this one token's.
 _FAILURES_OF_SERVER = frozenset(
     {
         IntrospectionOutcome.UNREACHABLE,
@@ -35,6 +35,8 @@ _FAILURES_OF_SERVER = frozenset(
         IntrospectionOutcome.CREDENTIAL,
     }
 )
+# What some answer about a token that they cannot read, though RFC 7662, 2.2 has them say inactive.
+_STATUSES_OF_TOKEN = frozenset({400, 404, 413, 414, 415, 422})
 # Beyond a day the number need not be looked at closely, however many digits it has.
 _LONGEST = 86400.0
 
@@ -156,11 +158,12 @@ class IssuerIntrospection:
                 raise
 
     async def _ask(self, bearer: BearerToken) -> Mapping[str, Any] | None:
-        began = self._clock.steady()
+        began, is_servers = self._clock.steady(), True
         try:
             members = read_answer(await self._endpoint.ask(bearer))
         except FetchFailed as failed:
             outcome, detail = _outcome_of(failed.outcome), failed.detail
+            is_servers = failed.status not in _STATUSES_OF_TOKEN
         except NoAnswer as problem:
             outcome, detail = IntrospectionOutcome.MALFORMED, str(problem)
         except NoCredential as problem:
@@ -169,16 +172,16 @@ class IssuerIntrospection:
             outcome = (
                 IntrospectionOutcome.INACTIVE if members is None else IntrospectionOutcome.ACTIVE
             )
-            self._ended(outcome, began)
+            self._ended(outcome, began, is_servers=False)
             self._outages.over(self._clock.steady())
             return members
-        self._ended(outcome, began)
+        self._ended(outcome, began, is_servers=is_servers and outcome in _FAILURES_OF_SERVER)
         self._outages.failed(detail[:200], self._clock.steady())
         raise IntrospectionUnavailable(f"introspection: {outcome.value}: {detail[:200]}")
 
-    def _ended(self, outcome: IntrospectionOutcome, began: float) -> None:
+    def _ended(self, outcome: IntrospectionOutcome, began: float, *, is_servers: bool) -> None:
         now = self._clock.steady()
-        if outcome in _FAILURES_OF_SERVER:
+        if is_servers:
             self._circuit.failed(now)
         else:
             self._circuit.answered()

@@ -15,12 +15,15 @@ _CLOSE_SECONDS = 0.5
 
 
 class EventListener:
-    """Listens between ``async with`` and its end; ``url`` is where. ``receive`` answers."""
+    """Listens between ``async with`` and its end; ``url`` is where. ``receive`` answers.
+
+    ``tls`` is its context, if it speaks TLS.
+    """
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._host = host
         self._port = port
-        self._tls = tls
+        self.tls = tls
         self.receive: Receive | None = None  # a reload replaces it
         self._runner: web.ServerRunner | None = None
         self.url = ""
@@ -32,13 +35,13 @@ class EventListener:
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
+            await web.TCPSite(runner, self._host, self._port, ssl_context=self.tls).start()
         except BaseException:
             await runner.cleanup()
             raise
         self._runner = runner
         host, port = runner.addresses[0][:2]
-        scheme = "http" if self._tls is None else "https"
+        scheme = "http" if self.tls is None else "https"
         self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         return self
 

@@ -25,7 +25,7 @@ from sidecar.app.generations import Generations, NotReplaced, Opened
 from sidecar.app.loop import run_in_loop
 from sidecar.app.observing import observing
 from sidecar.app.parts import admin_context, renew_admin_context
-from sidecar.app.receiving import make_event_listener
+from sidecar.app.receiving import make_event_listener, renew_event_context
 from sidecar.app.reloading import Load, Reloader
 from sidecar.app.running import running
 from sidecar.app.serving import Serving, serving_with
@@ -153,7 +153,7 @@ async def _serve(
 
         async def replace(settings: Settings) -> None:
             keys = _keys_of(pages, settings)
-            _renew(tls, settings)
+            _renew(tls, listener, settings)
             await generations.replace(settings)
             process_log.configure(settings.log.level)
             _answer_by(admin, listener, generations.endpoints, keys)
@@ -188,11 +188,12 @@ def _keys_of(pages: _Pages, settings: Settings) -> Published | None:
         raise NotReplaced(f"assertion.secret_file: {error}") from None
 
 
-def _renew(tls: ssl.SSLContext | None, settings: Settings) -> None:
+def _renew(tls: ssl.SSLContext | None, events: EventListener | None, settings: Settings) -> None:
     try:
         renew_admin_context(tls, settings)
+        renew_event_context(events, settings)
     except OSError as error:
-        raise NotReplaced(f"admin.tls: {error}") from None
+        raise NotReplaced(f"admin.tls, or events.tls: {error}") from None
 
 
 def _tell_where(

@@ -84,6 +84,17 @@ def make_event_listener(settings: Settings) -> EventListener | None:
     return EventListener(events.host, events.port, context)
 
 
+def renew_event_context(listener: EventListener | None, settings: Settings) -> None:
+    """Show the certificate that is in its file now, to connections that come from here on.
+
+    Raises:
+        OSError: the files are not what they should be.
+    """
+    tls = None if settings.events is None else settings.events.tls
+    if listener is not None and listener.tls is not None and tls is not None:
+        listener.tls.load_cert_chain(tls.certificate, tls.key)
+
+
 def event_problems(settings: Settings) -> None:
     """Look whether the listener's files can be used, and the receivers'. Raises ValueError."""
     make_event_listener(settings)

@@ -263,6 +263,8 @@ async def test_tokens_that_upset_the_endpoint_do_not_make_it_rest() -> None:
     desk = Desk()
     desk.endpoint.answer = b"<html>"
     for number in range(20):
+        if number == 10:
+            desk.endpoint.failure = FetchFailed(FetchOutcome.STATUS, "status 400", 400)
         await desk.fails(f"token{number}")
 
     assert len(desk.endpoint.asked) == 20

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.memory_accounts import MemoryAccounts
 from sidecar.app.checking import problems_of
-from sidecar.app.receiving import make_event_listener, receiving
+from sidecar.app.receiving import make_event_listener, receiving, renew_event_context
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.demo.redis_server import RedisServer
 from sidecar.observability.change_counter import ChangeCounter
@@ -116,3 +118,17 @@ def test_files_that_are_not_what_they_should_be_are_found_at_the_start(tmp_path:
 
     assert problem.place == "events"
     assert "junk.pem" in problem.text
+
+
+def test_a_renewed_certificate_is_shown_and_a_broken_one_is_not(tmp_path: Path) -> None:
+    transmitter = FakeTransmitter("https://idp.example")
+    certificates = Certificates(tmp_path, "ours")
+    tls = {"certificate": str(certificates.certificate), "key": str(certificates.key)}
+    wanted = pushed_to(tmp_path, transmitter, "memory://", tls=tls)
+    listener = make_event_listener(wanted)
+    renew_event_context(listener, wanted)
+    renew_event_context(None, settings(tmp_path))
+
+    certificates.certificate.write_text("junk")
+    with pytest.raises(OSError, match=r"."):
+        renew_event_context(listener, wanted)
