@@ -163,7 +163,11 @@ def _token_steps(evidence: Evidence, now: float) -> Iterator[str]:
         yield f"issuer     known, realm {evidence.issuer.realm}"
     if evidence.claims is not None:
         claims = evidence.claims
-        yield "signature  good" if evidence.token is not None else "introspected  active"
+        yield (
+            "signature  good"
+            if evidence.token is not None
+            else "answer     active, by introspection"
+        )
         yield f"subject    {claims.subject}"
         yield (
             f"claims     aud {', '.join(sorted(claims.audiences)) or 'none'};"
