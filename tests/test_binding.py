@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from sidecar import authorize
 from sidecar.core.confirmation import Binding, BindingRules, Shown
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.issuer import Introspected, IntrospectionRules
 from sidecar.core.nonces import Nonces
 from sidecar.core.request import AccessRequest
 from sidecar.core.token_memory import TokenMemory
+from sidecar.verification import Asked
 from tests.fakes.proofs import (
     DPOP,
     MTLS,
@@ -350,3 +352,18 @@ async def test_an_opaque_token_is_bound_as_its_issuer_says(
         asked.memory = memory
 
         assert reason(await world.authorizer.authorize(asked)) is expected
+
+
+async def test_what_is_shared_by_decisions_that_are_made_at_once_stays_empty() -> None:
+    """A proof, or a standing, that one of them left there would count for the next client."""
+    world = bound_world()
+    token = bound_token(world)
+    for asked in (
+        asking(world, token, proof_of(token)),
+        world.request(token=world.sign()),
+        world.request(token=world.sign(sub="stranger")),
+    ):
+        world.authorizer.authorize_now(asked)
+        await world.authorizer.authorize(asked)
+
+    assert Asked(at_once=True) == authorize._AT_ONCE
