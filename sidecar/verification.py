@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.core.bearer import BearerToken, read_bearer
+from sidecar.core.bearer import BearerToken, is_dpop, read_bearer
 from sidecar.core.claims import Claims, read_claims
+from sidecar.core.confirmation import Binding
 from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.dpop import Proof
 from sidecar.core.evidence import Evidence
 from sidecar.core.introspection import check_active, check_still_active, is_opaque, issuer_of
 from sidecar.core.issuer import Issuer
@@ -42,6 +44,7 @@ class Wanted(Exception):
         account: tuple[SubjectKey, str | None] | None = None,
         introspection: tuple[str, BearerToken] | None = None,
         status_list: tuple[str, str] | None = None,
+        mark: str | None = None,
     ) -> None:
         super().__init__(reason, detail)
         self.reason = reason
@@ -50,6 +53,7 @@ class Wanted(Exception):
         self.account = account
         self.introspection = introspection
         self.status_list = status_list
+        self.mark = mark
 
 
 @dataclass(slots=True)
@@ -58,12 +62,17 @@ class Asked:
 
     Keys are asked for once only. ``standing`` is what the latest wait was for, or None. ``answer``
     is what the issuer says of the token, once ``is_answered``: None where it is not active.
+    ``proof`` is the DPoP proof once it was found good, ``is_unused`` what its mark said.
+    ``at_once`` says that nothing will be waited for.
     """
 
     keys: bool = False
     standing: Standing | None = None
     is_answered: bool = False
     answer: Mapping[str, Any] | None = None
+    proof: Proof | None = None
+    is_unused: bool | None = None
+    at_once: bool = False
 
 
 class TokenVerifier:
@@ -83,6 +92,7 @@ class TokenVerifier:
         self._keys = keys
         self._remembered = remembered
         self._status_lists = status_lists
+        self._takes_dpop = any(each.binding.dpop is not Binding.OFF for each in issuers.values())
 
     def verified(
         self, request: AccessRequest, memory: TokenMemory, asked: Asked, evidence: Evidence
@@ -95,7 +105,7 @@ class TokenVerifier:
         """
         bearer = memory.bearer
         if bearer is None:
-            bearer = memory.bearer = read_bearer(request.authorization, self._max_token_bytes)
+            bearer = memory.bearer = self._read_bearer(request, memory)
         remembered = memory.remembered or self._remembered.recall(bearer)
         if remembered is not None:
             issuer, claims, generation = remembered
@@ -173,10 +183,17 @@ class TokenVerifier:
         if issuer is None:
             raise Denied(DenyReason.UNKNOWN_ISSUER, "no issuer's opaque tokens begin so")
         evidence.issuer = issuer
-        # The next answer may have other scopes, or another subject: nothing is remembered here.
-        memory.forget()
         token = check_active(_answer(bearer, issuer, asked), issuer)
-        return issuer, read_claims(token, issuer.groups)
+        claims = read_claims(token, issuer.groups)
+        memory.take_answer(issuer, claims)
+        return issuer, claims
+
+    def _read_bearer(self, request: AccessRequest, memory: TokenMemory) -> BearerToken:
+        bearer = read_bearer(
+            request.authorization, self._max_token_bytes, takes_dpop=self._takes_dpop
+        )
+        memory.as_dpop = is_dpop(request.authorization[0])
+        return bearer
 
     def _verify(
         self, bearer: BearerToken, token: UnverifiedToken, issuer: Issuer, asked: Asked

@@ -9,9 +9,10 @@ keeps a realm's accounts in step (``redis_leader``). ``<prefix>audit`` is a
 stream of what was changed by sidecars and by the commands (``audit_trail``).
 
 How accounts are used is in ``<beside>seen:<realm>`` and ``<beside>uses:<realm>``, by subject, and
-``<beside>event:<digest>`` is there for each security event token that was put into force. No
-view is to hear of these, so ``beside`` does not begin as the prefix does. It ends with it: by the
-prefix's hash tag a Cluster keeps all in one slot.
+``<beside>event:<digest>`` is there for each security event token that was put into force, and
+``<beside>proof:<mark>`` for each DPoP proof that was used. No view is to hear of these, so
+``beside`` does not begin as the prefix does. It ends with it: by the prefix's hash tag a Cluster
+keeps all in one slot.
 """
 
 from dataclasses import dataclass
@@ -69,6 +70,9 @@ class AccountKeys:
 
     def event(self, digest: str) -> str:
         return f"{self.beside}event:{digest}"
+
+    def proof(self, mark: str) -> str:
+        return f"{self.beside}proof:{mark}"
 
     def accounts_of(self, realm: str) -> str:
         """Return the glob pattern (Redis ``SCAN``) of all accounts of a realm."""

@@ -23,9 +23,9 @@ from sidecar.app.parts import (
     Accounts,
     admin_context,
     make_accounts,
-    make_authorizer,
     open_keys,
 )
+from sidecar.app.proving import deciding
 from sidecar.app.recording import recording
 from sidecar.app.running import Job, running
 from sidecar.app.stopping import Stop
@@ -159,27 +159,27 @@ async def serving_with(
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        observer = observed.observer
-        accounts = make_accounts(settings, clock, observer)
+        accounts = make_accounts(settings, clock, observed.observer)
+        view, observer = accounts.view, observed.observer
         keys = await enter(open_keys(settings, clock, observer))
         services = await enter(open_services(settings, keys, clock, observed.introspection))
         streams = stack.enter_context(observed.streams(clock))
         guards = _guards(settings, streams, accounts, clock, services)
         counter = observed.metrics.changes
         audit = await enter(auditing(settings, observer, counter.audit_lost))
-        office = Office(keys, accounts.view, clock, audit, observed.desk, counter, services)
+        office = Office(keys, view, clock, audit, observed.desk, counter, services)
         endpoints = await enter(_offered(settings, office, administers=administers))
-        mirror = await enter(mirroring(settings, accounts.view, clock, audit))
+        mirror = await enter(mirroring(settings, view, clock, audit))
         jobs = [keys.run, accounts.run, accounts.remember, *guards]
         jobs.append(partial(_report, accounts, clock, observed))
         await enter(running(*jobs, await enter(recording(settings, observed, clock))))
-        authorizer = make_authorizer(settings, keys, accounts.view, clock, observer, services)
+        authorizer = await enter(deciding(settings, keys, view, clock, observer, services))
         identity = settings.identity(make_assertions(settings, secret, clock))
         probes = partial(_probes, keys, accounts)
         shared = Shared(authorizer, identity, streams, clock, observer, probes, mirror)
         openings = await enter(fronts_of(settings, shared, sockets))
         served = Serving(openings, stack, shared.probes, endpoints)
-        step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)
+        step = partial(keep_in_step, settings, view, clock, audit, observed.sync)
         await enter(running(partial(step, served.is_leaving)))
         yield served
 

@@ -227,3 +227,20 @@ async def test_an_opaque_token_is_explained_by_what_its_issuer_answered() -> Non
 
     assert "client     sees 503 temporarily_unavailable" in lines
     assert "introspection endpoint does not answer" in lines[-1]
+
+
+def test_what_a_token_is_bound_to_is_said(site: Site) -> None:
+    thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+    token = site.provider.issue(
+        "robot", cnf={"jkt": thumbprint, "x5t#S256": thumbprint, "kid": "1"}
+    )
+
+    code, out, _ = site.explain("GET /reports", "--token", token)
+
+    assert code == 1
+    assert (
+        "binding    to a key (dpop: off) and a certificate (mtls: off) and something that is not"
+        " known here; no proof of it is shown here"
+    ) in out
+    assert "denied: binding_refused" in out
+    assert thumbprint not in out

@@ -142,7 +142,7 @@ def test_what_is_active_but_no_access_token_is_refused(members: dict[str, object
     "members",
     [
         {"token_type": "Bearer"},
-        {"token_type": "DPoP", "cnf": {"jkt": "x"}},
+        {"token_type": "DPoP", "cnf": {"jkt": "A" * 43}},
         {"token_use": "access_token"},
         {"typ": "Bearer", "iss": ISSUER},
     ],
