@@ -164,7 +164,9 @@ class Authorizer:
         if request.query and names_access_token(request.query):
             # RFC 6750, 2: a client uses one way to send a token; and a query gets logged.
             raise Denied(DenyReason.MALFORMED_CREDENTIALS, "access_token in the query")
-        memory = request.memory or TokenMemory()
+        memory = request.memory or asked.memory or TokenMemory()
+        if not asked.at_once:
+            asked.memory = memory
         issuer, claims = self._verifier.verified(request, memory, asked, evidence)
         evidence.issuer, evidence.claims = issuer, claims
         check_claims(claims, issuer, self._clock.now())

@@ -53,14 +53,16 @@ class Asked:
     """What one decision has waited for, and the verdicts by key generation.
 
     Keys are asked for once only. ``standing`` is what the latest wait was for, or None. ``proof``
-    is the DPoP proof once it was found good, ``is_unused`` what its mark said. ``at_once`` says
-    that nothing will be waited for.
+    is the DPoP proof once it was found good, ``is_unused`` what its mark said. ``memory`` lets the
+    walk after a wait not read the token again: whoever forges one pays nothing for it. ``at_once``
+    says that nothing will be waited for.
     """
 
     keys: bool = False
     standing: Standing | None = None
     proof: Proof | None = None
     is_unused: bool | None = None
+    memory: TokenMemory | None = None
     at_once: bool = False
 
 
