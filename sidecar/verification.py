@@ -50,7 +50,7 @@ class Wanted(Exception):
 
 @dataclass(slots=True)
 class Asked:
-    """What one decision has waited for, and the verdicts by key generation.
+    """What one decision has waited for, and what it has read on the way.
 
     Keys are asked for once only. ``standing`` is what the latest wait was for, or None. ``proof``
     is the DPoP proof once it was found good, ``is_unused`` what its mark said. ``memory`` lets the

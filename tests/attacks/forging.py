@@ -10,8 +10,8 @@ from typing import Any
 
 from sidecar.adapters.jwks import ByKid, read_key_set
 from sidecar.core.issuer import ASYMMETRIC_ALGORITHMS, Issuer
-from tests.attacks.corpus import Row
 from tests.attacks.hostile_signatures import hostile_signature
+from tests.attacks.tables import Row
 from tests.fakes.tokens import SigningKey, ec_key, ed25519_key, encode, rsa_key
 from tests.fakes.world import AUDIENCE, ISSUERS, REALM, ROUTES, World
 

@@ -3,8 +3,8 @@
 import pytest
 
 from sidecar.core.decision import Deny, Grant
-from tests.attacks.corpus import CREDENTIALS, REQUESTS, TOKENS, Row, named, verdict
 from tests.attacks.forging import forge, hostile_world
+from tests.attacks.tables import CREDENTIALS, REQUESTS, TOKENS, Row, named, verdict
 from tests.fakes.world import World
 
 

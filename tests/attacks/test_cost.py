@@ -18,8 +18,8 @@ import pytest
 from joserfc.util import urlsafe_b64decode
 
 from sidecar.core.verified_tokens import VerifiedTokens
-from tests.attacks.corpus import TOKENS, Row, named, verdict
 from tests.attacks.forging import HOSTILE_ISSUERS, forge, hostile_world
+from tests.attacks.tables import TOKENS, Row, named, verdict
 from tests.fakes.tokens import ed25519_key, encode, rsa_key, seal
 from tests.fakes.world import NOW, World
 

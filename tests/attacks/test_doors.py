@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sidecar.core.decision import DenyReason
-from tests.attacks.corpus import CREDENTIALS, TOKENS, Row, verdict
 from tests.attacks.forging import forge, hostile_world
 from tests.attacks.grpc_door import can_be_metadata, grpc_door
+from tests.attacks.tables import CREDENTIALS, TOKENS, Row, verdict
 from tests.fakes.doors import DOORS, Answer, Asked, Door
 from tests.fakes.grpc_front import ROUTES as GRPC_ROUTES
 

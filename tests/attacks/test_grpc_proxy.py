@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.attacks.corpus import REQUESTS, verdict
+from tests.attacks.tables import REQUESTS, verdict
 from tests.fakes.grpc_front import grpc_upstream, running_grpc_front
 from tests.fakes.raw_grpc import raw_call
 from tests.fakes.world import World

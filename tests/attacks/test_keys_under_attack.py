@@ -21,7 +21,7 @@ from sidecar.authorize import Authorizer, Rules
 from sidecar.core.issuer import Issuer
 from sidecar.core.routes import Routes
 from sidecar.ports import FetchOutcome
-from tests.attacks.corpus import verdict
+from tests.attacks.tables import verdict
 from tests.fakes.clock import FakeClock
 from tests.fakes.observer import RecordingObserver
 from tests.fakes.provider import KEYS_URL, PlayedProvider

@@ -7,7 +7,7 @@ never heard of; what is granted, it gets octet for octet.
 import pytest
 
 from sidecar.core.decision import DenyReason
-from tests.attacks.corpus import REQUESTS, Row, named
+from tests.attacks.tables import REQUESTS, Row, named
 from tests.fakes.front import Front, running_front, status_of
 from tests.fakes.upstream import ScriptedUpstream, scripted_upstream
 from tests.fakes.world import World

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.core.decision import DenyReason
-from tests.attacks.corpus import REQUESTS, Row, named, verdict
+from tests.attacks.tables import REQUESTS, Row, named, verdict
 from tests.fakes.doors import DOORS, Asked, Door
 from tests.fakes.world import World
 from tests.fronts.cases import CASES, GRANTED, Case
