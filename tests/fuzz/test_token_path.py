@@ -1,0 +1,54 @@
+"""Tokens changed at random, the same ones each time; ``make fuzz`` goes on where this ends."""
+
+from random import Random
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.judging import Judge, read_corpus, try_octets
+from tests.fuzz.mutation import mutated, resealed
+
+CORPUS = read_corpus()
+BOUNDED = settings(max_examples=400, derandomize=True, deadline=None, database=None)
+RANDOM = st.randoms(use_true_random=False)
+
+
+def test_every_token_of_the_corpus_is_granted() -> None:
+    """Else whatever is made of them would be refused for nothing."""
+    judge = Judge(CORPUS)
+
+    assert len(CORPUS) >= 10
+    assert all(judge.judge(token) for token in CORPUS)
+
+
+def test_the_judge_fails_where_it_has_to() -> None:
+    """It is told that nobody signed what somebody has."""
+    try:
+        Judge().judge(CORPUS[0])
+    except AssertionError:
+        return
+    raise RuntimeError("a grant went unnoticed")
+
+
+@BOUNDED
+@given(RANDOM)
+def test_nothing_is_granted_that_nobody_signed(random: Random) -> None:
+    """Of a token whose signature has one form only, not an octet may differ."""
+    Judge(CORPUS).judge(mutated(random, CORPUS))
+
+
+@BOUNDED
+@given(RANDOM)
+def test_whatever_an_issuer_signs_is_judged(random: Random) -> None:
+    """It may be granted; then for the subject that it names, which is judged with it."""
+    Judge().judge(resealed(random, CORPUS), sealed=True)
+
+
+@BOUNDED
+@given(st.binary(max_size=300))
+@example(b"s{}\n{}")
+@example(b'f{"alg":"Ed25519","kid":"fuzz"}\n{"iss":"https://idp.example"}')
+@example(b"lBearer a.b.c\nBearer a.b.c")
+@example(b"\xff")
+def test_any_octets_are_judged(octets: bytes) -> None:
+    try_octets(Judge(CORPUS), octets)
