@@ -82,6 +82,9 @@ async def test_the_tokens_of_the_corpus_at_each_door(door: str) -> None:
                 continue
             answer = await at.ask(Asked(authorization=(f"Bearer {token}",)))
             judge.judge(row["name"], answer, row["expected"], carried=is_carried([token]))
+        good = Asked(authorization=(f"Bearer {at.world.sign()}",))
+        at.world.disable("robot")
+        judge.judge("disabled", await at.ask(good), "subject_inactive", carried=True)
 
     assert judge.wrong == {}
     assert judge.granted > 30
