@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sidecar.core.decision import Deny, DenyReason, Grant
-from sidecar.core.token import VerificationKey
 from tests.fakes.tokens import encode
 from tests.fakes.world import ISSUER, World
-from tests.fuzz.signing import KID, fuzz_key
+from tests.fuzz.signing import KID, fuzz_key, other_keys
 
 CORPUS = Path(__file__).parent / "corpus"
 # The only reasons for which a token alone may be refused.
@@ -25,11 +24,10 @@ def read_corpus() -> list[str]:
 
 
 def fuzz_world() -> World:
-    """Return a world that trusts the one key that never changes."""
+    """Return a world that trusts the key that never changes, and two more under its ``kid``."""
     world = World()
-    key = fuzz_key()
-    verifying = VerificationKey(key.public, frozenset({"Ed25519"}))
-    world.keys.publish(ISSUER, {KID: (verifying,)})
+    keys = (fuzz_key(), *other_keys())
+    world.keys.publish(ISSUER, {KID: tuple(key.verification_key() for key in keys)})
     return world
 
 

@@ -1,5 +1,6 @@
 """Tokens changed at random, the same ones each time; ``make fuzz`` goes on where this ends."""
 
+from functools import cache
 from random import Random
 
 from hypothesis import example, given, settings
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.judging import Judge, read_corpus, try_octets
 from tests.fuzz.mutation import mutated, resealed
+from tests.fuzz.signing import other_keys, signed_anew
 
 CORPUS = read_corpus()
 BOUNDED = settings(max_examples=400, derandomize=True, deadline=None, database=None)
@@ -35,6 +37,22 @@ def test_the_judge_fails_where_it_has_to() -> None:
 def test_nothing_is_granted_that_nobody_signed(random: Random) -> None:
     """Of a token whose signature has one form only, not an octet may differ."""
     Judge(CORPUS).judge(mutated(random, CORPUS))
+
+
+@BOUNDED
+@given(RANDOM)
+def test_the_same_holds_where_keys_of_all_types_share_a_kid(random: Random) -> None:
+    """An ECDSA signature has a second form, but none that a change at random would find."""
+    corpus = of_all_types()
+
+    Judge(corpus).judge(mutated(random, corpus))
+
+
+@cache
+def of_all_types() -> list[str]:
+    others = [signed_anew(token, key) for key in other_keys() for token in CORPUS]
+    assert all(Judge(others).judge(token) for token in others)
+    return [*CORPUS, *others]
 
 
 @BOUNDED
