@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sidecar.core.decision import Grant
 from sidecar.core.subject import SubjectKey
 from sidecar.ports import Change
 from tests.attacks.forging import forge, hostile_world
@@ -94,6 +95,25 @@ async def test_a_second_spelling_of_a_signature_is_no_way_round_revocation() -> 
     world.accounts.revoked_tokens.clear()
     world.disable("robot")
     assert {await decide(world, token) for token in spelled} == {"subject_inactive"}
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_what_was_read_of_one_token_is_nothing_to_the_next_request(*, waits: bool) -> None:
+    """A decision may read its token once for several walks; another decision reads its own."""
+    world = hostile_world()
+    admin = world.enroll("admin", at_hand=not waits)
+    for _ in range(2):
+        found = await decide(world, world.sign(sub="admin"))
+        assert found == "granted"
+        for token in (world.sign(header={"kid": "x"}), world.sign(sub="nobody"), ""):
+            assert await decide(world, token) != "granted"
+            asked = world.authorizer.authorize_now(world.request(token=token))
+            assert asked is None or verdict(asked) != "granted"
+        assert verdict(world.authorizer.authorize_now(world.request())) == "no_credentials"
+        robot = world.authorizer.authorize_now(world.request(token=world.sign()))
+        assert isinstance(robot, Grant)
+        assert robot.principal is not None
+        assert robot.principal.key == ROBOT != admin
 
 
 @pytest.mark.parametrize("unit", ["[", '{"a":'])
