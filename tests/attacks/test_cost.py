@@ -19,7 +19,7 @@ from joserfc.util import urlsafe_b64decode
 
 from sidecar.core.verified_tokens import VerifiedTokens
 from tests.attacks.forging import HOSTILE_ISSUERS, forge, hostile_world
-from tests.attacks.tables import TOKENS, Row, named, verdict
+from tests.attacks.tables import TOKENS, verdict
 from tests.fakes.tokens import ed25519_key, encode, rsa_key, seal
 from tests.fakes.world import NOW, World
 
@@ -131,12 +131,12 @@ def test_a_forged_token_calls_hardly_more_than_an_honest_one_of_its_shape(name: 
     assert calls_of(world, bad) < 1.7 * calls_of(world, good)
 
 
-@pytest.mark.parametrize("row", [row for row in TOKENS if row["expected"] != "granted"], ids=named)
-def test_no_token_of_the_corpus_calls_much_more_than_a_good_one(row: Row) -> None:
+def test_no_token_of_the_corpus_calls_much_more_than_a_good_one() -> None:
     world = hostile_world()
-    calls_of(world, world.sign(jti="before"))
+    good = min(calls_of(world, world.sign(jti=f"{number}")) for number in range(3))
+    calls = {row["name"]: calls_of(world, forge(world, row)) for row in TOKENS}
 
-    assert calls_of(world, forge(world, row)) < RATIO * calls_of(world, world.sign())
+    assert {name: each / good for name, each in calls.items() if each > RATIO * good} == {}
 
 
 def test_no_size_or_shape_costs_much_more_than_a_good_token() -> None:

@@ -9,7 +9,7 @@ import pytest
 from sidecar.core.decision import Grant
 from sidecar.core.subject import SubjectKey
 from sidecar.ports import Change
-from tests.attacks.forging import forge, hostile_world
+from tests.attacks.forging import forge, hostile_world, signers
 from tests.attacks.tables import TOKENS, verdict
 from tests.attacks.test_cost import calls_of
 from tests.fakes.tokens import ec_key, encode
@@ -76,6 +76,18 @@ async def test_the_watch_would_see_a_file_and_a_connection(watch: Watch) -> None
     watch.looking = False
 
     assert watch.seen.pop("open") == 1
+
+
+@pytest.mark.parametrize("issuer", ["https://idp.example", "https://lax.example"])
+@pytest.mark.parametrize("name", ["stranger", "strange ec", "strange ed"])
+async def test_a_key_that_comes_with_its_token_vouches_for_nothing(name: str, issuer: str) -> None:
+    """CVE-2026-27962: here it is the very key that made the signature."""
+    world = hostile_world()
+    _, key = signers()[name]
+    public = {**key.public.as_dict(private=False), "kid": key.kid, "alg": key.algorithm}
+    for kid in (key.kid, "another", None):
+        token = world.sign(key=key, iss=issuer, header={"jwk": public, "kid": kid})
+        assert await decide(world, token) == "token_unreadable"
 
 
 async def test_a_second_spelling_of_a_signature_is_no_way_round_revocation() -> None:
