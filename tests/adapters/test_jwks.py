@@ -176,6 +176,11 @@ def test_a_weak_rsa_key_is_left_out(modulus: int, exponent: int, says: str) -> N
     assert says in left_out(key)
 
 
+@pytest.mark.parametrize("name", ["n", "e"])
+def test_a_number_as_long_as_a_document_is_not_even_computed(name: str) -> None:
+    assert "too long" in left_out({**member(rsa_key()), name: "_" * 4097})
+
+
 def test_a_key_with_the_roca_fingerprint_is_left_out() -> None:
     """CVE-2017-15361: p = k * M + (65537^a mod M), M being the product of the first primes."""
     product = 1
