@@ -106,7 +106,7 @@ class TokenVerifier:
         evidence.issuer = found
         check_header(token, found)
         verified = self._verify(bearer, token, found, asked)
-        claims = read_claims(verified, found.groups)
+        claims = read_claims(verified, found.groups, found.scope_claims)
         self._remembered.remember(bearer, found, claims, verified.generation)
         memory.remember((found, claims, verified.generation))
         return found, claims

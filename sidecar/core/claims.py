@@ -1,13 +1,14 @@
 """Claims: read once from a verified token, judged against the clock on every request."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
-from sidecar.core.issuer import Issuer
+from sidecar.core.issuer import SCOPE_CLAIMS, Issuer
 from sidecar.core.principal import Caller
+from sidecar.core.profile import Profile, check_needed, check_rfc9068
 from sidecar.core.subject import SubjectKey, is_subject
 from sidecar.core.token import VerifiedToken
 
@@ -42,7 +43,11 @@ class Claims:
         return Caller(self.key(issuer), self.issuer, self.client_id, self.token_id)
 
 
-def read_claims(token: VerifiedToken, groups: GroupRules = ACCOUNT_GROUPS) -> Claims:
+def read_claims(
+    token: VerifiedToken,
+    groups: GroupRules = ACCOUNT_GROUPS,
+    scope_claims: Iterable[str] = SCOPE_CLAIMS,
+) -> Claims:
     """Read the claims' shapes; absence of a required one is a failure.
 
     Raises:
@@ -57,8 +62,9 @@ def read_claims(token: VerifiedToken, groups: GroupRules = ACCOUNT_GROUPS) -> Cl
         issuer=token.issuer,
         subject=subject,
         audiences=frozenset(_strings(raw, "aud", split=False)),
-        scopes=frozenset(_strings(raw, "scope", split=True))
-        | frozenset(_strings(raw, "scp", split=True)),
+        scopes=frozenset(
+            scope for name in scope_claims for scope in _strings(raw, name, split=True)
+        ),
         client_id=_client_id(raw),
         expires_at=expires_at,
         not_before=_date(raw, "nbf"),
@@ -110,6 +116,9 @@ def check_claims(claims: Claims, issuer: Issuer, now: float) -> None:
     for name, value in issuer.required_claims.items():
         if claims.raw.get(name) != value:
             raise _refused(f"{name} is not as required")
+    check_needed(claims.raw, issuer.needed_claims)
+    if issuer.profile is Profile.RFC9068:
+        check_rfc9068(claims.raw)
 
 
 def _check_audience(claims: Claims, issuer: Issuer) -> None:

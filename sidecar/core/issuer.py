@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
+from sidecar.core.profile import Profile
 
 # RFC 9864 names; "EdDSA" is the old name of Ed25519. No HS*, no none: a shared secret in a
 # verifier could forge, and `none` is no signature (RFC 8725, 3.1 and 3.2).
@@ -19,6 +20,9 @@ ASYMMETRIC_ALGORITHMS = frozenset(
 # RFC 9068, 4: "at+jwt" or "application/at+jwt"; most providers still write "JWT".
 ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
+# RFC 9068, 2.2.3 has `scope`; Okta and Entra ID write `scp`.
+SCOPE_CLAIMS = ("scope", "scp")
+
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
@@ -26,7 +30,8 @@ class Issuer:
 
     ``name`` is compared with ``iss`` byte for byte. A token names one of ``audiences``, or, where
     ``client_claim`` is set (for providers whose tokens carry no ``aud``), that claim is one of
-    ``clients``. ``token_types`` are lower-case; ``leeway`` is in seconds.
+    ``clients``. ``token_types`` are lower-case; ``leeway`` is in seconds. The
+    scopes are those of all ``scope_claims``; ``needed_claims`` have to be there, whatever they say.
     """
 
     name: str
@@ -41,3 +46,6 @@ class Issuer:
     leeway: float = 0.0
     required_claims: Mapping[str, str] = field(default_factory=dict)
     groups: GroupRules = ACCOUNT_GROUPS
+    scope_claims: tuple[str, ...] = SCOPE_CLAIMS
+    needed_claims: frozenset[str] = frozenset()
+    profile: Profile = Profile.JWT

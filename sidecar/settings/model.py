@@ -19,7 +19,7 @@ from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.grpc import Grpc, is_metadata_name
 from sidecar.settings.hoop import CLEARED, hoop_routes
-from sidecar.settings.issuers import Issuer, repeated
+from sidecar.settings.issuers import Issuer, repeated, with_twins
 from sidecar.settings.mirror import Mirror
 from sidecar.settings.networks import Network
 from sidecar.settings.routes import Route
@@ -168,6 +168,7 @@ class Settings(Section):
     def _are_different(cls, issuers: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
         if not issuers:
             raise ValueError("expected at least one issuer: whose tokens are to be accepted?")
+        issuers = tuple(with_twins(issuers))
         twice = repeated(issuers)
         if twice is not None:
             raise ValueError(f"{twice!r} is there twice; join the two")
