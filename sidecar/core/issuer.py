@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
 from sidecar.core.profile import Profile
 
-# RFC 9864 names; "EdDSA" is the old name of Ed25519. No HS*, no none: a shared secret in a
-# verifier could forge, and `none` is no signature (RFC 8725, 3.1 and 3.2).
+# RFC 9864 and RFC 9964 names; "EdDSA" is the old name of Ed25519. No HS*, no none: a shared secret
+# in a verifier could forge, and `none` is no signature (RFC 8725, 3.1 and 3.2).
 ASYMMETRIC_ALGORITHMS = frozenset(
     {
         "RS256", "RS384", "RS512",
         "PS256", "PS384", "PS512",
         "ES256", "ES384", "ES512",
         "Ed25519", "EdDSA",
+        "ML-DSA-44", "ML-DSA-65", "ML-DSA-87",
     }
 )  # fmt: skip
 

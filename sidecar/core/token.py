@@ -17,6 +17,7 @@ from typing_extensions import override
 from sidecar.core.bearer import BearerToken
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.issuer import Issuer
+from sidecar.core.mldsa import MLDSAKey
 from sidecar.core.strict_json import NotStrictJSON, read_json_object
 
 MAX_KID_LENGTH = 256
@@ -26,7 +27,7 @@ MAX_KID_LENGTH = 256
 # 3.6), and keys that travel with the token (RFC 8725, 3.10; CVE-2026-27962).
 _REFUSED_PARAMETERS = frozenset({"crit", "b64", "zip", "enc", "cty", "jwk", "jku", "x5c", "x5u"})
 
-PublicKey = RSAKey | ECKey | OKPKey
+PublicKey = RSAKey | ECKey | OKPKey | MLDSAKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +152,12 @@ def verify_signature(
 
 
 def _is_signed_by(token: UnverifiedToken, candidate: VerificationKey) -> bool:
+    key = candidate.key
+    if isinstance(key, MLDSAKey):
+        message, _, signature = token.compact.encode("ascii").rpartition(b".")
+        return key.has_signed(message, urlsafe_b64decode(signature))
     try:
-        jws.deserialize_compact(token.compact, candidate.key, registry=_registry(token.algorithm))
+        jws.deserialize_compact(token.compact, key, registry=_registry(token.algorithm))
     except (JoseError, ValueError):
         return False
     return True

@@ -31,6 +31,7 @@ from sidecar.settings.sections import (
     Log,
     Upstream,
 )
+from sidecar.settings.signature_sizes import least_header_bytes, least_token_bytes
 from sidecar.settings.streams import Streams
 from sidecar.settings.sync import Sync
 
@@ -134,7 +135,7 @@ class Settings(Section):
     listen: Listen = Listen()
     admin: Admin = Admin()
     keys: Keys = Keys()
-    limits: Limits = Limits()
+    limits: Limits = Field(default=Limits(), validate_default=True)
     streams: Streams = Streams()
     sync: Sync | None = None
     """Keep the accounts in step with the gateway's. Needs a way to sign in there."""
@@ -216,6 +217,22 @@ class Settings(Section):
             if fold_name(name) in taken:
                 raise ValueError(f"{name!r} is sent empty and is an identity header; choose one")
         return names
+
+    @field_validator("limits")
+    @classmethod
+    def _take_the_signatures(cls, limits: Limits, info: ValidationInfo) -> Limits:
+        names = [name for each in info.data.get("issuers", ()) for name in each.algorithms]
+        if limits.max_token_bytes < least_token_bytes(names):
+            least = least_token_bytes(names)
+            raise ValueError(f"max_token_bytes: ML-DSA signatures are long; set {least} or more")
+        for door in ("listen", "forward_auth"):
+            section = info.data.get(door)
+            if section is not None and section.max_header_bytes < least_header_bytes(names):
+                least = least_header_bytes(names)
+                raise ValueError(
+                    f"{door}.max_header_bytes: ML-DSA signatures are long; set {least} or more"
+                )
+        return limits
 
     @field_validator("workers")
     @classmethod

@@ -15,7 +15,7 @@ from tests.fakes.accounts import FakeAccountView
 from tests.fakes.clock import FakeClock
 from tests.fakes.keys import FakeKeySource
 from tests.fakes.observer import RecordingObserver
-from tests.fakes.tokens import SigningKey, ec_key, ed25519_key, key_set, rsa_key, seal
+from tests.fakes.tokens import AnyKey, ec_key, ed25519_key, key_set, rsa_key, seal
 
 ISSUER = "https://idp.example"
 REALM = "corp"
@@ -118,7 +118,7 @@ class World:
     def sign(
         self,
         *,
-        key: SigningKey | None = None,
+        key: AnyKey | None = None,
         header: Mapping[str, Any] | None = None,
         **claims: Any,
     ) -> str:
