@@ -4,6 +4,7 @@ from functools import partial
 
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.fronts import Shared
+from sidecar.app.protecting import realm_of
 from sidecar.fronts.ext_authz.checker import Checker, Parts
 from sidecar.fronts.ext_authz.fields import FieldRules
 from sidecar.fronts.ext_authz.server import listening
@@ -32,6 +33,7 @@ def ext_authz_opening(
             clock=shared.clock,
             observer=shared.observer,
             max_concurrent=section.max_concurrent,
+            realm=realm_of(settings),
         )
     )
     address = Address(section.host, section.port, _certificate(section), sockets.get("ext_authz"))

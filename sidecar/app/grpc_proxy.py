@@ -5,6 +5,7 @@ from functools import partial
 
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.fronts import Shared
+from sidecar.app.protecting import realm_of
 from sidecar.app.tls import system_authorities
 from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.grpc_listener import Address, Certificate
@@ -38,6 +39,7 @@ async def grpc_proxy_opening(
             clock=shared.clock,
             observer=shared.observer,
             scheme="http" if section.tls is None else "https",
+            realm=realm_of(settings),
         )
     )
     policy = ListenPolicy(

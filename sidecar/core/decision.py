@@ -9,6 +9,7 @@ from enum import StrEnum, unique
 from typing import NoReturn, assert_never
 
 from sidecar.core.principal import Caller, Principal
+from sidecar.core.protection import Realm
 from sidecar.core.routes import Route
 
 
@@ -121,10 +122,11 @@ class DenyReason(StrEnum):
             case _:
                 return "server_error"
 
-    def challenge(self, realm: str, scopes: frozenset[str] = frozenset()) -> str | None:
+    def challenge(self, realm: Realm, scopes: frozenset[str] = frozenset()) -> str | None:
         """Return the ``WWW-Authenticate`` value (RFC 6750, 3), or None where none belongs.
 
         ``scopes`` are the ones the route requires; they are named with insufficient_scope only.
+        The realm's metadata are pointed to where a token is missing or no good (RFC 9728, 5.1).
         """
         if self.http_status == 401 or self is DenyReason.MALFORMED_CREDENTIALS:
             error = self.error_code
@@ -134,9 +136,12 @@ class DenyReason(StrEnum):
             error = self.error_code
         else:
             return None
-        if self is DenyReason.NO_CREDENTIALS:
-            return f'Bearer realm="{realm}"'
-        return f'Bearer realm="{realm}", error="{error}"'
+        challenge = f'Bearer realm="{realm.name}"'
+        if self is not DenyReason.NO_CREDENTIALS:
+            challenge += f', error="{error}"'
+        if self.http_status == 401 and realm.metadata_url is not None:
+            challenge += f', resource_metadata="{realm.metadata_url}"'
+        return challenge
 
     @property
     def retry_after(self) -> int | None:

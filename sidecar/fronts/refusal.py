@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sidecar.core.decision import Deny, DenyReason
+from sidecar.core.protection import Realm
 from sidecar.ports import UpstreamError
 
 Field = tuple[bytes, bytes]
@@ -50,14 +51,14 @@ class _Template:
         return Refusal(self.status, self.fields, f'{self.body}{request_id}"}}'.encode())
 
 
-def refusal_of(deny: Deny, *, realm: str, request_id: str) -> Refusal:
+def refusal_of(deny: Deny, *, realm: Realm, request_id: str) -> Refusal:
     """Return what the client is told of a denial."""
     scopes = deny.route.requirement.scopes if deny.route is not None else _NO_SCOPES
     return _template(deny.reason, realm, scopes).of(request_id)
 
 
 @lru_cache(maxsize=1024)  # reasons, times the sets of scopes in the settings
-def _template(reason: DenyReason, realm: str, scopes: frozenset[str]) -> _Template:
+def _template(reason: DenyReason, realm: Realm, scopes: frozenset[str]) -> _Template:
     more: list[Field] = []
     challenge = reason.challenge(realm, scopes)
     if challenge is not None:

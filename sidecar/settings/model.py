@@ -22,6 +22,7 @@ from sidecar.settings.hoop import CLEARED, hoop_routes
 from sidecar.settings.issuers import Issuer, repeated, with_twins
 from sidecar.settings.mirror import Mirror
 from sidecar.settings.networks import Network
+from sidecar.settings.resource import Resource
 from sidecar.settings.routes import Route
 from sidecar.settings.sections import (
     Accounts,
@@ -132,6 +133,8 @@ class Settings(Section):
     """Whether the token goes on to upstream. The Hoop gateway verifies it again."""
     mirror: Mirror | None = None
     """Follow changes of the gateway's service accounts that pass by. `mirror: {}` is enough."""
+    resource: Resource | None = None
+    """Tell clients without a token whose they need (RFC 9728). Needs `resource.identifier`."""
     listen: Listen = Listen()
     admin: Admin = Admin()
     keys: Keys = Keys()

@@ -28,6 +28,7 @@ class AtOnce:
     def __init__(self, parts: "Parts", handler: "Handler") -> None:
         self._parts = parts
         self._handler = handler
+        self._metadata_path = None if parts.metadata is None else parts.metadata.path
 
     def take(
         self, client: "ClientConnection", message: RawRequestMessage, payload: StreamReader
@@ -39,6 +40,8 @@ class AtOnce:
         if message.upgrade or message.chunked or not payload.is_eof() or payload.exception():
             return False
         if message.method != "GET" and self._handler.change_of(message.method, message.path):
+            return False
+        if self._metadata_path is not None and message.path.startswith(self._metadata_path):
             return False
         prepared = client.prepared
         if prepared is None or not prepared.is_of(message.raw_headers, message.version):
