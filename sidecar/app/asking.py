@@ -15,7 +15,7 @@ from sidecar.app.recording import open_recorded_use
 from sidecar.app.running import running
 from sidecar.authorize import Authorizer
 from sidecar.observability.observers import Observers
-from sidecar.ports import AccountStore
+from sidecar.ports import AccountStore, AccountView
 from sidecar.settings import Settings
 
 _STORE_SECONDS = 5.0
@@ -71,8 +71,12 @@ async def _open_redis(settings: Settings) -> AsyncIterator[RedisAccountStore]:
 
 
 @asynccontextmanager
-async def open_authorizer(settings: Settings, patience: float) -> AsyncIterator[Authorizer]:
+async def open_authorizer(
+    settings: Settings, patience: float
+) -> AsyncIterator[tuple[Authorizer, AccountView]]:
     """Open THE decision with keys and accounts as a running sidecar would have them.
+
+    The accounts come with it, to be asked about others than the decision's subject.
 
     Waits at most ``patience`` seconds for them; what has not come by then denies, with its reason.
     """
@@ -88,4 +92,4 @@ async def open_authorizer(settings: Settings, patience: float) -> AsyncIterator[
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             pass
-        yield make_authorizer(settings, keys, accounts.view, clock, observer)
+        yield make_authorizer(settings, keys, accounts.view, clock, observer), accounts.view
