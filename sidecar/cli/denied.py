@@ -1,6 +1,5 @@
 """A denied token as ``explain`` looks at it: what it says, and whose it seems to be."""
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from sidecar.core.decision import Deny
 from sidecar.core.evidence import Evidence
 from sidecar.core.issuer import Issuer
 from sidecar.core.strict_json import NotStrictJSON, read_json_object
-from sidecar.settings.presets import PRESETS
+from sidecar.settings.presets import recognize
 
 _CLIENT_CLAIMS = ("azp", "appid", "cid", "client_id")
 _LONGEST_SHOWN = 100
@@ -59,23 +58,10 @@ class Case:
     @property
     def provider(self) -> str:
         """Return the preset whose issuers look like the token's; empty where none does."""
-        return provider_of(self.claims.get("iss"))
+        return recognize(self.claims.get("iss")) or ""
 
     def has_issuer_of(self, provider: str) -> bool:
-        return any(provider_of(issuer) == provider for issuer in self.issuers)
-
-
-def provider_of(issuer: object) -> str:
-    """Return the most particular preset that an issuer looks like; empty where none does."""
-    if not isinstance(issuer, str):
-        return ""
-    if re.fullmatch(r"https://[^/]+\.auth0\.com/?", issuer):
-        return "auth0"
-    if re.fullmatch(r"https://[^/]+\.okta(?:preview|-emea)?\.com", issuer):
-        return "okta-org"
-    general = ("entra", "auth0", "okta-org", "oidc")
-    names = [name for name in PRESETS if name not in general]
-    return next((name for name in names if re.fullmatch(PRESETS[name].shape, issuer)), "")
+        return any(recognize(issuer) == provider for issuer in self.issuers)
 
 
 def other_names(evidence: Evidence) -> list[str]:

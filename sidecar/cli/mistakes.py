@@ -6,9 +6,10 @@ quoted escaped. Clients are told nothing of it.
 
 from collections.abc import Callable, Iterator, Mapping
 
-from sidecar.cli.denied import Case, provider_of, shown
+from sidecar.cli.denied import Case, shown
 from sidecar.core.decision import DenyReason
 from sidecar.core.profile import Profile
+from sidecar.settings.presets import recognize
 
 _GRAPH = ("https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000")
 
@@ -89,7 +90,7 @@ def _unknown_issuer(case: Case) -> Iterator[str]:
 
 def _entra_issuer(issuer: str, case: Case) -> Iterator[str]:
     tenant = issuer.split("/")[3]
-    known = [each for each in case.issuers if provider_of(each).startswith("entra")]
+    known = [each for each in case.issuers if (recognize(each) or "").startswith("entra")]
     if any(tenant in each for each in known):
         version, other = ("1", "2") if case.provider == "entra-v1" else ("2", "1")
         yield (

@@ -1,6 +1,5 @@
 """The part of an issuer's settings that names its provider instead of describing it."""
 
-import re
 from typing import Any
 
 from pydantic import ValidationInfo, field_validator, model_validator
@@ -60,7 +59,7 @@ def check_issuer(text: str, data: dict[str, Any]) -> None:
     if any(data.get(part) for part in preset.parts) and text != preset.made_of(data):
         given = " and ".join(preset.parts)
         raise ValueError(f"differs from what {given} of preset {name} make; leave one out")
-    if re.fullmatch(preset.shape, text) is None:
+    if not preset.fits(text):
         others = [other for other in _known_by(text) if other != name]
         hint = f"; it looks like preset: {' or '.join(others)}" if others else ""
         raise ValueError(f"is no issuer of preset {name}: expected {preset.looks}{hint}")
@@ -77,8 +76,4 @@ def is_said_elsewhere(text: str, data: dict[str, Any]) -> bool:
 def _known_by(issuer: str) -> list[str]:
     """Return the presets that the issuer may be of, but for those that any may be of."""
     general = ("entra", "oidc")
-    return [
-        name
-        for name, preset in PRESETS.items()
-        if name not in general and re.fullmatch(preset.shape, issuer)
-    ]
+    return [name for name, preset in PRESETS.items() if name not in general and preset.fits(issuer)]

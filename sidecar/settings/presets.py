@@ -75,6 +75,17 @@ class Preset:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     twin: str | None = None
 
+    def fits(self, issuer: str) -> bool:
+        """Say whether this may be an issuer of the provider."""
+        return re.fullmatch(self.shape, issuer) is not None
+
+    def parts_of(self, issuer: str) -> dict[str, str]:
+        """Return what makes this issuer; nothing where it is not made of parts alone."""
+        found = re.fullmatch(self.shape, issuer)
+        groups = {} if found is None else found.groupdict()
+        parts = {name: groups[name] for name in self.parts if name in groups}
+        return parts if self.made_of(parts) == issuer else {}
+
     def fill_in(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings with what is known put under them.
 
@@ -157,7 +168,7 @@ _PRESETS: Mapping[str, Preset] = {
     ),
     # Access tokens name their client in cid, ID tokens do not; sub is the client id.
     "okta": Preset(
-        shape=rf"https://{_HOST}/oauth2/[A-Za-z0-9_-]+",
+        shape=rf"https://(?P<domain>{_HOST})/oauth2/(?P<server>[A-Za-z0-9_-]+)",
         looks="https://<domain>/oauth2/<server>, without a slash at its end",
         parts=("domain", "server"),
         issuer="https://{domain}/oauth2/{server}",
@@ -167,7 +178,7 @@ _PRESETS: Mapping[str, Preset] = {
     ),
     # Okta means these tokens for itself: it may change them, and does not publish every key.
     "okta-org": Preset(
-        shape=rf"https://{_HOST}",
+        shape=rf"https://(?P<domain>{_HOST})",
         looks="https://<domain>, without a path",
         parts=("domain",),
         issuer="https://{domain}",
@@ -182,7 +193,7 @@ _PRESETS: Mapping[str, Preset] = {
     ),
     # sub is <client id>@clients. Without an audience in the token request the token is opaque.
     "auth0": Preset(
-        shape=rf"https://{_HOST}/",
+        shape=rf"https://(?P<domain>{_HOST})/",
         looks="https://<domain>/, with a slash at its end",
         parts=("domain",),
         issuer="https://{domain}/",
@@ -191,7 +202,7 @@ _PRESETS: Mapping[str, Preset] = {
         defaults={"needed_claims": ("azp",), "leeway": _LEEWAY},
     ),
     "cognito": Preset(
-        shape=rf"https://cognito-idp\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/{_POOL}",
+        shape=rf"https://cognito-idp\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/(?P<pool>{_POOL})",
         looks="https://cognito-idp.<region>.amazonaws.com/<pool>, without a slash at its end",
         parts=("pool",),
         issuer="https://cognito-idp.{region}.amazonaws.com/{pool}",
@@ -241,3 +252,20 @@ PRESETS: Mapping[str, Preset] = {
         twin="entra-v1",
     ),
 }
+
+# Hosts that tell these two apart from any other issuer without a path.
+_OWN_HOSTS = {
+    "auth0": r"https://[^/]+\.auth0\.com/?",
+    "okta-org": r"https://[^/]+\.okta(?:preview|-emea)?\.com",
+}
+
+
+def recognize(issuer: object) -> str | None:
+    """Return the preset whose issuers look like this one; None where that is not clear."""
+    if not isinstance(issuer, str):
+        return None
+    for name, host in _OWN_HOSTS.items():
+        if re.fullmatch(host, issuer):
+            return name
+    particular = PRESETS.keys() - {"entra", "oidc", *_OWN_HOSTS}
+    return next((n for n in PRESETS if n in particular and PRESETS[n].fits(issuer)), None)

@@ -2,33 +2,10 @@
 
 import pytest
 
-from sidecar.cli.denied import Case, other_names, provider_of, shown
+from sidecar.cli.denied import Case, other_names, shown
 from sidecar.core.decision import Deny, DenyReason
 from sidecar.core.evidence import Evidence
 from tests.fakes.world import World
-
-
-@pytest.mark.parametrize(
-    ("issuer", "provider"),
-    [
-        ("https://login.microsoftonline.com/aaaabbbb-0000-cccc-1111-dddd2222eeee/v2.0", "entra-v2"),
-        ("https://sts.windows.net/aaaabbbb-0000-cccc-1111-dddd2222eeee/", "entra-v1"),
-        ("https://acme.okta.com/oauth2/default", "okta"),
-        ("https://acme.okta.com", "okta-org"),
-        ("https://acme.eu.auth0.com/", "auth0"),
-        ("https://acme.eu.auth0.com", "auth0"),
-        ("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbC", "cognito"),
-        ("https://sso.example/realms/corp", "keycloak"),
-        ("https://oauth.id.jumpcloud.com/", "jumpcloud"),
-        ("https://accounts.google.com", "google"),
-        ("https://login.example/", ""),
-        ("", ""),
-        (None, ""),
-        (["https://accounts.google.com"], ""),
-    ],
-)
-def test_an_issuer_shows_whose_it_is(issuer: object, provider: str) -> None:
-    assert provider_of(issuer) == provider
 
 
 @pytest.mark.parametrize(

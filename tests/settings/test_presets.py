@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.core.issuer import Issuer
 from sidecar.core.profile import RFC9068_TOKEN_TYPES, Profile
-from sidecar.settings.presets import PARTS, PRESETS, PresetName
+from sidecar.settings.presets import PARTS, PRESETS, PresetName, recognize
 from tests.settings.desk import Desk, changed
 
 TENANT = "aaaabbbb-0000-cccc-1111-dddd2222eeee"
@@ -203,3 +203,50 @@ def test_the_profile_of_rfc_9068_says_itself_what_a_token_has(desk: Desk) -> Non
     assert found.profile is Profile.RFC9068
     assert (found.token_types, found.type_required) == (RFC9068_TOKEN_TYPES, True)
     assert found.needed_claims == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("issuer", "provider"),
+    [
+        ("https://login.microsoftonline.com/aaaabbbb-0000-cccc-1111-dddd2222eeee/v2.0", "entra-v2"),
+        ("https://sts.windows.net/aaaabbbb-0000-cccc-1111-dddd2222eeee/", "entra-v1"),
+        ("https://acme.okta.com/oauth2/default", "okta"),
+        ("https://acme.okta.com", "okta-org"),
+        ("https://acme.eu.auth0.com/", "auth0"),
+        ("https://acme.eu.auth0.com", "auth0"),
+        ("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbC", "cognito"),
+        ("https://sso.example/realms/corp", "keycloak"),
+        ("https://oauth.id.jumpcloud.com/", "jumpcloud"),
+        ("https://accounts.google.com", "google"),
+        ("https://login.example/", None),
+        ("", None),
+        (None, None),
+        (["https://accounts.google.com"], None),
+    ],
+)
+def test_an_issuer_shows_whose_it_is(issuer: object, provider: str | None) -> None:
+    assert recognize(issuer) == provider
+
+
+@pytest.mark.parametrize(
+    ("preset", "issuer", "parts"),
+    [
+        ("entra", ENTRA_V2, {"tenant": TENANT}),
+        ("okta", "https://a.okta.com/oauth2/x", {"domain": "a.okta.com", "server": "x"}),
+        ("okta-org", "https://a.okta.com", {"domain": "a.okta.com"}),
+        ("auth0", "https://login.acme.example/", {"domain": "login.acme.example"}),
+        (
+            "cognito",
+            "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_A",
+            {"pool": "eu-west-1_A"},
+        ),
+        ("cognito", "https://cognito-idp.us-east-1.amazonaws.com/eu-west-1_A", {}),
+        ("entra-v2", ENTRA_V2.replace(".com", ".us"), {}),
+        ("google", "https://accounts.google.com", {}),
+        ("auth0", "https://a.auth0.com", {}),
+    ],
+)
+def test_an_issuer_is_taken_apart_where_its_parts_make_it_again(
+    preset: str, issuer: str, parts: dict[str, str]
+) -> None:
+    assert PRESETS[preset].parts_of(issuer) == parts
