@@ -106,7 +106,7 @@ async def administering_for_workers(
             view = accounts.view
             jobs += [accounts.run, accounts.remember]
         await stack.enter_async_context(running(*jobs))
-        audit = await stack.enter_async_context(auditing(settings, log, counter))
+        audit = await stack.enter_async_context(auditing(settings, log, counter.audit_lost))
         office = Office(keys, view, clock, audit, WorkerDesks(directory), counter)
         yield await stack.enter_async_context(administering(settings, office))
 

@@ -161,7 +161,7 @@ async def serving_with(
         streams = stack.enter_context(observed.streams(clock))
         guard = _guard(settings, streams, accounts, clock)
         counter = observed.metrics.changes
-        audit = await enter(auditing(settings, observed.observer, counter))
+        audit = await enter(auditing(settings, observed.observer, counter.audit_lost))
         office = Office(keys, accounts.view, clock, audit, observed.desk, counter)
         offered = administering(settings, office) if administers else nullcontext(Endpoints())
         endpoints = await enter(offered)
