@@ -1,6 +1,7 @@
 """Finding out what a provider says of itself, within the bounds of a running sidecar."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from sidecar.adapters.bounded_fetch import FetchFailed
@@ -9,6 +10,7 @@ from sidecar.adapters.jwks import KeySet, NoUsableKeys, read_key_set
 from sidecar.adapters.provider_client import ProviderClient
 from sidecar.adapters.provider_keys import Provider
 from sidecar.adapters.provider_metadata import ProviderMetadata, read_metadata
+from sidecar.app.tls import client_context
 from sidecar.core.issuer import ASYMMETRIC_ALGORITHMS, Issuer
 from sidecar.core.token import VerificationKeys
 from sidecar.settings.fields import is_loopback
@@ -31,21 +33,23 @@ class Detected:
     algorithms: tuple[str, ...]
 
 
-async def detect(url: str, *, insecure_http: bool = False) -> Detected:
+async def detect(url: str, *, insecure_http: bool = False, ca: Path | None = None) -> Detected:
     """Return what the issuer at ``url`` says of itself.
 
     The discovery document's own address will do as well. ``insecure_http`` allows http:// on
-    loopback.
+    loopback; ``ca`` has the authorities to trust instead of the system's.
 
     Raises:
         NotDetected: it says nothing that can be used, or is somebody else.
+        ValueError: ``ca`` is not what it should be.
     """
     issuer = _issuer_of(url)
     bounds = Keys()
     provider = Provider(
         Issuer(issuer, algorithms=ASYMMETRIC_ALGORITHMS), insecure_http=insecure_http
     )
-    async with ProviderClient(bounds.timeout, bounds.max_bytes) as client:
+    tls = {} if ca is None else {issuer: client_context(ca)}
+    async with ProviderClient(bounds.timeout, bounds.max_bytes, tls) as client:
         metadata = await _discover(client, provider)
         _check(metadata.issuer, issuer)
         _check_place(metadata.jwks_uri, insecure_http=insecure_http)

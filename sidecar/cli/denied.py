@@ -52,8 +52,9 @@ class Case:
 
     @cached_property
     def audiences(self) -> list[str]:
-        value = self.claims.get("aud", [])
-        return [each for each in (value if isinstance(value, list) else [value]) if each]
+        value = self.claims.get("aud")
+        named = value if isinstance(value, list) else [value]
+        return [each for each in named if isinstance(each, str) and each]
 
     @property
     def provider(self) -> str:

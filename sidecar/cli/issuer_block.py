@@ -1,6 +1,7 @@
 """An issuer's settings as ``provider detect`` proposes them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -26,7 +27,9 @@ class NotItsToken(Exception):
 class IssuerBlock:
     """The proposal; with a token, filled from it and tried on it."""
 
-    def __init__(self, detected: Detected, *, insecure_http: bool) -> None:
+    def __init__(
+        self, detected: Detected, *, insecure_http: bool = False, ca: Path | None = None
+    ) -> None:
         issuer = detected.metadata.issuer
         name = recognize(issuer) or _by_endpoint(detected) or "oidc"
         # Which of its two issuers a token has is nothing that Entra ID's discovery knows.
@@ -38,6 +41,8 @@ class IssuerBlock:
         self.values: dict[str, Any] = {"preset": self.preset, **made}
         if insecure_http:
             self.values["insecure_http"] = True
+        if ca is not None:
+            self.values["ca"] = str(ca)
         if list(detected.algorithms) != _DEFAULT_ALGORITHMS:
             self.values["algorithms"] = list(detected.algorithms)
         self.denial = ""

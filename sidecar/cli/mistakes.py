@@ -110,7 +110,7 @@ def _wrong_audience(case: Case) -> Iterator[str]:
     issuer = case.evidence.issuer
     wanted = issuer.audiences if issuer is not None else frozenset[str]()
     for audience in case.audiences:
-        if any(known.rstrip("/") == str(audience).rstrip("/") for known in wanted):
+        if any(known.rstrip("/") == audience.rstrip("/") for known in wanted):
             yield f"only the slash at the end differs: add {shown(audience)} to audiences"
             return
         if any(f"api://{known}" == audience or known == f"api://{audience}" for known in wanted):
@@ -119,7 +119,7 @@ def _wrong_audience(case: Case) -> Iterator[str]:
                 " may name the URI, v2.0 tokens always name the client id)"
             )
             return
-        if str(audience).rstrip("/") in _GRAPH:
+        if audience.rstrip("/") in _GRAPH:
             yield (
                 "this token is for Microsoft Graph and verifies nowhere else; request it with"
                 " scope=<client id of this API>/.default"

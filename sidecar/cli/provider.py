@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,6 +38,10 @@ def detect_provider(
     insecure_http: Annotated[
         bool, typer.Option("--insecure-http", help="Allow http:// on this machine.")
     ] = False,
+    ca: Annotated[
+        Path | None,
+        typer.Option("--ca", help="PEM file with the authorities to trust for the provider."),
+    ] = None,
 ) -> None:
     """Ask a provider what it is, and print settings for it.
 
@@ -44,11 +49,13 @@ def detect_provider(
     """
     compact = _read_token() if token else None
     try:
-        detected = asyncio.run(detect(url, insecure_http=insecure_http))
+        detected = asyncio.run(detect(url, insecure_http=insecure_http, ca=ca))
     except NotDetected as problem:
         stop(f"the provider cannot be detected: {problem}", 3)
+    except ValueError as problem:
+        stop(f"--ca: {problem}", 2)
     is_plain = detected.metadata.issuer.startswith("http://")
-    block = IssuerBlock(detected, insecure_http=is_plain)
+    block = IssuerBlock(detected, insecure_http=is_plain, ca=ca)
     if compact is not None:
         try:
             block.fill_from(compact, SystemClock().now())

@@ -1,9 +1,13 @@
 """A provider asked what it is, over sockets: within bounds, and believed in nothing else."""
 
+from pathlib import Path
+
 import pytest
 from aiohttp import web
 
 from sidecar.app.detecting import Detected, NotDetected, detect
+from sidecar.app.tls import server_context
+from tests.app.test_tls import Certificates
 from tests.fakes.provider import OAUTH, OPENID, Provider, running_provider
 from tests.fakes.tokens import SigningKey, ec_key, ed25519_key, mldsa_key, rsa_key
 
@@ -139,6 +143,20 @@ async def test_only_https_is_asked_but_for_this_machine(
         await detect(url, insecure_http=insecure_http)
 
     assert says in str(refused.value)
+
+
+async def test_a_provider_of_an_authority_of_ones_own_is_verified_by_it(tmp_path: Path) -> None:
+    ours, other = Certificates(tmp_path, "ours"), Certificates(tmp_path, "other")
+    async with running_provider(server_context(ours.certificate, ours.key, None)) as provider:
+        provider.tell()
+        provider.publish(jwk(rsa_key()))
+
+        assert (await detect(provider.issuer, ca=ours.ca)).algorithms == ("RS256",)
+        for ca in (None, other.ca):
+            with pytest.raises(NotDetected, match="unreachable"):
+                await detect(provider.issuer, ca=ca)
+    with pytest.raises(ValueError, match=r"ours\.key"):
+        await detect(provider.issuer, ca=ours.key)
 
 
 async def test_keys_elsewhere_without_tls_are_not_fetched() -> None:

@@ -1,6 +1,7 @@
 """The proposed settings: those of the preset, and good for the token that they were made from."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,6 +137,16 @@ def test_algorithms_and_plain_http_are_written_where_they_are_not_the_usual() ->
         "algorithms": ["ES256", "ML-DSA-65"],
         "audiences": [],
     }
+
+
+def test_authorities_of_ones_own_are_written_too(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.touch()
+    block = IssuerBlock(detected(PING["iss"]), ca=file)
+
+    block.fill_from(token(PING), NOW)
+
+    assert read(block)["ca"] == str(file)
 
 
 def test_auth0_is_known_under_a_domain_of_the_customers_own() -> None:

@@ -1,6 +1,7 @@
 """``explain`` names the usual mistakes, and the client hears of none of them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from sidecar.core.protection import SIDECAR
 from sidecar.core.subject import SubjectKey
 from sidecar.fronts.refusal import refusal_of
 from tests.fakes.tokens import mldsa_key, rsa_key
-from tests.fakes.world import ISSUER, NOW, REALM, World
+from tests.fakes.world import ISSUER, ISSUERS, NOW, REALM, World
 from tests.test_provider_tokens import (
     API,
     APP_OBJECT,
@@ -222,13 +223,20 @@ _NAMES = st.sampled_from(
 )
 
 
-@given(st.dictionaries(_NAMES, _JSON, max_size=6), st.dictionaries(_NAMES, _JSON, max_size=3))
+_ISSUERS = st.sampled_from(
+    [KEYCLOAK["iss"], ENTRA_V1["iss"], ENTRA_V2["iss"], AUTH0["iss"], OKTA["iss"], ISSUER]
+)
+
+
+@given(
+    _ISSUERS, st.dictionaries(_NAMES, _JSON, max_size=6), st.dictionaries(_NAMES, _JSON, max_size=3)
+)
 @settings(max_examples=100, deadline=None)
 async def test_no_token_however_odd_breaks_it(
-    claims: dict[str, Any], header: dict[str, Any]
+    issuer: str, claims: dict[str, Any], header: dict[str, Any]
 ) -> None:
-    world = World()
-    token = world.sign(header=header, **{"iss": ISSUER, "sub": "nobody", **claims})
+    world = World(issuers=[replace(ISSUERS[0], name=issuer)])
+    token = world.sign(header=header, **{"iss": issuer, "sub": "nobody", **claims})
 
     for sentence in await mistakes_in(world, token):
         assert sentence.isprintable()

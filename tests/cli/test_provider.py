@@ -100,6 +100,16 @@ def test_a_token_of_somebody_else_ends_with_1(provider: Provider) -> None:
     assert token not in err
 
 
+def test_authorities_that_are_none_end_with_2(provider: Provider, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("nonsense")
+
+    code, out, err = run(provider.issuer, "--insecure-http", "--ca", str(file))
+
+    assert (code, out) == (2, "")
+    assert err.startswith("--ca: ")
+
+
 def test_no_token_ends_with_2(provider: Provider) -> None:
     code, _, err = run(provider.issuer, "--insecure-http", "--token")
 

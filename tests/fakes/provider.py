@@ -1,6 +1,7 @@
 """An identity provider that says what it is told to, on loopback."""
 
 import asyncio
+import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -44,16 +45,17 @@ class Provider:
 
 
 @asynccontextmanager
-async def running_provider() -> AsyncIterator[Provider]:
+async def running_provider(tls: ssl.SSLContext | None = None) -> AsyncIterator[Provider]:
+    """Run it; with ``tls`` it is known as localhost."""
     provider = Provider()
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", provider.answer)
     runner = web.AppRunner(application)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         host, port = runner.addresses[0][:2]
-        provider.issuer = f"http://{host}:{port}"
+        provider.issuer = f"http://{host}:{port}" if tls is None else f"https://localhost:{port}"
         yield provider
     finally:
         await runner.cleanup()

@@ -3,7 +3,10 @@
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from sidecar.settings.presets import PRESETS
 from tests.settings.desk import Desk, changed
 
 TENANT = "aaaabbbb-0000-cccc-1111-dddd2222eeee"
@@ -12,7 +15,7 @@ V1 = f"https://sts.windows.net/{TENANT}/"
 
 
 @pytest.mark.parametrize(
-    ("settings", "place", "says"),
+    ("members", "place", "says"),
     [
         ({"preset": "azure"}, "preset", "'entra', 'entra-v1'"),
         ({"preset": ["entra"]}, "preset", "'entra', 'entra-v1'"),
@@ -52,11 +55,11 @@ V1 = f"https://sts.windows.net/{TENANT}/"
     ],
 )
 def test_a_wrong_combination_is_a_problem_with_place_and_remedy(
-    desk: Desk, settings: dict[str, Any], place: str, says: str
+    desk: Desk, members: dict[str, Any], place: str, says: str
 ) -> None:
-    audiences = {} if "clients" in (place, *settings) else {"audiences": ["api"]}
+    audiences = {} if "clients" in (place, *members) else {"audiences": ["api"]}
 
-    problem = desk.the_problem(changed(issuers=[{**audiences, **settings}]))
+    problem = desk.the_problem(changed(issuers=[{**audiences, **members}]))
 
     assert problem.startswith(f"issuers[0].{place} (line ")
     assert says in problem
@@ -101,10 +104,37 @@ def test_an_issuer_that_a_preset_means_as_well_is_not_listed_again(desk: Desk) -
     assert "is there twice; join the two" in desk.the_problem(changed(issuers=issuers))
 
 
+def test_a_part_that_is_null_is_a_part_that_is_not_there(desk: Desk) -> None:
+    okta = {"preset": "okta", "domain": "a.okta.com", "tenant": None, "server": None}
+
+    loaded = desk.load(changed(issuers=[{**okta, "audiences": ["api"]}]))
+
+    assert list(loaded.issuer_rules()) == ["https://a.okta.com/oauth2/default"]
+
+
 def test_a_preset_can_be_set_in_the_environment(desk: Desk) -> None:
-    settings = desk.load(
+    loaded = desk.load(
         changed(issuers=[{"preset": "entra", "audiences": ["api"]}]),
         SIDECAR_ISSUERS__0__TENANT=TENANT,
     )
 
-    assert list(settings.issuer_rules()) == [V2, V1]
+    assert list(loaded.issuer_rules()) == [V2, V1]
+
+
+_ANYTHING = (
+    st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.lists(st.text(max_size=4))
+    | st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=2)
+    | st.sampled_from([TENANT, "a.okta.com", "eu-west-1_A", "rfc9068", V1, V2])
+)  # fmt: skip
+_MEMBERS = st.sampled_from(
+    ["tenant", "domain", "server", "pool", "issuer", "clients", "required_claims", "profile",
+     "audiences", "client_claim", "needed_claims", "token_types", "jwks_url"]
+)  # fmt: skip
+
+
+@given(st.sampled_from([*PRESETS, "x"]), st.dictionaries(_MEMBERS, _ANYTHING, max_size=6))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_is_set_beside_a_preset_is_loaded_or_a_problem(
+    desk: Desk, preset: str, members: dict[str, Any]
+) -> None:
+    desk.load_or_refuse(changed(issuers=[{"preset": preset, **members}]))
