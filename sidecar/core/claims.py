@@ -116,7 +116,8 @@ def check_claims(claims: Claims, issuer: Issuer, now: float) -> None:
     for name, value in issuer.required_claims.items():
         if claims.raw.get(name) != value:
             raise _refused(f"{name} is not as required")
-    check_needed(claims.raw, issuer.needed_claims)
+    if issuer.needed_claims:
+        check_needed(claims.raw, issuer.needed_claims)
     if issuer.profile is Profile.RFC9068:
         check_rfc9068(claims.raw)
 
