@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sidecar.core.confirmation import NOTHING_BOUND, BindingRules
 from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
 from sidecar.core.profile import Profile
 
@@ -50,3 +51,4 @@ class Issuer:
     scope_claims: tuple[str, ...] = SCOPE_CLAIMS
     needed_claims: frozenset[str] = frozenset()
     profile: Profile = Profile.JWT
+    binding: BindingRules = NOTHING_BOUND

@@ -4,6 +4,7 @@ joserfc knows neither the algorithms nor their key type ``AKP``; the signature i
 cryptography library, as everywhere.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import (
     MLDSA65PublicKey,
     MLDSA87PublicKey,
 )
+from joserfc.util import urlsafe_b64encode
 
 Raw = MLDSA44PublicKey | MLDSA65PublicKey | MLDSA87PublicKey
 
@@ -42,6 +44,12 @@ class MLDSAKey:
             ValueError: ``octets`` are no key of it.
         """
         return cls(algorithm, _PARAMETER_SETS[algorithm].from_public_bytes(octets))
+
+    def thumbprint(self) -> str:
+        """Return the SHA-256 thumbprint (RFC 7638) over what RFC 9964 requires of the key."""
+        pub = urlsafe_b64encode(self.raw_value.public_bytes_raw()).decode("ascii")
+        members = f'{{"alg":"{self.algorithm}","kty":"AKP","pub":"{pub}"}}'
+        return urlsafe_b64encode(hashlib.sha256(members.encode()).digest()).decode("ascii")
 
     def has_signed(self, message: bytes, signature: bytes) -> bool:
         """Say whether the signature is this key's. RFC 9964 has the context empty."""

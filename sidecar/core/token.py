@@ -141,7 +141,7 @@ def verify_signature(
     if not candidates:
         raise Denied(DenyReason.UNKNOWN_KEY, "no key with this kid and alg")
     for candidate in candidates:
-        if _is_signed_by(token, candidate):
+        if is_signed_by(token.compact, token.algorithm, candidate.key):
             return VerifiedToken(
                 issuer=token.issuer,
                 token_type=token.token_type,
@@ -151,13 +151,13 @@ def verify_signature(
     raise Denied(DenyReason.BAD_SIGNATURE, "the signature is not the key's")
 
 
-def _is_signed_by(token: UnverifiedToken, candidate: VerificationKey) -> bool:
-    key = candidate.key
+def is_signed_by(compact: str, algorithm: str, key: PublicKey) -> bool:
+    """Say whether the key made the signature of a JWS, by this algorithm and no other."""
     if isinstance(key, MLDSAKey):
-        message, _, signature = token.compact.encode("ascii").rpartition(b".")
-        return key.has_signed(message, urlsafe_b64decode(signature))
+        message, _, signature = compact.encode("ascii").rpartition(b".")
+        return algorithm == key.algorithm and key.has_signed(message, urlsafe_b64decode(signature))
     try:
-        jws.deserialize_compact(token.compact, key, registry=_registry(token.algorithm))
+        jws.deserialize_compact(compact, key, registry=_registry(algorithm))
     except (JoseError, ValueError):
         return False
     return True

@@ -5,11 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from sidecar.core.confirmation import Binding, BindingRules
 from sidecar.core.groups import GroupRules
 from sidecar.core.issuer import ACCESS_TOKEN_TYPES, ASYMMETRIC_ALGORITHMS, SCOPE_CLAIMS
 from sidecar.core.issuer import Issuer as IssuerRules
 from sidecar.core.profile import RFC9068_TOKEN_TYPES, Profile
 from sidecar.core.subject import is_group
+from sidecar.settings.bound import BindingMode
 from sidecar.settings.fields import ReadableFile, Realm, Strings, split_url
 from sidecar.settings.preset_section import PresetSection, check_issuer, is_said_elsewhere
 from sidecar.settings.presets import PRESETS
@@ -61,6 +63,14 @@ class Issuer(PresetSection):
     group_names: dict[str, str] = Field(default_factory=dict)
     """Other names for groups, such as {ops-leads: admin}: routes ask for these and upstream is told
     these. What is given out here can be had in no other way."""
+    dpop: BindingMode = Binding.OFF
+    """Tokens that are bound to a client's key (RFC 9449, cnf.jkt): off refuses them, allowed takes
+    them with a proof and others as bearers, required takes no others."""
+    mtls: BindingMode = Binding.OFF
+    """Tokens that are bound to a client's certificate (RFC 8705, cnf.x5t#S256): off refuses them,
+    allowed takes them with that certificate and others as bearers, required takes no others."""
+    insecure_bound_as_bearer: bool = False
+    """Take bound tokens as plain bearers where their binding is not checked: stolen ones too."""
     ca: ReadableFile | None = None
     """PEM file with the authorities to trust for this provider instead of the system's."""
 
@@ -168,6 +178,7 @@ class Issuer(PresetSection):
             scope_claims=self.scope_claims,
             needed_claims=frozenset(self.needed_claims),
             profile=self.profile,
+            binding=BindingRules(self.dpop, self.mtls, self.insecure_bound_as_bearer),
         )
 
     def twin(self) -> "Issuer | None":

@@ -14,6 +14,7 @@ from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
 from sidecar.settings.assertion import Assertion
+from sidecar.settings.bound import BoundTokens, check_bound
 from sidecar.settings.ext_authz import ExtAuthz
 from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.forward_auth import ForwardAuth
@@ -32,7 +33,7 @@ from sidecar.settings.sections import (
     Log,
     Upstream,
 )
-from sidecar.settings.signature_sizes import least_header_bytes, least_token_bytes
+from sidecar.settings.signature_sizes import check_limits
 from sidecar.settings.streams import Streams
 from sidecar.settings.sync import Sync
 
@@ -136,6 +137,8 @@ class Settings(Section):
     resource: Resource | None = None
     """Tell clients without a token whose they need (RFC 9728). Needs `resource.identifier`."""
     listen: Listen = Listen()
+    bound_tokens: BoundTokens = Field(default=BoundTokens(), validate_default=True)
+    """What proves that a bound token is its sender's."""
     admin: Admin = Admin()
     keys: Keys = Keys()
     limits: Limits = Field(default=Limits(), validate_default=True)
@@ -224,18 +227,12 @@ class Settings(Section):
     @field_validator("limits")
     @classmethod
     def _take_the_signatures(cls, limits: Limits, info: ValidationInfo) -> Limits:
-        names = [name for each in info.data.get("issuers", ()) for name in each.algorithms]
-        if limits.max_token_bytes < least_token_bytes(names):
-            least = least_token_bytes(names)
-            raise ValueError(f"max_token_bytes: ML-DSA signatures are long; set {least} or more")
-        for door in ("listen", "forward_auth"):
-            section = info.data.get(door)
-            if section is not None and section.max_header_bytes < least_header_bytes(names):
-                least = least_header_bytes(names)
-                raise ValueError(
-                    f"{door}.max_header_bytes: ML-DSA signatures are long; set {least} or more"
-                )
-        return limits
+        return check_limits(limits, info)
+
+    @field_validator("bound_tokens")
+    @classmethod
+    def _are_proven(cls, bound: BoundTokens, info: ValidationInfo) -> BoundTokens:
+        return check_bound(bound, info)
 
     @field_validator("workers")
     @classmethod

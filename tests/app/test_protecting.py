@@ -3,6 +3,7 @@
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import grpc
@@ -14,6 +15,7 @@ from sidecar.core.routes import Route
 from sidecar.fronts.ext_authz.health import AUTHORIZATION
 from sidecar.streams import Streams
 from tests.app.test_parts import settings
+from tests.app.test_tls import Certificates
 from tests.fakes.checks import check_of, read_answer
 from tests.fakes.front import IDENTITY
 from tests.fakes.grpc_front import ECHO, channel_to
@@ -49,6 +51,46 @@ def test_the_document_names_issuers_and_the_routes_scopes(tmp_path: Path) -> Non
     members = json.loads(metadata.body)
     assert members["authorization_servers"] == list(loaded.issuer_rules())
     assert members["scopes_supported"] == ["read", "write"]
+
+
+def told_of(directory: Path, *modes: dict[str, str]) -> dict[str, Any]:
+    issuers = [
+        {"issuer": f"https://{number}.example/", "audiences": ["api"], **mode}
+        for number, mode in enumerate(modes)
+    ]
+    loaded = settings(
+        directory,
+        resource={"identifier": "https://a.example"},
+        issuers=issuers,
+        bound_tokens={"public_urls": ["https://a.example"], "algorithms": ["ES256"]},
+        listen={"tls": tls_of(directory)},
+    )
+    metadata = resource_metadata(loaded)
+    assert metadata is not None
+    members: dict[str, Any] = json.loads(metadata.body)
+    return {name: value for name, value in members.items() if name.startswith(("dpop", "tls"))}
+
+
+def tls_of(directory: Path) -> dict[str, str]:
+    ours = Certificates(directory, "ours")
+    return {
+        "certificate": str(ours.certificate),
+        "key": str(ours.key),
+        "client_ca": str(ours.ca),
+    }
+
+
+def test_bound_tokens_are_told_as_they_are_taken(tmp_path: Path) -> None:
+    required, allowed = {"dpop": "required"}, {"dpop": "allowed"}
+
+    assert told_of(tmp_path, required) == {
+        "dpop_signing_alg_values_supported": ["ES256"],
+        "dpop_bound_access_tokens_required": True,
+    }
+    assert told_of(tmp_path, required, allowed)["dpop_bound_access_tokens_required"] is False
+    assert told_of(tmp_path, {"mtls": "allowed"}, {"dpop": "off"}) == {
+        "tls_client_certificate_bound_access_tokens": True
+    }
 
 
 async def test_every_door_points_to_the_metadata(tmp_path: Path) -> None:

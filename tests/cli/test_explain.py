@@ -222,3 +222,20 @@ def test_an_account_under_another_name_of_the_client_is_found(site: Site) -> Non
     assert "mistake    the account robot is there, which is another name of this client" in out
     assert "the token's `sub` is object-id; create that one, and delete the other" in out
     assert token not in out + err
+
+
+def test_what_a_token_is_bound_to_is_said(site: Site) -> None:
+    thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+    token = site.provider.issue(
+        "robot", cnf={"jkt": thumbprint, "x5t#S256": thumbprint, "kid": "1"}
+    )
+
+    code, out, _ = site.explain("GET /reports", "--token", token)
+
+    assert code == 1
+    assert (
+        "binding    to a key (dpop: off) and a certificate (mtls: off) and something that is not"
+        " known here; no proof of it is shown here"
+    ) in out
+    assert "denied: binding_refused" in out
+    assert thumbprint not in out

@@ -1,5 +1,8 @@
 """ML-DSA: what the key has signed, and nothing else, verifies (RFC 9964, FIPS 204)."""
 
+import hashlib
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,3 +112,13 @@ def test_no_changed_octet_of_a_signature_goes_unnoticed(data: st.DataObject) -> 
 
     assert key.public.has_signed(b"message", key.sign(b"message"))
     assert not key.public.has_signed(b"message", bytes(signature))
+
+
+def test_a_thumbprint_is_over_what_the_key_cannot_do_without() -> None:
+    """RFC 7638, 3; RFC 9964: alg, kty and pub."""
+    key = mldsa_key()
+    members = {name: key.jwk()[name] for name in ("alg", "kty", "pub")}
+    canonical = json.dumps(members, separators=(",", ":"), sort_keys=True)
+
+    assert key.public.thumbprint() == encode(hashlib.sha256(canonical.encode()).digest())
+    assert key.public.thumbprint() != mldsa_key("another").public.thumbprint()

@@ -28,7 +28,7 @@ class AtOnce:
     def __init__(self, parts: "Parts", handler: "Handler") -> None:
         self._parts = parts
         self._handler = handler
-        self._metadata_path = None if parts.metadata is None else parts.metadata.path
+        self._told_path = () if parts.metadata is None else (parts.metadata.path,)
 
     def take(
         self, client: "ClientConnection", message: RawRequestMessage, payload: StreamReader
@@ -39,15 +39,14 @@ class AtOnce:
         """
         if message.upgrade or message.chunked or not payload.is_eof() or payload.exception():
             return False
-        if message.method != "GET" and self._handler.change_of(message.method, message.path):
-            return False
-        if self._metadata_path is not None and message.path.startswith(self._metadata_path):
+        if self._is_the_handlers(message):
             return False
         prepared = client.prepared
         if prepared is None or not prepared.is_of(message.raw_headers, message.version):
             prepared = client.prepared = prepare_head(
-                self._parts.head_rules, message.raw_headers, message.version, client.peer
-            )
+                self._parts.head_rules, message.raw_headers, message.version, client.peer,
+                client.certificate,
+            )  # fmt: skip
         if prepared.head.upgrade or prepared.head.expect or message.method == "CONNECT":
             return False
         began = self._parts.clock.steady()
@@ -70,6 +69,12 @@ class AtOnce:
             framing.stays = stays and not prepared.head.announces_body
             self._refuse(client, framing, decision, asked, began)
         return True
+
+    def _is_the_handlers(self, message: RawRequestMessage) -> bool:
+        if message.path.startswith(self._told_path):
+            return True
+        change_of = self._handler.change_of
+        return message.method != "GET" and change_of(message.method, message.path) is not None
 
     def give_up(self, client: "ClientConnection", message: RawRequestMessage) -> None:
         """Answer a request that one of our own faults ended; the connection ends with it."""
