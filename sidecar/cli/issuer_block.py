@@ -83,7 +83,7 @@ class IssuerBlock:
         for line in text.splitlines():
             yield f"  {line}{self._to_do(line)}"
         if metadata.introspection_endpoint is not None:
-            yield f"# What a token is worth it says at {metadata.introspection_endpoint} (RFC 7662)"
+            yield f"# Opaque tokens it knows at {metadata.introspection_endpoint} (introspection)"
 
     def _to_do(self, line: str) -> str:
         match line.strip():

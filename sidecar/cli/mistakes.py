@@ -61,7 +61,7 @@ def _opaque(case: Case) -> Iterator[str]:
     elif parts == 1:
         yield (
             "the token is opaque, or no token: have the provider issue JWT access tokens for this"
-            " API"
+            " API, or ask it about tokens (introspection at the issuer)"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from sidecar.core.confirmation import Confirmation, read_confirmation
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
+from sidecar.core.introspection import IntrospectedToken
 from sidecar.core.issuer import SCOPE_CLAIMS, Issuer
 from sidecar.core.principal import Caller
 from sidecar.core.profile import Profile, check_needed, check_rfc9068
@@ -47,7 +48,7 @@ class Claims:
 
 
 def read_claims(
-    token: VerifiedToken,
+    token: VerifiedToken | IntrospectedToken,
     groups: GroupRules = ACCOUNT_GROUPS,
     scope_claims: Iterable[str] = SCOPE_CLAIMS,
 ) -> Claims:

@@ -7,14 +7,21 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from sidecar.core.confirmation import Binding, BindingRules
 from sidecar.core.groups import GroupRules
-from sidecar.core.issuer import ACCESS_TOKEN_TYPES, ASYMMETRIC_ALGORITHMS, SCOPE_CLAIMS
+from sidecar.core.issuer import (
+    ACCESS_TOKEN_TYPES,
+    ASYMMETRIC_ALGORITHMS,
+    SCOPE_CLAIMS,
+    Introspected,
+)
 from sidecar.core.issuer import Issuer as IssuerRules
 from sidecar.core.profile import RFC9068_TOKEN_TYPES, Profile
 from sidecar.core.subject import is_group
 from sidecar.settings.bound import BindingMode
 from sidecar.settings.fields import ReadableFile, Realm, Strings, split_url
+from sidecar.settings.introspection import Introspection, ambiguity
 from sidecar.settings.preset_section import PresetSection, check_issuer, is_said_elsewhere
 from sidecar.settings.presets import PRESETS
+from sidecar.settings.status_list import StatusList
 
 GroupsClaim = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -73,6 +80,8 @@ class Issuer(PresetSection):
     """Take bound tokens as plain bearers where their binding is not checked: stolen ones too."""
     ca: ReadableFile | None = None
     """PEM file with the authorities to trust for this provider instead of the system's."""
+    introspection: Introspection | None = None
+    """Ask the provider about opaque tokens (RFC 7662); without it they are refused."""
 
     @field_validator("issuer")
     @classmethod
@@ -89,6 +98,25 @@ class Issuer(PresetSection):
     @classmethod
     def _keys_by_https(cls, text: str | None, info: ValidationInfo) -> str | None:
         return None if text is None else _check_url(text, info, "keys")
+
+    status_list: StatusList | None = None
+    """Look tokens up in the provider's status lists; without it their `status` is not looked at."""
+
+    @field_validator("status_list")
+    @classmethod
+    def _lists_by_https(cls, lists: StatusList | None, info: ValidationInfo) -> StatusList | None:
+        for uri in () if lists is None else lists.uris:
+            _check_url(uri, info, "status list")
+        return lists
+
+    @field_validator("introspection")
+    @classmethod
+    def _asks_by_https(
+        cls, asked: Introspection | None, info: ValidationInfo
+    ) -> Introspection | None:
+        if asked is not None and asked.url is not None:
+            _check_url(asked.url, info, "introspection")
+        return asked
 
     @field_validator("algorithms")
     @classmethod
@@ -179,6 +207,8 @@ class Issuer(PresetSection):
             needed_claims=frozenset(self.needed_claims),
             profile=self.profile,
             binding=BindingRules(self.dpop, self.mtls, self.insecure_bound_as_bearer),
+            introspection=None if self.introspection is None else self.introspection.rules(),
+            status_list=None if self.status_list is None else self.status_list.rules(),
         )
 
     def twin(self) -> "Issuer | None":
@@ -188,10 +218,14 @@ class Issuer(PresetSection):
             return None
         parts = {"tenant": self.issuer.split("/")[3], "clients": self.clients}
         mine, other = preset.fill_in(parts), PRESETS[preset.twin].fill_in(parts)
-        # What was set by hand holds for both.
+        # What was set by hand holds for both; opaque tokens are asked about once.
         unset = {name: value for name, value in other.items() if getattr(self, name) == mine[name]}
         required = self.required_claims | other["required_claims"]
-        return self.model_copy(update={**unset, "required_claims": required})
+        asked = self.introspection
+        if asked is not None and asked.tokens is not Introspected.ALL:
+            asked = None
+        update = {**unset, "required_claims": required, "introspection": asked}
+        return self.model_copy(update=update)
 
     def _group_rules(self) -> GroupRules:
         claim = (self.groups_claim or "groups") if self.groups_from == "claim" else None
@@ -207,6 +241,24 @@ def with_twins(issuers: Iterable[Issuer]) -> Iterator[Issuer]:
             yield twin
 
 
+def check_issuers(given: Iterable[Issuer]) -> tuple[Issuer, ...]:
+    """Return the issuers with those that their presets mean as well.
+
+    Raises:
+        ValueError: there are none, or two cannot be told apart.
+    """
+    issuers = tuple(with_twins(given))
+    if not issuers:
+        raise ValueError("expected at least one issuer: whose tokens are to be accepted?")
+    twice = repeated(issuers)
+    if twice is not None:
+        raise ValueError(f"{twice!r} is there twice; join the two")
+    either = ambiguous(issuers)
+    if either is not None:
+        raise ValueError(either)
+    return issuers
+
+
 def repeated(issuers: Iterable[Issuer]) -> str | None:
     """Return the first issuer that is there twice, or None."""
     seen: set[str] = set()
@@ -215,6 +267,15 @@ def repeated(issuers: Iterable[Issuer]) -> str | None:
             return each.issuer
         seen.add(each.issuer)
     return None
+
+
+def ambiguous(issuers: Iterable[Issuer]) -> str | None:
+    """Return which issuers take the same opaque tokens, or None."""
+    return ambiguity(
+        (place, each.introspection)
+        for place, each in enumerate(issuers)
+        if each.introspection is not None
+    )
 
 
 def _check_url(text: str, info: ValidationInfo, what: str) -> str:

@@ -15,12 +15,13 @@ from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
 from sidecar.settings.assertion import Assertion
 from sidecar.settings.bound import BoundTokens, check_bound
+from sidecar.settings.events import Events, stranger
 from sidecar.settings.ext_authz import ExtAuthz
 from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.grpc import Grpc, is_metadata_name
 from sidecar.settings.hoop import CLEARED, hoop_routes
-from sidecar.settings.issuers import Issuer, repeated, with_twins
+from sidecar.settings.issuers import Issuer, check_issuers
 from sidecar.settings.mirror import Mirror
 from sidecar.settings.networks import Network
 from sidecar.settings.resource import Resource
@@ -143,6 +144,8 @@ class Settings(Section):
     keys: Keys = Keys()
     limits: Limits = Field(default=Limits(), validate_default=True)
     streams: Streams = Streams()
+    events: Events | None = None
+    """Receive security events of identity providers, on a listener of its own."""
     sync: Sync | None = None
     """Keep the accounts in step with the gateway's. Needs a way to sign in there."""
     log: Log = Log()
@@ -173,13 +176,7 @@ class Settings(Section):
     @field_validator("issuers")
     @classmethod
     def _are_different(cls, issuers: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
-        if not issuers:
-            raise ValueError("expected at least one issuer: whose tokens are to be accepted?")
-        issuers = tuple(with_twins(issuers))
-        twice = repeated(issuers)
-        if twice is not None:
-            raise ValueError(f"{twice!r} is there twice; join the two")
-        return issuers
+        return check_issuers(issuers)
 
     @field_validator("routes")
     @classmethod
@@ -233,6 +230,15 @@ class Settings(Section):
     @classmethod
     def _are_proven(cls, bound: BoundTokens, info: ValidationInfo) -> BoundTokens:
         return check_bound(bound, info)
+
+    @field_validator("events")
+    @classmethod
+    def _are_about_somebody(cls, events: Events | None, info: ValidationInfo) -> Events | None:
+        issuers = frozenset(issuer.issuer for issuer in info.data.get("issuers", ()))
+        unknown = None if events is None or not issuers else stranger(events, issuers)
+        if unknown is not None:
+            raise ValueError(unknown)
+        return events
 
     @field_validator("workers")
     @classmethod

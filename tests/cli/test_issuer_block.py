@@ -119,7 +119,7 @@ def test_what_else_is_known_is_said_in_comments() -> None:
     text = "\n".join(IssuerBlock(odd, insecure_http=False).lines())
 
     assert "# oidc: 1 key(s) at https://idp.example//k" in text
-    assert "# What a token is worth it says at https://idp.example/i (RFC 7662)" in text
+    assert "# Opaque tokens it knows at https://idp.example/i (introspection)" in text
     assert "# not used: key 1: \\x1b[2J" in text
     assert "\x1b" not in text
 

@@ -65,6 +65,21 @@ def test_what_is_set_beside_entra_holds_for_both_of_its_issuers(desk: Desk) -> N
     assert issuers[ENTRA_V1].required_claims == {"ver": "1.0", "idtyp": "app"}
 
 
+def test_opaque_tokens_are_asked_about_at_one_of_entras_issuers(desk: Desk) -> None:
+    secret = desk.write("secret", b"a secret")
+    entra = {"preset": "entra", "tenant": TENANT, "audiences": [API]}
+    asked = {"client_id": "us", "url": "https://idp.example/i", "secret_file": secret}
+
+    issuers = rules(desk, **entra, introspection=asked)
+    problem = desk.the_problem(
+        changed(issuers=[{**entra, "introspection": {**asked, "tokens": "all"}}])
+    )
+
+    assert issuers[ENTRA_V2].introspection is not None
+    assert issuers[ENTRA_V1].introspection is None
+    assert "both take opaque tokens" in problem, "no token passes unasked where all are asked about"
+
+
 @pytest.mark.parametrize(("preset", "issuer"), [("entra-v1", ENTRA_V1), ("entra-v2", ENTRA_V2)])
 def test_one_of_entras_issuers_can_be_meant_alone(desk: Desk, preset: str, issuer: str) -> None:
     assert list(rules(desk, preset=preset, tenant=TENANT, audiences=[API])) == [issuer]
