@@ -10,7 +10,7 @@ from typing import Any
 
 from sidecar.core.bearer import BearerToken, is_dpop, read_bearer
 from sidecar.core.claims import Claims, read_claims
-from sidecar.core.confirmation import Binding, demand_of
+from sidecar.core.confirmation import Binding
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.dpop import Proof
 from sidecar.core.evidence import Evidence
@@ -190,11 +190,9 @@ class TokenVerifier:
         if issuer is None:
             raise Denied(DenyReason.UNKNOWN_ISSUER, "no issuer's opaque tokens begin so")
         evidence.issuer = issuer
-        # The next answer may have other scopes, or another subject: nothing is remembered here.
-        memory.forget()
         token = check_active(_answer(bearer, issuer, asked), issuer)
         claims = read_claims(token, issuer.groups, issuer.scope_claims)
-        memory.demand = demand_of(claims.confirmation, issuer.binding, as_dpop=memory.as_dpop)
+        memory.take_answer(issuer, claims)
         return issuer, claims
 
     def _verify(
