@@ -33,6 +33,7 @@ _CLIENT_GONE = 499  # as nginx logs it: nobody was there to get a status
 class Relay:
     """Carries one grant out, between ``start`` and the end of it. A ``Receiver``."""
 
+    __deletable__ = ("_carriage", "_stream")  # for mypyc, which deletes no attribute unasked
     __slots__ = (
         "_carriage", "_head", "_is_over", "_parts", "_pieces", "_stalled", "_status", "_stream",
         "asked", "began", "client", "framing",
