@@ -99,14 +99,18 @@ class Authorizer:
 
     async def _decide(self, request: AccessRequest, evidence: Evidence) -> Decision:
         asked = Asked()
-        decision: Decision | Wanted = Wanted(DenyReason.INTERNAL_ERROR, "never walked")
+        decision = self._settle(request, asked, evidence)
+        if not isinstance(decision, Wanted):
+            return decision
+        wanted = decision
         try:
             async with asyncio.timeout(self._rules.budget_seconds):
                 for _ in range(_MAX_TRIES):
+                    await self._fetch(wanted, asked)
                     decision = self._settle(request, asked, evidence)
                     if not isinstance(decision, Wanted):
                         return decision
-                    await self._fetch(decision, asked)
+                    wanted = decision
         except StatusUnavailable as unavailable:
             return evidence.deny(DenyReason.STATUS_UNAVAILABLE, str(unavailable))
         except TimeoutError:
@@ -114,8 +118,7 @@ class Authorizer:
         except Exception:
             log.exception("the decision failed; the request is denied")
             return evidence.deny(DenyReason.INTERNAL_ERROR, "see the log")
-        assert isinstance(decision, Wanted)  # noqa: S101
-        return evidence.deny(decision.reason, f"waited in vain: {decision.detail}")
+        return evidence.deny(wanted.reason, f"waited in vain: {wanted.detail}")
 
     async def _fetch(self, wanted: Wanted, asked: Asked) -> None:
         # A standing counts in the walk that follows its read: it would age through any other wait.
