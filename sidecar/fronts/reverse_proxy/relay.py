@@ -149,7 +149,7 @@ class Relay:
         assert head is not None  # noqa: S101
         if head.is_event_stream:
             self._stream.is_endless = True
-        octets = self.framing.begin(head.status, head.reason, head.end_to_end, head.length)
+        octets = self.framing.begin_as(head)
         self._status = head.status
         return octets
 
