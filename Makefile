@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak bench-revocation bench-grpc bench-ext-authz redis-bars unit e2e fuzz chaos-long lint types imports schema docker-lint lock clean
+.PHONY: help demo test bench soak bench-revocation bench-grpc bench-ext-authz redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docker-lint lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -70,6 +70,22 @@ unit: $(VENV)/dev.stamp ## unit tests, with the coverage gates
 	@$(BIN)/coverage report
 	@$(BIN)/coverage report --include='sidecar/core/*,sidecar/authorize.py,sidecar/verification.py' --fail-under=100
 
+ACCELERATED := build/accelerated
+accelerate: $(VENV)/dev.stamp ## compile the hot modules, into a copy: build/accelerated; needs gcc
+	@$(PIP_INSTALL) --require-hashes -r lock/accelerate.txt
+	@rm -rf $(ACCELERATED) && mkdir -p $(ACCELERATED) && cp -R sidecar $(ACCELERATED)
+	@sh deploy/accelerate.sh $(abspath $(BIN))/mypyc $(abspath $(BIN))/python $(ACCELERATED)
+	@echo "run it: PYTHONPATH=$(ACCELERATED) $(BIN)/python -P -m sidecar run ..."
+
+# Coverage and the rules for the sources' shape are the pure build's affair.
+test-accelerated: accelerate ## the tests of what is compiled, on what is compiled
+	@cp -R tests config deploy pyproject.toml README.md $(ACCELERATED)
+	@cd $(ACCELERATED) && PYTHONPATH=. $(abspath $(BIN))/python -m pytest -q -n 2 -m "not e2e" \
+	  tests/adapters tests/attacks tests/core tests/fronts tests/observability tests/test_authorize.py \
+	  tests/test_streams.py
+	@cd $(ACCELERATED) && PYTHONPATH=. $(abspath $(BIN))/python -m pytest -q -n 2 --dist loadfile \
+	  tests/e2e/test_main_job.py tests/e2e/test_workers.py
+
 # Proxies and Prometheus are skipped, by name, where they are not installed; REQUIRE_PROXIES=1 makes
 # that a failure.
 # Debian: apt-get install nginx-light haproxy apache2 caddy prometheus
@@ -112,6 +128,7 @@ lock: $(VENV)/dev.stamp ## write the lock anew from pyproject.toml
 	@$(COMPILE) pyproject.toml --extra dev -o lock/dev.txt
 	@$(COMPILE) pyproject.toml --extra fuzz -o lock/fuzz.txt
 	@echo 'hatchling>=1.27' | $(COMPILE) - -o lock/build.txt
+	@echo 'mypy[mypyc]>=2.4.1' | $(COMPILE) - -o lock/accelerate.txt
 
 clean: ## remove the environment and the caches
-	@rm -rf $(VENV) $(FUZZ) .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@rm -rf $(VENV) $(FUZZ) .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* build

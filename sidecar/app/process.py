@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
+from sidecar import __version__
 from sidecar.adapters.clock import SystemClock
 from sidecar.admin.event_listener import EventListener
 from sidecar.admin.listener import AdminListener, Render
@@ -32,6 +33,7 @@ from sidecar.app.serving import Serving, serving_with
 from sidecar.app.stopping import Stop, hangups, stop_on_signals
 from sidecar.app.supervisor import Supervisor, metrics_directory, prepare_forks
 from sidecar.app.worker import spare_what_stays, work
+from sidecar.core.build import BUILD
 from sidecar.observability import metrics, process_log
 from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.upkeep import Upkeep
@@ -199,6 +201,7 @@ def _renew(tls: ssl.SSLContext | None, events: EventListener | None, settings: S
 def _tell_where(
     settings: Settings, sockets: Sockets, events: EventListener | None, admin_url: str
 ) -> None:
+    log.info("sidecar %s, build: %s", __version__, BUILD)
     for door in doors_of(settings):
         name = "listening" if door.name == "listen" else door.name
         log.info("%s on %s", name, door.url(sockets[door.name]))

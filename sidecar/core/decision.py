@@ -6,7 +6,7 @@ derived here and nowhere else, exhaustively, so that two fronts cannot disagree.
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
-from typing import NoReturn, assert_never
+from typing import assert_never
 
 from sidecar.core.principal import Caller, Principal
 from sidecar.core.proof_offer import ProofOffer
@@ -173,7 +173,7 @@ class NotABool:
 
     __slots__ = ()
 
-    def __bool__(self) -> NoReturn:
+    def __bool__(self) -> bool:
         raise TypeError("a decision is not a bool; match on Grant and Deny")
 
 

@@ -30,6 +30,7 @@ from prometheus_client.samples import Sample
 from typing_extensions import override
 
 from sidecar import __version__
+from sidecar.core.build import BUILD
 from sidecar.core.decision import Decision, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.observability.change_counter import ChangeCounter
@@ -71,9 +72,10 @@ class Metrics:
         self.call_ended = GrpcCalls(registry).call_ended
         build = Gauge(
             "sidecar_build_info", "Always 1; the labels say what runs.",
-            ("version", "python", "aiohttp"), registry=registry, multiprocess_mode="max",
+            ("version", "build", "python", "aiohttp"), registry=registry, multiprocess_mode="max",
         )  # fmt: skip
-        build.labels(__version__, platform.python_version(), version("aiohttp")).set(1)
+        labels = (__version__, BUILD, platform.python_version(), version("aiohttp"))
+        build.labels(*labels).set(1)
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
         del request

@@ -18,7 +18,7 @@ from sidecar.core.gateway_change import GatewayChange
 from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.asking import make_request_id, read_access_request
-from sidecar.fronts.prepared_head import prepare_head
+from sidecar.fronts.prepared_head import PreparedHead, prepare_head
 from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import HeadRules, RequestHead
 from sidecar.fronts.resource_metadata import ResourceMetadata
@@ -79,10 +79,7 @@ class Handler:
         if self.is_leaving:
             response.close_after()
         peer = _peer_of(request)
-        prepared = prepare_head(
-            self._parts.head_rules, request.raw_headers, request.version, peer,
-            _certificate_of(request),
-        )  # fmt: skip
+        prepared = self._prepare(request, peer)
         head = prepared.head
         if head.upgrade:
             # The parser drops what came behind it in the same read: no request may follow, or the
@@ -109,6 +106,20 @@ class Handler:
         self._parts.observer.answered(asked, response.sent_status, 0.0)
         return response
 
+    def _prepare(self, request: web.BaseRequest, peer: str) -> PreparedHead:
+        """Return the head, with what was found of its token where it was read before.
+
+        What has to wait was looked at once already, when it came: see ``at_once``.
+        """
+        client = request.protocol
+        prepared = client.prepared if isinstance(client, ClientConnection) else None
+        if prepared is not None and prepared.is_of(request.raw_headers, request.version):
+            return prepared
+        return prepare_head(
+            self._parts.head_rules, request.raw_headers, request.version, peer,
+            _certificate_of(request),
+        )  # fmt: skip
+
     async def _answer(
         self,
         request: web.BaseRequest,
@@ -123,9 +134,7 @@ class Handler:
             self._tell(metadata, response, head, asked)
             return
         if problem is None:
-            decision = self._parts.authorizer.authorize_now(asked)
-            if decision is None:
-                decision = await self._parts.authorizer.authorize(asked)
+            decision = await self._parts.authorizer.authorize(asked)
         else:
             self._parts.observer.decided(asked, problem, 0.0)
             decision = problem

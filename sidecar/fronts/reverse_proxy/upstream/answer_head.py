@@ -40,12 +40,13 @@ class AnswerHead:
 
     ``length`` is the body's length where it is told; a body without is ``chunked`` or ends with the
     connection. ``keeps_alive`` says whether upstream lets the connection be used again.
-    ``end_to_end`` are the fields that go on to the client.
+    ``end_to_end`` are the fields that go on to the client; ``written`` is the head that they make,
+    where it was written before. Several answers may share one head: it is not changed once sorted.
     """
 
     __slots__ = (
         "chunked", "end_to_end", "fields", "is_event_stream", "keeps_alive", "length", "reason",
-        "status",
+        "status", "written",
     )  # fmt: skip
 
     def __init__(self, status: int, reason: bytes, fields: list[Field]) -> None:
@@ -56,6 +57,7 @@ class AnswerHead:
         self.chunked = False
         self.keeps_alive = False
         self.is_event_stream = False
+        self.written = b""
         self.end_to_end: list[Field] = fields
 
     def sort(self, version: str) -> None:
