@@ -83,6 +83,8 @@ class Admin(Section):
     """Groups whose members may use the API by their access token."""
     secret_file: Annotated[ReadableFile | None, Field(validate_default=True)] = None
     """File with a secret that may use the API, of 16 characters at least."""
+    console: bool = True
+    """Show the console at /console/, to whoever may use the API; without an API there is none."""
     audit_entries: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
     """Changes that are kept in the account store, about; /api/audit shows them."""
     revocation_clients: tuple[RevocationClient, ...] = ()
