@@ -169,7 +169,8 @@ async def _serve(
 
 
 def _answer_by(admin: AdminListener, endpoints: Endpoints, keys: Published | None) -> None:
-    admin.revoke, admin.api, admin.assertion_keys = endpoints.revoke, endpoints.api, keys
+    admin.revoke, admin.api, admin.console = endpoints.revoke, endpoints.api, endpoints.console
+    admin.assertion_keys = keys
 
 
 def _keys_of(pages: _Pages, settings: Settings) -> Published | None:

@@ -29,7 +29,7 @@ from sidecar.app.recording import recording
 from sidecar.app.running import running
 from sidecar.app.stopping import Stop
 from sidecar.app.syncing import keep_in_step
-from sidecar.observability.workers import this_worker
+from sidecar.observability.workers import own_figures, this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
 from sidecar.streams import StreamGuard, Streams
@@ -132,7 +132,7 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
                 revoke=served.endpoints.revoke,
                 tls=admin_context(settings),
             ) as listener:
-                listener.api = served.endpoints.api
+                listener.api, listener.console = served.endpoints.api, served.endpoints.console
                 listener.assertion_keys = assertion_keys(settings, secret, clock)
                 served.admin_url = listener.url
                 yield served
@@ -152,7 +152,8 @@ async def serving_with(
 
     ``sockets`` are the doors' that are bound; the others are bound when it listens.
     ``secret`` is what assertions are signed by, where the settings name nothing else.
-    ``administers`` is whether to make what answers the revocation endpoint and the API, too.
+    ``administers`` is whether to make what answers the revocation endpoint, the API and the
+    console, too.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -162,7 +163,8 @@ async def serving_with(
         guard = _guard(settings, streams, accounts, clock)
         counter = observed.metrics.changes
         audit = await enter(auditing(settings, observed.observer, counter))
-        office = Office(keys, accounts.view, clock, audit, observed.desk, counter)
+        figures = own_figures(observed.metrics)
+        office = Office(keys, accounts.view, clock, audit, observed.desk, counter, figures)
         offered = administering(settings, office) if administers else nullcontext(Endpoints())
         endpoints = await enter(offered)
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))

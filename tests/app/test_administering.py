@@ -21,7 +21,9 @@ from sidecar.app.auditing import auditing
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.demo.redis_server import RedisServer
 from sidecar.observability.change_counter import ChangeCounter
+from sidecar.observability.metrics import Metrics
 from sidecar.observability.recent_decisions import RecentDecisions
+from sidecar.observability.workers import own_figures
 from sidecar.settings import Settings
 from tests.admin.test_listener import ask
 from tests.app.test_parts import settings
@@ -66,13 +68,20 @@ class Case:
         self.accounts = MemoryAccounts()
         self.observer = RecordingObserver()
         self.counter = ChangeCounter()
+        self.figures = own_figures(Metrics())
         self.desk = OwnDesk(RecentDecisions(self.world.clock), 1)
 
     @asynccontextmanager
     async def administered(self, wanted: Settings) -> AsyncIterator[Endpoints]:
         async with auditing(wanted, self.observer, self.counter) as audit:
             office = Office(
-                self.world.keys, self.accounts, self.world.clock, audit, self.desk, self.counter
+                self.world.keys,
+                self.accounts,
+                self.world.clock,
+                audit,
+                self.desk,
+                self.counter,
+                self.figures,
             )
             async with administering(wanted, office) as endpoints:
                 yield endpoints

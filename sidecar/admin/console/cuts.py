@@ -1,0 +1,75 @@
+"""How fast what was revoked here was over: from the command until no stream was left."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from sidecar.admin.desk import Desk, Row
+from sidecar.core.subject import SubjectKey
+from sidecar.ports import Clock
+
+_KEPT = 50
+_PATIENCE_SECONDS = 2.0
+_LOOK_SECONDS = 0.005
+_SHOWN_SECONDS = 60.0
+MOST_STREAMS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A revocation at ``at`` (epoch seconds). ``seconds`` is None where streams were left."""
+
+    at: float
+    who: str
+    action: str
+    key: SubjectKey
+    streams: Sequence[Row]
+    seconds: float | None
+
+
+class Cuts:
+    """Measures revocations, and remembers the latest."""
+
+    def __init__(
+        self, desk: Desk, clock: Clock, *, patience_seconds: float = _PATIENCE_SECONDS
+    ) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._patience_seconds = patience_seconds
+        self.latest: deque[Measured] = deque(maxlen=_KEPT)
+
+    async def measured(
+        self, who: str, action: str, key: SubjectKey, revoke: Callable[[], Awaitable[object]]
+    ) -> Measured:
+        """Revoke, and see what is in flight end. Raises what ``revoke`` does."""
+        streams = await self._streams(key)
+        at, began = self._clock.now(), self._clock.steady()
+        await revoke()
+        seconds = await self._until_over(key, began) if streams else 0.0
+        found = Measured(at, who, action, key, streams, seconds)
+        if streams:
+            self.latest.appendleft(found)
+        return found
+
+    def ended(self, key: SubjectKey) -> list[Row]:
+        """Return the subject's streams that were cut here a moment ago, with when they ended."""
+        since = self._clock.now() - _SHOWN_SECONDS
+        return [
+            {**row, "ended": each.at + each.seconds}
+            for each in self.latest
+            if each.key == key and each.at >= since and each.seconds is not None
+            for row in each.streams
+        ]
+
+    async def _until_over(self, key: SubjectKey, began: float) -> float | None:
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                while await self._streams(key):  # noqa: ASYNC110 - they may be another process's
+                    await asyncio.sleep(_LOOK_SECONDS)
+        except TimeoutError:
+            return None
+        return self._clock.steady() - began
+
+    async def _streams(self, key: SubjectKey) -> list[Row]:
+        return list((await self._desk.streams(key.realm, key.subject, MOST_STREAMS)).rows)

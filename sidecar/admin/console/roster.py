@@ -1,0 +1,170 @@
+"""The list of accounts as a page shows it: searched, sorted, a page of it.
+
+However many accounts there are, a realm is listed once at a time, and for a while not again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+from sidecar.admin.desk import Row
+from sidecar.core.last_use import UseRecord
+from sidecar.core.subject import Account, SubjectKey, is_subject
+from sidecar.ports import Clock
+from sidecar.service_accounts import ServiceAccounts
+
+PAGE = 50
+COLUMNS = ("subject", "name", "status", "seen", "rate", "streams", "updated")
+STATUSES = ("active", "inactive")
+_LEAST_KEPT_SECONDS = 1.0
+_KEPT_TIMES = 5.0
+_LONGEST_SEARCH = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which accounts are to be shown, and in what order: ``sort`` is a column, ``-`` in front."""
+
+    realm: str
+    search: str = ""
+    status: str = ""
+    sort: str = "subject"
+    page: int = 1
+
+    @property
+    def column(self) -> str:
+        return self.sort.removeprefix("-")
+
+    @property
+    def is_descending(self) -> bool:
+        return self.sort.startswith("-")
+
+    def link(self, **changed: str | int) -> str:
+        """Return the address of the list with something changed."""
+        asked = replace(self, **changed)  # type: ignore[arg-type]
+        words = {
+            "realm": asked.realm,
+            "q": asked.search,
+            "status": asked.status,
+            "sort": "" if asked.sort == "subject" else asked.sort,
+            "page": "" if asked.page == 1 else str(asked.page),
+        }
+        return "/console/?" + urlencode({name: word for name, word in words.items() if word})
+
+    def sorted_by(self, column: str) -> str:
+        """Return the address of the list sorted by that column, the other way on second thought."""
+        # Of figures and times the largest are what somebody looks for.
+        first = "-" if column in ("seen", "rate", "streams", "updated") else ""
+        sort = f"{first}{column}"
+        if sort == self.sort:
+            sort = column if first else f"-{column}"
+        return self.link(sort=sort, page=1)
+
+
+def read_asked(query: Mapping[str, str], realm: str) -> Asked:
+    """Read what is asked for; what makes no sense counts as nothing."""
+    sort, page = query.get("sort", ""), query.get("page", "")
+    status = query.get("status", "")
+    return Asked(
+        realm,
+        query.get("q", "").strip()[:_LONGEST_SEARCH],
+        status if status in STATUSES else "",
+        sort if sort.removeprefix("-") in COLUMNS else "subject",
+        max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 8 else 1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An account and what it does now. ``seen`` is in epoch seconds; None for never, or unknown."""
+
+    account: Account
+    streams: int = 0
+    rate: float = 0.0
+    seen: float | None = None
+
+    @property
+    def has_page(self) -> bool:
+        """Whether a token can have this subject; of others nothing can be done here."""
+        return is_subject(self.account.subject)
+
+
+class Listing:
+    """A realm's accounts, kept for a moment: for some times as long as it took to list them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._kept: dict[str, tuple[Sequence[Account], float]] = {}
+
+    async def of(self, realm: str, accounts: ServiceAccounts) -> Sequence[Account]:
+        """Return the accounts, by subject. Raises StatusUnavailable."""
+        async with self._turn:
+            listed, until = self._kept.get(realm, ((), 0.0))
+            began = self._clock.steady()
+            if began >= until:
+                listed = await accounts.list(realm)
+                now = self._clock.steady()
+                kept = max(_LEAST_KEPT_SECONDS, _KEPT_TIMES * (now - began))
+                self._kept[realm] = (listed, now + kept)
+            return listed
+
+    def forget(self) -> None:
+        """List anew next time: something was changed."""
+        self._kept.clear()
+
+
+def matching(accounts: Iterable[Account], asked: Asked) -> list[Account]:
+    """Return those that are asked for: subject, name or a group has the words in it."""
+    wanted = asked.search.casefold()
+    return [
+        each
+        for each in accounts
+        if asked.status in ("", each.status.value)
+        and (
+            not wanted
+            or wanted in each.subject.casefold()
+            or wanted in each.name.casefold()
+            or any(wanted in group.casefold() for group in each.groups)
+        )
+    ]
+
+
+def entries(
+    realm: str, accounts: Iterable[Account], activity: Iterable[Row], uses: UseRecord | None
+) -> list[Entry]:
+    """Return the accounts with what they do now, and when they were last seen."""
+    busy = {row["subject"]: row for row in activity if row["realm"] == realm}
+    recorded = {} if uses is None else uses.by_subject
+    found = []
+    for account in accounts:
+        row, use = busy.get(account.subject), recorded.get(account.subject)
+        moments = [] if use is None else [use.last_seen]
+        if row is None:
+            found.append(Entry(account, seen=max(moments, default=None)))
+            continue
+        moments += [row["seen"]] if row["seen"] else []
+        found.append(Entry(account, row["streams"], row["rate"], max(moments, default=None)))
+    return found
+
+
+def ordered(found: Iterable[Entry], asked: Asked) -> list[Entry]:
+    """Return them in the order that is asked for; those that are alike stay as they are."""
+    return sorted(found, key=_KEYS[asked.column], reverse=asked.is_descending)
+
+
+_KEYS: Mapping[str, Callable[[Entry], str | float]] = {
+    "subject": lambda each: each.account.subject,
+    "name": lambda each: each.account.name.casefold(),
+    "status": lambda each: each.account.status.value,
+    "seen": lambda each: each.seen or 0.0,
+    "rate": lambda each: each.rate,
+    "streams": lambda each: each.streams,
+    "updated": lambda each: each.account.updated_at,
+}
+
+
+def link_of(key: SubjectKey) -> str:
+    """Return the address of an account's page."""
+    return "/console/account?" + urlencode(key._asdict())
