@@ -9,7 +9,7 @@ from sidecar.admin.desk import Desk, Row
 from sidecar.core.subject import SubjectKey
 from sidecar.ports import Clock
 
-_KEPT = 50
+MOST_CUTS = 50
 _PATIENCE_SECONDS = 2.0
 _LOOK_SECONDS = 0.005
 _SHOWN_SECONDS = 60.0
@@ -37,7 +37,7 @@ class Cuts:
         self._desk = desk
         self._clock = clock
         self._patience_seconds = patience_seconds
-        self.latest: deque[Measured] = deque(maxlen=_KEPT)
+        self.latest: deque[Measured] = deque(maxlen=MOST_CUTS)
 
     async def measured(
         self, who: str, action: str, key: SubjectKey, revoke: Callable[[], Awaitable[object]]

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from sidecar.adapters.store_revision import Mark
 from sidecar.admin.console.backing import Backing, KnownIssuer
-from sidecar.admin.console.cuts import Cuts
+from sidecar.admin.console.cuts import MOST_CUTS, Cuts
 from sidecar.admin.console.entrance import Visit
 from sidecar.admin.console.history import SECONDS, History, age_of, decided
 from sidecar.admin.console.live import Live, event
@@ -129,7 +129,7 @@ class HealthPage:
                 [each.at for each in cuts],
                 [Series("last stream ended", [each.seconds for each in cuts])],
                 duration,
-                places=len(cuts),
+                places=MOST_CUTS,
             ),
         }
 

@@ -56,6 +56,7 @@ class Pages:
         )
         for function in (
             text.plain, text.moment, text.machine_moment, text.duration, text.rate, text.number,
+            text.stamp,
         ):  # fmt: skip
             self._templates.filters[function.__name__] = function
         self._templates.globals["file"] = self._file

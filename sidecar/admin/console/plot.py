@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 WIDTH, HEIGHT = 600.0, 120.0
-_STEPS = (1.0, 2.0, 5.0, 10.0)
+_STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _ROWS = 6
 
 

@@ -20,8 +20,8 @@ _MOST = 200
 class Session:
     """Somebody who is signed in: ``who`` as the audit record names them.
 
-    ``shown`` is what opened it; empty where it was a certificate. ``csrf`` is in each form of theirs, ``notice``
-    what the next page is to say.
+    ``shown`` is what opened it; empty where it was a certificate. ``csrf`` is in each form of
+    theirs, ``notice`` what the next page is to say.
     """
 
     who: str

@@ -4,10 +4,12 @@ A name in the account store is whatever somebody wrote there. Escaping for HTML 
 here it is made one line that no control character turns around, hides or grows without end.
 """
 
+import re
 from datetime import UTC, datetime
 from math import isfinite
 
 _LONGEST = 120
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 
@@ -34,6 +36,13 @@ def machine_moment(at: float | None) -> str:
     """Return epoch seconds as HTML's ``datetime`` has them; empty for what is none."""
     found = _read(at)
     return "" if found is None else f"{found:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def stamp(text: object) -> str:
+    """Return an audit record's moment (RFC 3339) as ``moment`` writes one, if it is one."""
+    if not isinstance(text, str) or not _STAMP.fullmatch(text):
+        return plain(text, 40)
+    return f"{text[:10]} {text[11:19]} UTC"
 
 
 def duration(seconds: float) -> str:
