@@ -73,6 +73,7 @@ class Office:
         realms = Realms(frozenset({REALM, "lab"}), REALM)
         self.reading = Reading(decisions={("granted", ""): 0.0}, is_live=True, proven_at=NOW - 0.1)
         self.workers: tuple[Worker, ...] = ()
+        self.use_failure: Exception | None = None
         self.uses: dict[str, LastUse] = {}
         self.backing = Backing(
             realms,
@@ -91,7 +92,7 @@ class Office:
             self._mark,
             self._read_uses,
         )
-        self.console = Console(self.gatekeeper, self.backing)
+        self.console = Console(self.gatekeeper, self.backing, look_seconds=0.02)
         self.url = ""
 
     async def _mark(self) -> Mark:
@@ -99,8 +100,9 @@ class Office:
         return Mark(1234, "")
 
     async def _read_uses(self, realm: str, subjects: Sequence[str]) -> UseRecord:
-        assert realm == REALM
-        self.store.fail()
+        assert realm in (REALM, "lab")
+        if self.use_failure is not None:
+            raise self.use_failure
         return UseRecord(0.0, {each: self.uses[each] for each in subjects if each in self.uses})
 
     def _rows(self, realms: Realms, desk: Desk) -> tuple[Operation, ...]:

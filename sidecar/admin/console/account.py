@@ -1,6 +1,7 @@
 """The page of one account: what it is, what it has open, what was done to it; and doing it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,6 @@ from sidecar.admin.desk import Row, Seen
 from sidecar.core.subject import Account, SubjectKey, is_subject
 from sidecar.ports import StatusUnavailable
 
-_LOOK_SECONDS = 0.25
 _KEPT_ENDED = 20
 _AUDIT_LOOKED_AT = 500
 _AUDIT_SHOWN = 10
@@ -35,7 +35,7 @@ class AccountPage:
         listing: Listing,
         cuts: Cuts,
         *,
-        look_seconds: float = _LOOK_SECONDS,
+        look_seconds: float,
     ) -> None:
         self._backing = backing
         self._pages = pages
@@ -164,7 +164,9 @@ def _gone(before: Sequence[Row], now: Sequence[Row]) -> list[Row]:
     """Return the streams that were there before. None is gone for being beyond the limit."""
     if len(now) >= MOST_STREAMS:
         return []
-    return [row for row in before if row not in now]
+    left = Counter(tuple(sorted(row.items())) for row in now)
+    gone = Counter(tuple(sorted(row.items())) for row in before) - left
+    return [dict(members) for members in gone.elements()]
 
 
 def _ended_words(count: int) -> str:

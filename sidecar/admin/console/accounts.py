@@ -22,7 +22,7 @@ from sidecar.admin.console.roster import (
     read_asked,
 )
 from sidecar.core.last_use import UseRecord
-from sidecar.core.subject import Account, SubjectKey
+from sidecar.core.subject import Account
 from sidecar.ports import StatusUnavailable
 
 _TITLES = dict(
@@ -66,7 +66,7 @@ class AccountsPage:
             realms=backing.realms.names,
             statuses=STATUSES,
             columns=_TITLES,
-            rows=[(row, link_of(SubjectKey(asked.realm, row.account.subject))) for row in rows],
+            rows=[(row, link_of(row.key(asked.realm)) if row.has_page else "") for row in rows],
             counts=_counts(everybody),
             found=len(found),
             first=first,

@@ -42,23 +42,32 @@ Handler = Callable[[Visit], Awaitable[web.StreamResponse]]
 
 
 class Console:
-    """Answers requests for pages. ``run`` looks for what is plotted."""
+    """Answers requests for pages. ``run`` looks for what is plotted.
 
-    def __init__(self, gatekeeper: Gatekeeper, backing: Backing) -> None:
+    What is live is looked at about each ``look_seconds``.
+    """
+
+    def __init__(
+        self, gatekeeper: Gatekeeper, backing: Backing, *, look_seconds: float = 1.0
+    ) -> None:
+        self._look_seconds = look_seconds
         sessions = Sessions(backing.clock)
         self._trail = backing.trail
         self._pages = Pages()
         self._entrance = Entrance(gatekeeper, sessions)
-        history = History(backing.figures.reading, backing.clock, sessions.is_anybody)
+        history = History(
+            backing.figures.reading, backing.clock, sessions.is_anybody, look_seconds=look_seconds
+        )
         self.run = history.run
         self._handlers = self._rooms(backing, history)
 
     def _rooms(self, backing: Backing, history: History) -> Mapping[tuple[str, str], Handler]:
         pages, live = self._pages, Live(self._entrance)
         listing, cuts = Listing(backing.clock), Cuts(backing.desk, backing.clock)
-        account = AccountPage(backing, pages, live, listing, cuts)
-        decisions = DecisionsPage(backing, pages, live)
-        health = HealthPage(backing, pages, live, history, cuts)
+        seconds = self._look_seconds
+        account = AccountPage(backing, pages, live, listing, cuts, look_seconds=seconds / 4)
+        decisions = DecisionsPage(backing, pages, live, look_seconds=seconds)
+        health = HealthPage(backing, pages, live, history, cuts, look_seconds=seconds)
         return {
             ("GET", HOME): AccountsPage(backing, pages, listing).show,
             ("GET", "/console/account"): account.show,

@@ -15,9 +15,8 @@ from sidecar.core.decision import DenyReason
 from sidecar.observability.recent_decisions import Wanted
 
 SHOWN = 100
-_LOOK_SECONDS = 1.0
-# What comes within it is told at once: a page that changes hundreds of times a second helps nobody.
-_GATHER_SECONDS = 0.2
+# Of a look: what comes within it is told at once. Hundreds of changes a second help nobody.
+_GATHERED = 0.2
 _LONGEST = 255
 _OUTCOMES = ("granted", "denied")
 _REASONS = tuple(reason.value for reason in DenyReason)
@@ -26,9 +25,7 @@ _REASONS = tuple(reason.value for reason in DenyReason)
 class DecisionsPage:
     """Shows decisions."""
 
-    def __init__(
-        self, backing: Backing, pages: Pages, live: Live, *, look_seconds: float = _LOOK_SECONDS
-    ) -> None:
+    def __init__(self, backing: Backing, pages: Pages, live: Live, *, look_seconds: float) -> None:
         self._backing = backing
         self._pages = pages
         self._live = live
@@ -75,7 +72,7 @@ class DecisionsPage:
         try:
             async with asyncio.timeout(self._look_seconds):
                 rows.append(await following())
-            async with asyncio.timeout(_GATHER_SECONDS):
+            async with asyncio.timeout(self._look_seconds * _GATHERED):
                 while len(rows) < SHOWN:
                     rows.append(await following())
         except TimeoutError:

@@ -20,9 +20,6 @@ from sidecar.admin.console.text import duration, rate
 from sidecar.observability.scraped import Keys, Reading
 from sidecar.ports import FetchOutcome, StatusUnavailable
 
-_LOOK_SECONDS = 2.0
-_SLICE_SECONDS = 0.5
-
 
 @dataclass(frozen=True, slots=True)
 class KeysRow:
@@ -54,7 +51,7 @@ class HealthPage:
         history: History,
         cuts: Cuts,
         *,
-        look_seconds: float = _LOOK_SECONDS,
+        look_seconds: float,
     ) -> None:
         self._backing = backing
         self._pages = pages
@@ -71,14 +68,9 @@ class HealthPage:
 
     async def events(self, visit: Visit) -> web.StreamResponse:
         """Keep the page up to date. Raises Refused."""
-        until = 0.0
 
         async def next_events() -> str:
-            nonlocal until
-            await asyncio.sleep(min(_SLICE_SECONDS, self._look_seconds))
-            if self._backing.clock.steady() < until:
-                return ""
-            until = self._backing.clock.steady() + self._look_seconds
+            await asyncio.sleep(self._look_seconds)
             return event("replace", self._pages.part("health_live", **await self._values()))
 
         return await self._live.tell(visit, next_events)

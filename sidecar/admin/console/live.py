@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from sidecar.admin.answers import Refused
+from sidecar.admin.api import refusal_of
 from sidecar.admin.console.entrance import Entrance, Visit
 from sidecar.admin.console.pages import SAFE
 
@@ -42,7 +43,12 @@ class Live:
                 headers={**SAFE, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
             )
             await response.prepare(visit.request)
-            await self._tell(visit, response, next_events)
+            try:
+                await self._tell(visit, response, next_events)
+            except Exception as problem:  # noqa: BLE001 - what is not known is logged there
+                # The answer has begun, so that no other can be given: it ends, and the script asks
+                # again in a while.
+                refusal_of(problem)
             return response
         finally:
             self._listeners -= 1

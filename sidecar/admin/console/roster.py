@@ -84,6 +84,9 @@ class Entry:
     rate: float = 0.0
     seen: float | None = None
 
+    def key(self, realm: str) -> SubjectKey:
+        return SubjectKey(realm, self.account.subject)
+
     @property
     def has_page(self) -> bool:
         """Whether a token can have this subject; of others nothing can be done here."""
