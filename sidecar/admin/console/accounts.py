@@ -1,6 +1,7 @@
 """The page of all accounts of a realm."""
 
 from collections.abc import Sequence
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -14,8 +15,11 @@ from sidecar.admin.console.roster import (
     PAGE,
     STATUSES,
     Asked,
+    Entry,
     Listing,
+    aside,
     entries,
+    first_of,
     link_of,
     matching,
     ordered,
@@ -47,17 +51,22 @@ class AccountsPage:
         backing = self._backing
         asked = read_asked(visit.query, backing.realms.find(visit.query.get("realm")))
         everybody = await self._listing.of(asked.realm, backing.accounts(visit.session.who))
-        found = matching(everybody, asked)
-        last = max(1, ceil(len(found) / PAGE))
-        first = (min(asked.page, last) - 1) * PAGE
+        found = await aside(everybody, partial(matching, asked=asked))
         seen = await backing.desk.activity()
-        # What does not sort the list is read for the page alone.
-        is_early = asked.column in ("seen", "rate", "streams")
-        shown = found if is_early else _page_by_account(found, asked, first)
-        uses, problem = await self._read_uses(asked, shown)
-        rows = entries(asked.realm, shown, seen.rows, uses)
-        if is_early:
-            rows = ordered(rows, asked)[first : first + PAGE]
+        first = first_of(asked, len(found))
+        # When accounts were last used is read of all of them only if that is their order.
+        by_use = asked.column == "seen"
+        uses, problem = await self._read_uses(asked, found if by_use else ())
+
+        def page_of(accounts: Sequence[Account]) -> list[Entry]:
+            rows = entries(asked.realm, accounts, seen.rows, uses)
+            return ordered(rows, asked)[first : first + PAGE]
+
+        rows = await aside(found, page_of)
+        if not by_use:
+            accounts = [row.account for row in rows]
+            uses, problem = await self._read_uses(asked, accounts)
+            rows = entries(asked.realm, accounts, seen.rows, uses)
         return self._pages.page(
             "accounts",
             session=visit.session,
@@ -70,8 +79,8 @@ class AccountsPage:
             counts=_counts(everybody),
             found=len(found),
             first=first,
-            last=last,
-            page=min(asked.page, last),
+            page=first // PAGE + 1,
+            last=max(1, ceil(len(found) / PAGE)),
             silent=seen.silent,
             now=backing.clock.now(),
             is_recorded=backing.read_uses is not None,
@@ -82,18 +91,13 @@ class AccountsPage:
         self, asked: Asked, accounts: Sequence[Account]
     ) -> tuple[UseRecord | None, bool]:
         """Return what is recorded, and whether it could not be read: the list is shown without."""
-        if self._backing.read_uses is None:
+        if self._backing.read_uses is None or not accounts:
             return None, False
         try:
             subjects = [account.subject for account in accounts]
             return await self._backing.read_uses(asked.realm, subjects), False
         except StatusUnavailable:
             return None, True
-
-
-def _page_by_account(found: list[Account], asked: Asked, first: int) -> list[Account]:
-    rows = ordered(entries(asked.realm, found, (), None), asked)
-    return [row.account for row in rows[first : first + PAGE]]
 
 
 def _counts(accounts: Sequence[Account]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ All is read at the start: what is answered later waits for no disk.
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
@@ -35,33 +37,11 @@ _PACKAGE = "sidecar.admin.console"
 
 
 class Pages:
-    """Renders templates of this package; ``files`` names what they load, by its content."""
+    """Renders templates of this package, and gives the files that they load."""
 
     def __init__(self) -> None:
-        self._static = {
-            each.name: each.read_bytes()
-            for each in files(_PACKAGE).joinpath("static").iterdir()
-            if each.name.rpartition(".")[2] in _TYPES
-        }
-        self._versions = {
-            name: hashlib.sha256(content).hexdigest()[:16] for name, content in self._static.items()
-        }
-        self._templates = Environment(
-            loader=PackageLoader(_PACKAGE),
-            autoescape=True,
-            undefined=StrictUndefined,
-            auto_reload=False,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        for function in (
-            text.plain, text.moment, text.machine_moment, text.duration, text.rate, text.number,
-            text.stamp,
-        ):  # fmt: skip
-            self._templates.filters[function.__name__] = function
-        self._templates.globals["file"] = self._file
-        for name in self._templates.list_templates():
-            self._templates.get_template(name)
+        self._templates = _read_templates()
+        self._static = _read_static()
 
     def page(self, name: str, status: int = 200, **values: Any) -> web.Response:
         """Return a whole page."""
@@ -79,21 +59,69 @@ class Pages:
 
     def static(self, name: str, version: str) -> web.Response:
         """Return a file that pages load. Raises Refused: 404."""
-        content = self._static.get(name)
-        if content is None:
+        file = self._static.get(name)
+        if file is None:
             raise Refused(404, "there is no such file")
-        kept = {"Cache-Control": _FOR_EVER} if version == self._versions[name] else {}
+        kept = {"Cache-Control": _FOR_EVER} if version == file.version else {}
         return web.Response(
-            body=content,
+            body=file.content,
             content_type=_TYPES[name.rpartition(".")[2]],
             charset="utf-8",
             headers={**SAFE, **kept},
         )
 
-    def _file(self, name: str) -> str:
-        return f"/console/static/{name}?v={self._versions[name]}"
-
 
 def redirect(where: str) -> web.Response:
     """Return what sends the browser there, by GET (RFC 9110, 15.4.4)."""
     return web.Response(status=303, headers={**SAFE, "Location": where})
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    content: bytes
+
+    @property
+    def version(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()[:16]
+
+
+@cache
+def _read_static() -> Mapping[str, _File]:
+    return {
+        each.name: _File(each.read_bytes())
+        for each in files(_PACKAGE).joinpath("static").iterdir()
+        if each.name.rpartition(".")[2] in _TYPES
+    }
+
+
+@cache
+def _read_templates() -> Environment:
+    """Compile them once: they are the same for everybody, also after a reload."""
+    templates = Environment(
+        loader=PackageLoader(_PACKAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {
+        each.__name__: each
+        for each in (
+            text.plain,
+            text.moment,
+            text.machine_moment,
+            text.duration,
+            text.rate,
+            text.number,
+            text.stamp,
+        )
+    }
+    addresses = {
+        name: f"/console/static/{name}?v={file.version}" for name, file in _read_static().items()
+    }
+    # Named by its content a file may be kept for ever.
+    templates.globals["file"] = addresses.__getitem__
+    for name in templates.list_templates():
+        templates.get_template(name)
+    return templates

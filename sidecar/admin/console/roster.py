@@ -6,6 +6,7 @@ However many accounts there are, a realm is listed once at a time, and for a whi
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from sidecar.admin.desk import Row
@@ -20,6 +21,10 @@ STATUSES = ("active", "inactive")
 _LEAST_KEPT_SECONDS = 1.0
 _KEPT_TIMES = 5.0
 _LONGEST_SEARCH = 255
+# To search and sort so many takes some milliseconds.
+_AT_ONCE = 1000
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,20 @@ def entries(
 def ordered(found: Iterable[Entry], asked: Asked) -> list[Entry]:
     """Return them in the order that is asked for; those that are alike stay as they are."""
     return sorted(found, key=_KEYS[asked.column], reverse=asked.is_descending)
+
+
+def first_of(asked: Asked, found: int) -> int:
+    """Return the number of the page's first account, of so many; beyond the last page is there."""
+    return min(asked.page - 1, max(0, found - 1) // PAGE) * PAGE
+
+
+async def aside(
+    accounts: Sequence[Account], work: Callable[[Sequence[Account]], list[_T]]
+) -> list[_T]:
+    """Work on the accounts, of which there may be very many: then requests go on meanwhile."""
+    if len(accounts) <= _AT_ONCE:
+        return work(accounts)
+    return await asyncio.to_thread(work, accounts)
 
 
 _KEYS: Mapping[str, Callable[[Entry], str | float]] = {

@@ -24,7 +24,8 @@ class Listener:
                     return name, data
 
     async def _read(self) -> tuple[str, str]:
-        name, lines = "", []
+        name = ""
+        lines: list[str] = []
         while line := (await self.response.content.readline()).decode():
             if line == "\n":
                 return name, "\n".join(lines)

@@ -147,15 +147,12 @@ async def test_whatever_somebody_wrote_into_the_store_is_text_and_nothing_else()
     assert {each["src"].partition("?")[0] for each in answer.page.all("img")} == {
         "/console/static/mark.svg"
     }
-    assert (
-        links(answer.page)
-        == [
-            "/console/account?realm=corp&subject=0-plain",
-            "/console/account?realm=corp&subject=1%3Cscript%3Ealert%281%29%3C%2Fscript%3E",
-            "/console/account?realm=corp&subject=2%22%27%3E%3Cimg+src%3Dx+onerror%3Dalert%281%29%3E",
-            "/console/account?realm=corp&subject=6javascript%3Aalert%281%29",
-        ][: len(links(answer.page))]
-    )
+    # Only what a token can have as its subject leads anywhere.
+    assert links(answer.page) == [
+        "/console/account?realm=corp&subject=0-plain",
+        "/console/account?realm=corp&subject=1%3Cscript%3Ealert%281%29%3C%2Fscript%3E",
+        "/console/account?realm=corp&subject=6javascript%3Aalert%281%29",
+    ]
     assert "\u202e" not in answer.html
     assert "\x1b" not in answer.html
     assert "\\u202egnp.exe" in answer.page.text

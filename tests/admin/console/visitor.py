@@ -10,7 +10,9 @@ from urllib.parse import urlencode
 import aiohttp
 from typing_extensions import override
 
+from sidecar.core.decision import Grant
 from sidecar.ports import StreamKind
+from sidecar.streams import Stream
 from tests.admin.office import SECRET, Office
 
 
@@ -114,8 +116,10 @@ async def signed_in(
         yield visitor
 
 
-def open_stream(office: Office, subject: str = "robot", kind: StreamKind = StreamKind.HTTP) -> Any:
-    """Book a stream of the subject; its cut takes it off the books."""
+def open_stream(
+    office: Office, subject: str = "robot", kind: StreamKind = StreamKind.HTTP
+) -> Stream:
+    """Book a stream of the subject; whoever has it takes it off."""
     decision = office.world.ask("GET", "/api/", token=office.world.sign(sub=subject))
-    stream = office.streams.registered(decision, kind, lambda _: stream.leave())  # type: ignore[arg-type]
-    return stream
+    assert isinstance(decision, Grant)
+    return office.streams.registered(decision, kind, lambda _: None)
