@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+from typing_extensions import override
 
-from sidecar.adapters.audit_trail import AuditTrail, MemoryAuditLog
+from sidecar.adapters.audit_trail import AuditTrail, Entry, MemoryAuditLog
 from sidecar.adapters.store_revision import Mark
 from sidecar.admin.api import AdminApi
 from sidecar.admin.audit import AuditOperations
@@ -42,6 +43,18 @@ ADMINS = Route("admin-api", PATH, requirement=Requirement(groups=frozenset({"adm
 WORKER = 4711
 
 
+class FakeAuditLog(MemoryAuditLog):
+    """In memory; answers with the ``failure`` if there is one."""
+
+    failure: Exception | None = None
+
+    @override
+    async def newest(self, limit: int, before: str | None) -> Sequence[Entry]:
+        if self.failure is not None:
+            raise self.failure
+        return await super().newest(limit, before)
+
+
 class Office:
     """The API, what it writes to, and what it refused. ``robot`` is an admin."""
 
@@ -56,7 +69,8 @@ class Office:
         self.recent = RecentDecisions(self.world.clock)
         self.own_desk = OwnDesk(self.recent, WORKER)
         self.streams = Streams(self.world.observer, self.world.clock.now)
-        self.trail = AuditTrail(MemoryAuditLog(100), audit_line, self._lose)
+        self.log = FakeAuditLog(100)
+        self.trail = AuditTrail(self.log, audit_line, self._lose)
         self.audit = Auditing(self.world.observer, self.trail)
         self.gatekeeper = Gatekeeper(
             self.world.authorizer if tokens else None,
