@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -161,12 +161,10 @@ async def serving_with(
         keys = await enter(open_keys(settings, clock, observed.observer))
         streams = stack.enter_context(observed.streams(clock))
         guard = _guard(settings, streams, accounts, clock)
-        counter = observed.metrics.changes
+        counter, figures = observed.metrics.changes, own_figures(observed.metrics)
         audit = await enter(auditing(settings, observed.observer, counter))
-        figures = own_figures(observed.metrics)
         office = Office(keys, accounts.view, clock, audit, observed.desk, counter, figures)
-        offered = administering(settings, office) if administers else nullcontext(Endpoints())
-        endpoints = await enter(offered)
+        endpoints = await enter(_administering(settings, office, administers=administers))
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))
         jobs = (keys.run, accounts.run, accounts.remember, guard.run)
         report = partial(_report, accounts, clock, observed)
@@ -181,6 +179,12 @@ async def serving_with(
         step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)
         await enter(running(partial(step, served.is_leaving)))
         yield served
+
+
+def _administering(
+    settings: Settings, office: Office, *, administers: bool
+) -> AbstractAsyncContextManager[Endpoints]:
+    return administering(settings, office) if administers else nullcontext(Endpoints())
 
 
 def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Clock) -> StreamGuard:

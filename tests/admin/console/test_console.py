@@ -357,3 +357,21 @@ async def test_many_at_once_are_each_themselves() -> None:
     async with signed_in() as visitor:
         answers = await asyncio.gather(*(visitor.get(each) for each in PAGES * 5))
         assert {each.status for each in answers} == {200}
+
+
+async def test_what_pages_load_may_be_kept_as_long_as_it_is_what_was_named() -> None:
+    async with visiting() as visitor:
+        page = (await visitor.get("/console/sign-in")).page
+        named = [each["src"] for each in page.all("script")]
+        named += [each["href"] for each in page.all("link")]
+        assert len(named) == 3
+        for address in named:
+            found = await visitor.get(address)
+            assert found.status == 200
+            assert found.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+            assert found.headers["X-Content-Type-Options"] == "nosniff"
+            assert "://" not in found.html.replace("http://www.w3.org/2000/svg", "")
+            path = address.partition("?")[0]
+            assert (await visitor.get(path)).headers["Cache-Control"] == "no-store"
+        assert (await visitor.get("/console/static/nothing.js")).status == 404
+        assert (await visitor.get("/console/static/..%2Fpages.py")).status == 404
