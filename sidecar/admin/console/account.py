@@ -72,7 +72,8 @@ class AccountPage:
         key = self._key(visit.query)
         accounts = self._backing.accounts(visit.session.who)
         await accounts.get(key)
-        before: list[Row] = []
+        # Looked at before the page is told anything: what ends from here on is seen to end.
+        before = list((await self._streams(key)).rows)
         ended = self._cuts.ended(key)
         told = ""
 
