@@ -99,7 +99,7 @@ class AccountPage:
         done = await self._cuts.measured(
             who, "disabled", key, lambda: self._backing.accounts(who).disable(key)
         )
-        return self._done(visit, key, f"Disabled. {_cut_words(done)}")
+        return self._done(visit, key, f"Disabled. {cut_words(done)}")
 
     async def enable(self, visit: Visit) -> web.Response:
         """Let it in again."""
@@ -117,7 +117,7 @@ class AccountPage:
             lambda: self._backing.revocations(who).revoke_subject_tokens(key),
         )
         words = "Every token that it has by now is refused; a new one gets in."
-        return self._done(visit, key, f"{words} {_cut_words(done)}")
+        return self._done(visit, key, f"{words} {cut_words(done)}")
 
     def _done(self, visit: Visit, key: SubjectKey, notice: str) -> web.Response:
         self._listing.forget()
@@ -174,8 +174,11 @@ def _ended_words(count: int) -> str:
     return "One stream has ended." if count == 1 else f"{count} streams have ended."
 
 
-def _cut_words(done: Measured) -> str:
+def cut_words(done: Measured) -> str:
+    """Return in words what became of the streams that were open."""
     count = len(done.streams)
+    if not count and done.seconds is None:
+        return "Not all workers say whether it has something open."
     if not count:
         return "It had no open stream."
     what = "Its open stream" if count == 1 else f"All of its {count} open streams"

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from sidecar.admin.desk import Desk, Row
+from sidecar.admin.desk import Desk, Row, Seen
 from sidecar.core.subject import SubjectKey
 from sidecar.ports import Clock
 
@@ -18,7 +18,10 @@ MOST_STREAMS = 100
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A revocation at ``at`` (epoch seconds). ``seconds`` is None where streams were left."""
+    """A revocation at ``at`` (epoch seconds). ``streams`` were open before.
+
+    ``seconds`` is None where streams were left, or a worker did not say whether it had any.
+    """
 
     at: float
     who: str
@@ -43,12 +46,13 @@ class Cuts:
         self, who: str, action: str, key: SubjectKey, revoke: Callable[[], Awaitable[object]]
     ) -> Measured:
         """Revoke, and see what is in flight end. Raises what ``revoke`` does."""
-        streams = await self._streams(key)
+        before = await self._streams(key)
         at, began = self._clock.now(), self._clock.steady()
         await revoke()
-        seconds = await self._until_over(key, began) if streams else 0.0
-        found = Measured(at, who, action, key, streams, seconds)
-        if streams:
+        may_be_open = bool(before.rows or before.silent)
+        seconds = await self._until_over(key, began) if may_be_open else 0.0
+        found = Measured(at, who, action, key, before.rows, seconds)
+        if before.rows:
             self.latest.appendleft(found)
         return found
 
@@ -65,11 +69,15 @@ class Cuts:
     async def _until_over(self, key: SubjectKey, began: float) -> float | None:
         try:
             async with asyncio.timeout(self._patience_seconds):
-                while await self._streams(key):  # noqa: ASYNC110 - they may be another process's
+                while True:
+                    left = await self._streams(key)
+                    # A worker that does not say what it has is not taken for one without streams.
+                    if not (left.rows or left.silent):
+                        break
                     await asyncio.sleep(_LOOK_SECONDS)
         except TimeoutError:
             return None
         return self._clock.steady() - began
 
-    async def _streams(self, key: SubjectKey) -> list[Row]:
-        return list((await self._desk.streams(key.realm, key.subject, MOST_STREAMS)).rows)
+    async def _streams(self, key: SubjectKey) -> Seen:
+        return await self._desk.streams(key.realm, key.subject, MOST_STREAMS)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from sidecar.admin.console.account import cut_words
+from sidecar.admin.console.cuts import Measured
 from sidecar.core.last_use import LastUse
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.ports import AuditRecord, Change, StatusUnavailable, StreamKind
@@ -168,3 +170,20 @@ async def test_whatever_its_name_is_it_is_text_also_in_what_is_live(text: str) -
         assert [each for each in answer.page.all("script") if not each.get("src")] == []
         assert len(answer.page.all("img")) == 1
         assert "\u202e" not in answer.html
+
+
+@pytest.mark.parametrize(
+    ("streams", "seconds", "words"),
+    [
+        (0, 0.0, "It had no open stream."),
+        (0, None, "Not all workers say whether it has something open."),
+        (1, 0.0125, "Its open stream ended within 12 ms."),
+        (3, 1.5, "All of its 3 open streams ended within 2 s."),
+        (100, 0.1, "All of its open streams (more than 99) ended within 100 ms."),
+        (2, None, "Not yet over: all of its 2 open streams. See below."),
+    ],
+)
+def test_what_became_of_its_streams_is_said(
+    streams: int, seconds: float | None, words: str
+) -> None:
+    assert cut_words(Measured(NOW, "ops", "disabled", ROBOT, [{}] * streams, seconds)) == words

@@ -61,7 +61,7 @@ class Region {
   fail() {
     this.source?.close();
     this.source = null;
-    this.show("broken", "Not live: no connection; trying again");
+    this.show("broken", "Not live; trying again");
     this.waits = setTimeout(() => this.follow(), AGAIN_MILLISECONDS);
   }
 
