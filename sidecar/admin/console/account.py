@@ -13,7 +13,7 @@ from sidecar.admin.console.cuts import MOST_STREAMS, Cuts, Measured
 from sidecar.admin.console.entrance import Visit
 from sidecar.admin.console.live import Live, event
 from sidecar.admin.console.pages import Pages, redirect
-from sidecar.admin.console.roster import Listing, entries, link_of
+from sidecar.admin.console.roster import Doings, Listing, link_of
 from sidecar.admin.console.text import duration, plain
 from sidecar.admin.desk import Row, Seen
 from sidecar.core.subject import Account, SubjectKey, is_subject
@@ -50,7 +50,7 @@ class AccountPage:
         account = await self._backing.accounts(visit.session.who).get(key)
         seen = await self._backing.desk.activity()
         uses = await self._uses(key)
-        (entry,) = entries(key.realm, [account], seen.rows, uses)
+        entry = Doings(key.realm, seen.rows, uses).entry(account)
         notice, visit.session.notice = visit.session.notice, ""
         return self._pages.page(
             "account",

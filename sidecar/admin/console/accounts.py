@@ -15,14 +15,12 @@ from sidecar.admin.console.roster import (
     PAGE,
     STATUSES,
     Asked,
-    Entry,
+    Doings,
     Listing,
     aside,
-    entries,
     first_of,
     link_of,
     matching,
-    ordered,
     read_asked,
 )
 from sidecar.core.last_use import UseRecord
@@ -58,15 +56,12 @@ class AccountsPage:
         by_use = asked.column == "seen"
         uses, problem = await self._read_uses(asked, found if by_use else ())
 
-        def page_of(accounts: Sequence[Account]) -> list[Entry]:
-            rows = entries(asked.realm, accounts, seen.rows, uses)
-            return ordered(rows, asked)[first : first + PAGE]
-
-        rows = await aside(found, page_of)
+        doings = Doings(asked.realm, seen.rows, uses)
+        page = (await aside(found, partial(doings.ordered, asked=asked)))[first : first + PAGE]
         if not by_use:
-            accounts = [row.account for row in rows]
-            uses, problem = await self._read_uses(asked, accounts)
-            rows = entries(asked.realm, accounts, seen.rows, uses)
+            uses, problem = await self._read_uses(asked, page)
+            doings = Doings(asked.realm, seen.rows, uses)
+        rows = [doings.entry(account) for account in page]
         return self._pages.page(
             "accounts",
             session=visit.session,

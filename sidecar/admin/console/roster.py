@@ -82,12 +82,12 @@ def read_asked(query: Mapping[str, str], realm: str) -> Asked:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An account and what it does now. ``seen`` is in epoch seconds; None for never, or unknown."""
+    """An account and what it does now. ``seen`` is in epoch seconds; 0 for never, or unknown."""
 
     account: Account
     streams: int = 0
     rate: float = 0.0
-    seen: float | None = None
+    seen: float = 0.0
 
     def key(self, realm: str) -> SubjectKey:
         return SubjectKey(realm, self.account.subject)
@@ -139,27 +139,45 @@ def matching(accounts: Iterable[Account], asked: Asked) -> list[Account]:
     ]
 
 
-def entries(
-    realm: str, accounts: Iterable[Account], activity: Iterable[Row], uses: UseRecord | None
-) -> list[Entry]:
-    """Return the accounts with what they do now, and when they were last seen."""
-    busy = {row["subject"]: row for row in activity if row["realm"] == realm}
-    recorded = {} if uses is None else uses.by_subject
-    found = []
-    for account in accounts:
-        row, use = busy.get(account.subject), recorded.get(account.subject)
-        moments = [] if use is None else [use.last_seen]
-        if row is None:
-            found.append(Entry(account, seen=max(moments, default=None)))
-            continue
-        moments += [row["seen"]] if row["seen"] else []
-        found.append(Entry(account, row["streams"], row["rate"], max(moments, default=None)))
-    return found
+class Doings:
+    """What accounts of a realm do now, by ``activity``, and when they were last used."""
 
+    def __init__(self, realm: str, activity: Iterable[Row], uses: UseRecord | None) -> None:
+        self._busy = {row["subject"]: row for row in activity if row["realm"] == realm}
+        self._recorded = {} if uses is None else uses.by_subject
 
-def ordered(found: Iterable[Entry], asked: Asked) -> list[Entry]:
-    """Return them in the order that is asked for; those that are alike stay as they are."""
-    return sorted(found, key=_KEYS[asked.column], reverse=asked.is_descending)
+    def streams(self, account: Account) -> int:
+        row = self._busy.get(account.subject)
+        return 0 if row is None else int(row["streams"])
+
+    def rate(self, account: Account) -> float:
+        row = self._busy.get(account.subject)
+        return 0.0 if row is None else float(row["rate"])
+
+    def seen(self, account: Account) -> float:
+        """Return when it was last seen (epoch seconds); 0 for never, or unknown."""
+        row, use = self._busy.get(account.subject), self._recorded.get(account.subject)
+        return max(0.0 if row is None else row["seen"], 0.0 if use is None else use.last_seen)
+
+    def entry(self, account: Account) -> Entry:
+        """Return the account with what it does."""
+        return Entry(account, self.streams(account), self.rate(account), self.seen(account))
+
+    def ordered(self, accounts: Iterable[Account], asked: Asked) -> list[Account]:
+        """Return them in the order that is asked for; those that are alike stay as they are.
+
+        Nothing is made for each of them: of very many that would take longest.
+        """
+        keys: Mapping[str, Callable[[Account], str | float]] = {
+            "subject": lambda each: each.subject,
+            "name": lambda each: each.name.casefold(),
+            "status": lambda each: each.status.value,
+            "seen": self.seen,
+            "rate": self.rate,
+            "streams": self.streams,
+            "updated": lambda each: each.updated_at,
+        }
+        return sorted(accounts, key=keys[asked.column], reverse=asked.is_descending)
 
 
 def first_of(asked: Asked, found: int) -> int:
@@ -174,17 +192,6 @@ async def aside(
     if len(accounts) <= _AT_ONCE:
         return work(accounts)
     return await asyncio.to_thread(work, accounts)
-
-
-_KEYS: Mapping[str, Callable[[Entry], str | float]] = {
-    "subject": lambda each: each.account.subject,
-    "name": lambda each: each.account.name.casefold(),
-    "status": lambda each: each.account.status.value,
-    "seen": lambda each: each.seen or 0.0,
-    "rate": lambda each: each.rate,
-    "streams": lambda each: each.streams,
-    "updated": lambda each: each.account.updated_at,
-}
 
 
 def link_of(key: SubjectKey) -> str:

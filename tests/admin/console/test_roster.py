@@ -4,11 +4,10 @@ import pytest
 
 from sidecar.admin.console.roster import (
     Asked,
+    Doings,
     Entry,
     Listing,
-    entries,
     matching,
-    ordered,
     read_asked,
 )
 from sidecar.core.last_use import LastUse, UseRecord
@@ -76,20 +75,26 @@ def test_what_an_account_does_is_put_beside_it_and_the_later_moment_counts() -> 
     ]
     uses = UseRecord(0.0, {"alice": LastUse(50.0, 1), "carol": LastUse(60.0, 1)})
 
-    found = entries("corp", accounts, activity, uses)
+    doings = Doings("corp", activity, uses)
 
+    found = [doings.entry(each) for each in accounts]
     assert [(each.streams, each.rate, each.seen) for each in found] == [
         (2, 3.5, 70.0),
-        (1, 0.0, None),
+        (1, 0.0, 0.0),
         (0, 0.0, 60.0),
     ]
 
 
 def test_accounts_are_ordered_by_what_is_asked_for() -> None:
-    rows = [Entry(account("a"), 1, 5.0), Entry(account("b", "Z"), 3, 1.0, 9.0)]
+    accounts = [account("a"), account("b", "Z")]
+    activity = [
+        {"realm": "corp", "subject": "a", "streams": 1, "rate": 5.0, "seen": 0.0},
+        {"realm": "corp", "subject": "b", "streams": 3, "rate": 1.0, "seen": 9.0},
+    ]
+    doings = Doings("corp", activity, None)
 
     def order(sort: str) -> list[str]:
-        return [each.account.subject for each in ordered(rows, Asked("corp", sort=sort))]
+        return [each.subject for each in doings.ordered(accounts, Asked("corp", sort=sort))]
 
     assert order("-streams") == ["b", "a"]
     assert order("-rate") == ["a", "b"]
