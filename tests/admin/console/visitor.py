@@ -52,16 +52,16 @@ class Answer:
         self.page = Read(self.html)
 
 
-class Visitor:
-    """Visits the console of ``office`` by ``http``, which keeps the cookies."""
+class Browsing:
+    """Visits the console at ``url`` by ``http``, which keeps the cookies."""
 
-    def __init__(self, office: Office, http: aiohttp.ClientSession) -> None:
-        self.office = office
+    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
+        self.url = url
         self.http = http
         self.csrf = ""
 
     async def get(self, path: str, *, follow: bool = True, **headers: str) -> Answer:
-        url = self.office.url + path
+        url = self.url + path
         async with self.http.get(url, headers=headers, allow_redirects=follow) as response:
             answer = Answer(response.status, response.headers, await response.text())
         self._remember(answer)
@@ -72,13 +72,13 @@ class Visitor:
     ) -> Answer:
         """Post a form as a browser does from a page of the console, with the session's token."""
         headers = {
-            "Origin": self.office.url,
+            "Origin": self.url,
             "Sec-Fetch-Site": "same-origin",
             "Content-Type": "application/x-www-form-urlencoded",
             **headers,
         }
         async with self.http.post(
-            self.office.url + path,
+            self.url + path,
             data=urlencode({"csrf": self.csrf, **fields}),
             headers={name: value for name, value in headers.items() if value},
             allow_redirects=follow,
@@ -93,6 +93,14 @@ class Visitor:
     def _remember(self, answer: Answer) -> None:
         tokens = [each["value"] for each in answer.page.all("input") if each.get("name") == "csrf"]
         self.csrf = tokens[0] if tokens else self.csrf
+
+
+class Visitor(Browsing):
+    """Visits the console of ``office``."""
+
+    def __init__(self, office: Office, http: aiohttp.ClientSession) -> None:
+        super().__init__(office.url, http)
+        self.office = office
 
 
 @asynccontextmanager
