@@ -112,6 +112,7 @@ def _read_templates() -> Environment:
             text.moment,
             text.machine_moment,
             text.duration,
+            text.ago,
             text.rate,
             text.number,
             text.stamp,

@@ -62,6 +62,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / _DAY:,.0f} days"
 
 
+def ago(seconds: float) -> str:
+    """Return in words how long ago something was."""
+    return "just now" if seconds < 1 else f"{duration(seconds)} ago"
+
+
 def rate(per_second: float) -> str:
     """Return a rate with as many digits as it deserves."""
     if per_second <= 0:

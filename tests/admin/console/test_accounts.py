@@ -42,7 +42,7 @@ async def test_each_account_is_a_row_with_what_it_is_and_does() -> None:
     words = page.text
     assert "1 to 2 of 2 accounts of the realm corp" in words
     assert "idle inactive 2 h ago 0 0 1 h ago" in words
-    assert "robot The Robot active admin b c d and 1 more 0 ms ago <0.1 1 1 h ago" in words
+    assert "robot The Robot active admin b c d and 1 more just now <0.1 1 1 h ago" in words
     assert links(page) == [
         "/console/account?realm=corp&subject=idle",
         "/console/account?realm=corp&subject=robot",

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.admin.console.text import (
+    ago,
     duration,
     machine_moment,
     moment,
@@ -59,6 +60,15 @@ def test_a_moment_that_is_none_is_said_in_words(at: float | None, shown: str, ma
 )
 def test_a_length_of_time_has_the_unit_that_fits(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
+
+
+def test_what_was_this_moment_is_not_counted_in_milliseconds() -> None:
+    assert [ago(each) for each in (-3, 0.9, 1, 90)] == [
+        "just now",
+        "just now",
+        "1 s ago",
+        "2 min ago",
+    ]
 
 
 def test_figures_have_as_many_digits_as_they_deserve() -> None:
