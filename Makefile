@@ -68,11 +68,11 @@ imports: $(VENV)/dev.stamp ## the import rule
 unit: $(VENV)/dev.stamp ## unit tests, with the coverage gates
 	@$(BIN)/python -m pytest -q -n 2 -m "not e2e" --cov --cov-report=
 	@$(BIN)/coverage report
-	@$(BIN)/coverage report --include='sidecar/core/*,sidecar/authorize.py' --fail-under=100
+	@$(BIN)/coverage report --include='sidecar/core/*,sidecar/authorize.py,sidecar/verification.py' --fail-under=100
 
-# Proxies that are not installed are skipped, by name; REQUIRE_PROXIES=1 makes that a failure, and
-# REQUIRE_BROWSER=1 a missing Chromium.
-# Debian: apt-get install nginx-light haproxy apache2 caddy chromium
+# Proxies and Prometheus are skipped, by name, where they are not installed; REQUIRE_PROXIES=1 makes
+# that a failure, REQUIRE_BROWSER=1 that of Chromium.
+# Debian: apt-get install nginx-light haproxy apache2 caddy prometheus chromium
 e2e: $(VENV)/dev.stamp ## end-to-end tests: the real process, real servers, sockets
 	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --ignore=tests/chaos
 	@$(BIN)/python -m pytest -q tests/chaos

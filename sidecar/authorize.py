@@ -1,7 +1,7 @@
 """THE decision: may this subject make this request now?
 
 One synchronous walk through the rules. When something it needs is not at hand (keys not loaded,
-account not yet in the view) it raises ``_Wanted``; ``authorize`` waits for just that, bounded in
+account not yet in the view) it raises ``Wanted``; ``authorize`` waits for just that, bounded in
 time and in tries, and walks again. So the hot path never awaits, and there is one order of checks
 for all fronts, for ``explain`` and for the tests.
 
@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sidecar.core.access import check_requirement, check_switch, judge_standing, principal_of
-from sidecar.core.bearer import BearerToken, read_bearer
-from sidecar.core.claims import Claims, check_claims, read_claims
+from sidecar.core.claims import check_claims
 from sidecar.core.decision import Decision, Denied, DenyReason, Grant
 from sidecar.core.evidence import Evidence
 from sidecar.core.found_routes import FoundRoutes
@@ -27,16 +26,10 @@ from sidecar.core.request import (
 )
 from sidecar.core.routes import Routes
 from sidecar.core.subject import Standing, SubjectKey
-from sidecar.core.token import (
-    UnverifiedToken,
-    VerifiedToken,
-    check_header,
-    read_token,
-    verify_signature,
-)
 from sidecar.core.token_memory import TokenMemory
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.ports import AccountView, Clock, KeySource, Observer, StatusUnavailable
+from sidecar.verification import Asked, TokenVerifier, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +69,7 @@ class Authorizer:
         self._keys = keys
         self._accounts = accounts
         self._clock = clock
-        self._remembered = remembered
+        self._verifier = TokenVerifier(rules.issuers, rules.max_token_bytes, keys, remembered)
         self._observer = observer
         self._routes = FoundRoutes(rules.routes, rules.tolerated)
 
@@ -86,8 +79,8 @@ class Authorizer:
         Raises nothing.
         """
         began = self._clock.steady()
-        decision = self._settle(request, _Asked(), Evidence())
-        if isinstance(decision, _Wanted):
+        decision = self._settle(request, Asked(), Evidence())
+        if isinstance(decision, Wanted):
             return None
         self._observer.decided(request, decision, self._clock.steady() - began)
         return decision
@@ -105,13 +98,13 @@ class Authorizer:
         return await self._decide(request, evidence), evidence
 
     async def _decide(self, request: AccessRequest, evidence: Evidence) -> Decision:
-        asked = _Asked()
-        decision: Decision | _Wanted = _Wanted(DenyReason.INTERNAL_ERROR, "never walked")
+        asked = Asked()
+        decision: Decision | Wanted = Wanted(DenyReason.INTERNAL_ERROR, "never walked")
         try:
             async with asyncio.timeout(self._rules.budget_seconds):
                 for _ in range(_MAX_TRIES):
                     decision = self._settle(request, asked, evidence)
-                    if not isinstance(decision, _Wanted):
+                    if not isinstance(decision, Wanted):
                         return decision
                     await self._fetch(decision, asked)
         except StatusUnavailable as unavailable:
@@ -121,10 +114,10 @@ class Authorizer:
         except Exception:
             log.exception("the decision failed; the request is denied")
             return evidence.deny(DenyReason.INTERNAL_ERROR, "see the log")
-        assert isinstance(decision, _Wanted)  # noqa: S101
+        assert isinstance(decision, Wanted)  # noqa: S101
         return evidence.deny(decision.reason, f"waited in vain: {decision.detail}")
 
-    async def _fetch(self, wanted: "_Wanted", asked: "_Asked") -> None:
+    async def _fetch(self, wanted: Wanted, asked: Asked) -> None:
         # A standing counts in the walk that follows its read: it would age through any other wait.
         asked.standing = None
         if wanted.account is not None:
@@ -134,19 +127,19 @@ class Authorizer:
             await self._keys.refresh(*wanted.keys)
 
     def _settle(
-        self, request: AccessRequest, asked: "_Asked", evidence: Evidence
-    ) -> "Decision | _Wanted":
+        self, request: AccessRequest, asked: Asked, evidence: Evidence
+    ) -> Decision | Wanted:
         try:
             return self._walk(request, asked, evidence)
         except Denied as denied:
             return evidence.deny(denied.reason, denied.detail)
-        except _Wanted as wanted:
+        except Wanted as wanted:
             return wanted
         except Exception:
             log.exception("the decision failed; the request is denied")
             return evidence.deny(DenyReason.INTERNAL_ERROR, "see the log")
 
-    def _walk(self, request: AccessRequest, asked: "_Asked", evidence: Evidence) -> Grant:
+    def _walk(self, request: AccessRequest, asked: Asked, evidence: Evidence) -> Grant:
         route = self._routes.find(request)
         evidence.route = route
         if request.switches_to:
@@ -159,7 +152,7 @@ class Authorizer:
             # RFC 6750, 2: a client uses one way to send a token; and a query gets logged.
             raise Denied(DenyReason.MALFORMED_CREDENTIALS, "access_token in the query")
         memory = request.memory or TokenMemory()
-        issuer, claims = self._verified(request, memory, asked, evidence)
+        issuer, claims = self._verifier.verified(request, memory, asked, evidence)
         evidence.issuer, evidence.claims = issuer, claims
         check_claims(claims, issuer, self._clock.now())
         standing = self._standing(memory.key or claims.key(issuer), claims.token_id, asked)
@@ -176,114 +169,12 @@ class Authorizer:
         check_requirement(route.requirement, principal)
         return Grant(route, principal)
 
-    def _verified(
-        self, request: AccessRequest, memory: TokenMemory, asked: "_Asked", evidence: Evidence
-    ) -> tuple[Issuer, Claims]:
-        bearer = memory.bearer
-        if bearer is None:
-            bearer = memory.bearer = read_bearer(request.authorization, self._rules.max_token_bytes)
-        remembered = memory.remembered or self._remembered.recall(bearer)
-        if remembered is not None:
-            issuer, claims, generation = remembered
-            keys = self._keys.keys(issuer.name)
-            # Also by the same rules: what an issuer was trusted with before is no argument now.
-            if (
-                keys is not None
-                and keys.generation == generation
-                and self._rules.issuers.get(issuer.name) is issuer
-            ):
-                if memory.remembered is None:
-                    memory.remember(remembered)
-                return issuer, claims
-            memory.remembered = None
-        token = memory.token
-        if token is None:
-            token = memory.token = read_token(bearer)
-        evidence.token = token
-        found = self._rules.issuers.get(token.issuer)
-        if found is None:
-            raise Denied(DenyReason.UNKNOWN_ISSUER, "iss is not a configured issuer")
-        evidence.issuer = found
-        check_header(token, found)
-        verified = self._verify(bearer, token, found, asked)
-        claims = read_claims(verified, found.groups)
-        self._remembered.remember(bearer, found, claims, verified.generation)
-        memory.remember((found, claims, verified.generation))
-        return found, claims
-
-    def _verify(
-        self, bearer: BearerToken, token: UnverifiedToken, issuer: Issuer, asked: "_Asked"
-    ) -> VerifiedToken:
-        keys = self._keys.keys(issuer.name)
-        if keys is None:
-            if asked.keys:
-                raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
-            raise _Wanted(DenyReason.KEYS_UNAVAILABLE, "keys", keys=(issuer.name, None))
-        refusal = self._remembered.refusal(bearer, keys.generation)
-        if refusal is None:
-            try:
-                return verify_signature(token, keys, issuer)
-            except Denied as denied:
-                # A bad signature is dear (RSA); the same keys need not say no to it twice.
-                refusal = denied.reason, denied.detail
-                self._remembered.refuse(bearer, keys.generation, *refusal)
-        raise self._second_thought(*refusal, token, issuer, asked)
-
-    def _second_thought(
-        self,
-        reason: DenyReason,
-        detail: str,
-        token: UnverifiedToken,
-        issuer: Issuer,
-        asked: "_Asked",
-    ) -> "Denied | _Wanted":
-        """Return what to raise where the provider may have rotated its keys in the meantime."""
-        if not asked.keys and not self._keys.is_resting(issuer.name, token.kid):
-            # Also for a bad signature: a provider may put new key material under an old kid.
-            # While it has not answered, the absence of a key proves nothing.
-            if reason is DenyReason.UNKNOWN_KEY:
-                reason = DenyReason.KEYS_UNAVAILABLE
-            return _Wanted(reason, detail, keys=(issuer.name, token.kid))
-        if reason is DenyReason.UNKNOWN_KEY and self._keys.is_unsettled(issuer.name, token.kid):
-            detail = "unknown kid, and the provider was not asked"
-            return Denied(DenyReason.KEYS_UNAVAILABLE, detail)
-        return Denied(reason, detail)
-
-    def _standing(self, subject: SubjectKey, token_id: str | None, asked: "_Asked") -> Standing:
+    def _standing(self, subject: SubjectKey, token_id: str | None, asked: Asked) -> Standing:
         if not self._accounts.is_live():
             raise Denied(DenyReason.STATUS_UNAVAILABLE, "the account view is not live")
         standing = (
             asked.standing if self._rules.strict else self._accounts.look_up(subject, token_id)
         )
         if standing is None:
-            raise _Wanted(DenyReason.STATUS_UNAVAILABLE, "account", account=(subject, token_id))
+            raise Wanted(DenyReason.STATUS_UNAVAILABLE, "account", account=(subject, token_id))
         return standing
-
-
-class _Wanted(Exception):
-    """Something is not at hand; ``reason`` is the verdict if it stays so."""
-
-    def __init__(
-        self,
-        reason: DenyReason,
-        detail: str,
-        *,
-        keys: tuple[str, str | None] | None = None,
-        account: tuple[SubjectKey, str | None] | None = None,
-    ) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-        self.keys = keys
-        self.account = account
-
-
-@dataclass(slots=True)
-class _Asked:
-    """What one decision has waited for, and the verdicts by key generation.
-
-    Keys are asked for once only. ``standing`` is what the latest wait was for, or None.
-    """
-
-    keys: bool = False
-    standing: Standing | None = None

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from uuid import NAMESPACE_URL, uuid5
 
 from sidecar.core.subject import (
-    HELD,
     MAX_NAME_LENGTH,
     MAX_SUBJECT_LENGTH,
     Account,
@@ -156,7 +155,7 @@ class ServiceAccounts:
             key,
             "hold",
             lambda before: replace(_found(key, before), status=AccountStatus.INACTIVE),
-            actor=HELD + self._actor,
+            held=True,
         )
 
     async def restore(self, key: SubjectKey, before: Account, held: Account) -> bool:
@@ -207,20 +206,21 @@ class ServiceAccounts:
         action: str,
         change: Callable[[Account | None], Account],
         *,
-        actor: str = "",
+        held: bool = False,
     ) -> Account:
         was_in = False
         for _ in range(_MAX_TRIES):
             before = await self._store.get(key)
             after = change(before)
             # What is held is taken back if it is still the same: so who means it writes it anew.
-            if after == before and not after.is_held:
+            if after == before and not after.held:
                 return after
             is_in = before is not None and before.is_active
             if was_in and not is_in and after.is_active:
                 raise Contended(f"{key.subject} was shut out meanwhile; nothing was written")
             was_in = is_in
-            after = replace(after, updated_at=self._clock.now(), updated_by=actor or self._actor)
+            now = self._clock.now()
+            after = replace(after, updated_at=now, updated_by=self._actor, held=held)
             stored = await self._store.put(key, after, expected=before)
             if stored is not None:
                 self._audit(action, key, before, stored)

@@ -17,6 +17,7 @@ LONG_FUNCTIONS: dict[str, str] = {}
 # Modules that are tested in another file than one of their own name.
 TESTED_ELSEWHERE = {
     "sidecar/ports.py": "tests/test_authorize.py",  # Protocols and values without behaviour
+    "sidecar/verification.py": "tests/test_authorize.py",
     "sidecar/__main__.py": "tests/e2e/test_main_job.py",
     "sidecar/observability/silent.py": "tests/observability/test_decision_log.py",
     "sidecar/admin/answers.py": "tests/admin/test_api.py",

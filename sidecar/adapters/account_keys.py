@@ -6,7 +6,7 @@
 so a key reads back in one way only, whatever the subject holds. ``<prefix>revision`` and
 ``<prefix>epoch`` tell a store that was rolled back (``store_revision``), ``<prefix>sync:…`` who
 keeps a realm's accounts in step (``redis_leader``). ``<prefix>audit`` is a
-stream of what was changed by running sidecars (``audit_trail``).
+stream of what was changed by sidecars and by the commands (``audit_trail``).
 
 How accounts are used is in ``<beside>seen:<realm>`` and ``<beside>uses:<realm>``, by subject. No
 view is to hear of these, so ``beside`` does not begin as the prefix does. It ends with it: by the

@@ -1,6 +1,12 @@
 """The composition root: the only place that knows every part."""
 
-from sidecar.app.asking import confirm_store, open_authorizer, open_last_use, open_store
+from sidecar.app.asking import (
+    confirm_store,
+    open_audit,
+    open_authorizer,
+    open_last_use,
+    open_store,
+)
 from sidecar.app.checking import problems_of
 from sidecar.app.probing import exposures
 from sidecar.app.process import run
@@ -11,6 +17,7 @@ __all__ = [
     "Serving",
     "confirm_store",
     "exposures",
+    "open_audit",
     "open_authorizer",
     "open_gateway",
     "open_last_use",

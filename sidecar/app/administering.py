@@ -134,7 +134,7 @@ async def administering_for_workers(
             view = accounts.view
             jobs += [accounts.run, accounts.remember]
         await stack.enter_async_context(running(*jobs))
-        audit = await stack.enter_async_context(auditing(settings, log, counter))
+        audit = await stack.enter_async_context(auditing(settings, log, counter.audit_lost))
         figures = figures_of_all(directory, counter)
         office = Office(keys, view, clock, audit, WorkerDesks(directory), counter, figures)
         yield await stack.enter_async_context(administering(settings, office))

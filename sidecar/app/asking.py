@@ -10,12 +10,13 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.redis_last_use import RedisLastUse
 from sidecar.adapters.redis_store import RedisAccountStore, open_redis_store
 from sidecar.adapters.store_revision import Mark, make_epoch
+from sidecar.app.auditing import auditing
 from sidecar.app.parts import MEMORY, make_accounts, make_authorizer, open_keys, redis_options
 from sidecar.app.recording import open_recorded_use
 from sidecar.app.running import running
 from sidecar.authorize import Authorizer
 from sidecar.observability.observers import Observers
-from sidecar.ports import AccountStore
+from sidecar.ports import AccountStore, Auditor
 from sidecar.settings import Settings
 
 _STORE_SECONDS = 5.0
@@ -35,6 +36,14 @@ async def open_store(settings: Settings) -> AsyncIterator[AccountStore]:
     """
     async with _open_redis(settings) as store:
         yield store
+
+
+def open_audit(settings: Settings, log: Auditor) -> AbstractAsyncContextManager[Auditor]:
+    """Open who is told of changes: ``log``, and the trail where the sidecars keep one.
+
+    A record that cannot be kept there is said in the process's log.
+    """
+    return auditing(settings, log, _nobody_counts)
 
 
 def open_last_use(settings: Settings) -> AbstractAsyncContextManager[RedisLastUse]:
@@ -89,3 +98,7 @@ async def open_authorizer(settings: Settings, patience: float) -> AsyncIterator[
         except TimeoutError:
             pass
         yield make_authorizer(settings, keys, accounts.view, clock, observer)
+
+
+def _nobody_counts() -> None:
+    pass

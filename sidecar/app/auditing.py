@@ -1,6 +1,6 @@
 """Who hears of changes: the log and the metrics, and where there is an admin API its trail too."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -9,7 +9,6 @@ from sidecar.adapters.audit_trail import AuditLog, AuditTrail, MemoryAuditLog, R
 from sidecar.adapters.redis_client import open_redis
 from sidecar.app.parts import MEMORY, redis_options
 from sidecar.app.running import running
-from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.decision_log import audit_line
 from sidecar.ports import Auditor, AuditRecord
 from sidecar.settings import Settings
@@ -33,14 +32,14 @@ class Auditing:
 
 @asynccontextmanager
 async def auditing(
-    settings: Settings, log: Auditor, counter: ChangeCounter
+    settings: Settings, log: Auditor, lost: Callable[[], None]
 ) -> AsyncIterator[Auditing]:
-    """Give who hears of changes until the block ends; ``counter`` counts what is lost."""
+    """Give who hears of changes until the block ends; ``lost`` is called for each one lost."""
     if not settings.admin.has_api:
         yield Auditing(log)
         return
     async with _audit_log(settings) as kept:
-        trail = AuditTrail(kept, audit_line, counter.audit_lost)
+        trail = AuditTrail(kept, audit_line, lost)
         async with running(trail.run):
             try:
                 yield Auditing(log, trail)

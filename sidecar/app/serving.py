@@ -162,7 +162,7 @@ async def serving_with(
         streams = stack.enter_context(observed.streams(clock))
         guard = _guard(settings, streams, accounts, clock)
         counter, figures = observed.metrics.changes, own_figures(observed.metrics)
-        audit = await enter(auditing(settings, observed.observer, counter))
+        audit = await enter(auditing(settings, observed.observer, counter.audit_lost))
         office = Office(keys, accounts.view, clock, audit, observed.desk, counter, figures)
         endpoints = await enter(_administering(settings, office, administers=administers))
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))

@@ -5,16 +5,15 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from sidecar import app
 from sidecar.account_sync import AccountSync, NotFetched, Outcome
 from sidecar.adapters.clock import SystemClock
-from sidecar.cli.common import Audit, actor, stop, wait_for
+from sidecar.cli.common import Audit, actor, plain, stop, wait_for
 from sidecar.core.account_plan import Kind, Plan, PlanRules, Step
 from sidecar.core.wanted_accounts import NotAccounts, WantedAccount
-from sidecar.ports import AccountStore
+from sidecar.ports import AccountStore, Auditor
 from sidecar.service_accounts import ServiceAccounts
 from sidecar.settings import Settings
 
@@ -35,7 +34,7 @@ def make_plan(settings: Settings, realm: str, fetch: Fetch, rules: PlanRules) ->
     async def plan() -> Plan:
         wanted = await fetch()
         async with app.open_store(settings) as store:
-            return await _sync(store).plan(realm, wanted, rules)
+            return await _sync(store, Audit()).plan(realm, wanted, rules)
 
     async def plan_or_stop() -> Plan:
         try:
@@ -52,8 +51,8 @@ def carry_out(settings: Settings, plan: Plan) -> Outcome:
     """Carry the plan out. Ends the process with 3 where the store cannot be opened."""
 
     async def perform() -> Outcome:
-        async with app.open_store(settings) as store:
-            return await _sync(store).carry_out(plan)
+        async with app.open_store(settings) as store, app.open_audit(settings, Audit()) as audit:
+            return await _sync(store, audit).carry_out(plan)
 
     return wait_for(perform(), settings, writes=True) if plan.steps else Outcome()
 
@@ -79,7 +78,7 @@ def show(plan: Plan, *, as_json: bool) -> None:
         table = Table("CHANGE", "SUBJECT", "STATUS", "GROUPS", "NAME", box=None)
         for step in plan.steps:
             colour = _COLOURS[step.kind]
-            table.add_row(f"[{colour}]{step.kind}[/{colour}]", *map(_plain, _cells(step)))
+            table.add_row(f"[{colour}]{step.kind}[/{colour}]", *map(plain, _cells(step)))
         Console().print(table)
     for each in plan.unholdable:
         typer.echo(f"{each.subject[:80]!a}: {each.why}", err=True)
@@ -95,8 +94,8 @@ def show(plan: Plan, *, as_json: bool) -> None:
         )
 
 
-def _sync(store: AccountStore) -> AccountSync:
-    return AccountSync(ServiceAccounts(store, SystemClock(), Audit(), actor=actor()))
+def _sync(store: AccountStore, audit: Auditor) -> AccountSync:
+    return AccountSync(ServiceAccounts(store, SystemClock(), audit, actor=actor()))
 
 
 def _cells(step: Step) -> tuple[str, str, str, str]:
@@ -109,11 +108,6 @@ def _cells(step: Step) -> tuple[str, str, str, str]:
         _arrow(",".join(before.groups), ",".join(step.groups)),
         _arrow(before.name, step.name),
     )
-
-
-def _plain(text: str) -> str:
-    """Return it without what a terminal would obey: in Redis anybody may write anything."""
-    return escape("".join(each if each.isprintable() else "\ufffd" for each in text))
 
 
 def _arrow(before: str, after: str) -> str:

@@ -7,7 +7,6 @@ from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from sidecar import app
@@ -20,6 +19,7 @@ from sidecar.cli.common import (
     actor,
     choose_realm,
     load_settings,
+    plain,
     stop,
     wait_for,
 )
@@ -170,8 +170,8 @@ def _change(
     key = SubjectKey(choose_realm(settings, realm), subject)
 
     async def perform() -> R:
-        async with app.open_store(settings) as store:
-            return await act(ServiceAccounts(store, SystemClock(), Audit(), actor=actor()), key)
+        async with app.open_store(settings) as store, app.open_audit(settings, Audit()) as audit:
+            return await act(ServiceAccounts(store, SystemClock(), audit, actor=actor()), key)
 
     try:
         return wait_for(perform(), settings, writes=True)
@@ -226,12 +226,9 @@ def _print_table(accounts: list[Account], uses: Uses) -> None:
     for account in accounts:
         colour = "green" if account.is_active else "red"
         table.add_row(
-            account.subject,
+            plain(account.subject),
             f"[{colour}]{account.status.value}[/{colour}]",
-            *(
-                escape(each)
-                for each in (",".join(account.groups), account.name, account.updated_by)
-            ),
+            *map(plain, (",".join(account.groups), account.name, account.updated_by)),
             *uses.cells(account),
         )
     Console().print(table)

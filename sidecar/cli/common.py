@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
+from rich.markup import escape
 
 from sidecar.app.asking import NotReachable
 from sidecar.app.checking import problems_of
@@ -104,6 +105,11 @@ class Audit:
 
     def audited(self, record: AuditRecord) -> None:
         typer.echo(audit_line(record), err=True)
+
+
+def plain(text: str) -> str:
+    """Return it without what a terminal would obey: in Redis anybody may write anything."""
+    return escape("".join(each if each.isprintable() else "\ufffd" for each in text))
 
 
 def actor() -> str:

@@ -141,8 +141,8 @@ def _check_token_id(jti: str) -> str:
 
 def _revoke(settings: Settings, act: Callable[[Revocations], Awaitable[R]]) -> R:
     async def perform() -> R:
-        async with app.open_store(settings) as store:
-            return await act(Revocations(store, SystemClock(), Audit(), actor=actor()))
+        async with app.open_store(settings) as store, app.open_audit(settings, Audit()) as audit:
+            return await act(Revocations(store, SystemClock(), audit, actor=actor()))
 
     try:
         return wait_for(perform(), settings, writes=True)

@@ -154,7 +154,7 @@ def _named_step(
         if holdable is None:
             return None
         return Step(Kind.ADD, wanted.subject, None, holdable.name, holdable.groups, holdable.status)
-    if before.is_held:
+    if before.held:
         # Whoever holds it goes on from what it was; the next plan finds what became of it.
         return None
     is_in = before.is_active and wanted.is_active
@@ -178,7 +178,7 @@ def _kind(before: AccountStatus, after: AccountStatus) -> Kind:
 
 
 def _is_held_shut(wanted: WantedAccount, before: Account | None) -> bool:
-    return before is not None and wanted.is_active and not (before.is_active or before.is_held)
+    return before is not None and wanted.is_active and not (before.is_active or before.held)
 
 
 def _vanishing_steps(vanished: Sequence[Account], fate: Vanished) -> list[Step]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 MAX_SUBJECT_LENGTH = 255
 MAX_NAME_LENGTH = 255
 _DELETED = "deleted"
-HELD = "held: "
+_HELD = "held"
 
 
 class SubjectKey(NamedTuple):
@@ -32,7 +32,8 @@ class Account:
     """A service account with Hoop's own fields, and ours.
 
     ``not_before`` and ``updated_at`` are epoch seconds; a token issued before ``not_before`` is
-    revoked.
+    revoked. An inactive account that is ``held`` is so for a moment only, until it is known what
+    the gateway says.
     """
 
     id: str
@@ -43,15 +44,11 @@ class Account:
     not_before: float = 0.0
     updated_at: float = 0.0
     updated_by: str = ""
+    held: bool = False
 
     @property
     def is_active(self) -> bool:
         return self.status is AccountStatus.ACTIVE
-
-    @property
-    def is_held(self) -> bool:
-        """Whether it is shut out for a moment only, until it is known what the gateway says."""
-        return self.updated_by.startswith(HELD)
 
 
 class Standing(NamedTuple):
@@ -135,6 +132,7 @@ def read_account(subject: str, fields: Mapping[str, str]) -> Account | None:
         not_before=read_not_before(fields.get("not_before")),
         updated_at=read_not_before(fields.get("updated_at")),
         updated_by=fields.get("updated_by", ""),
+        held=fields.get("status") == _HELD,
     )
 
 
@@ -160,13 +158,17 @@ def write_tombstone(not_before: float) -> dict[str, str]:
 
 
 def write_account(account: Account) -> dict[str, str]:
-    """Return the fields to store; ``read_account`` gives the account back."""
+    """Return the fields to store; ``read_account`` gives the account back.
+
+    A hold has a status text of its own, so that a plain ``HSET ... status inactive`` meanwhile is a
+    change: whoever takes the hold back finds another account than the held one, and leaves it.
+    """
     return {
         "id": account.id,
         "subject": account.subject,
         "name": account.name,
         "groups": json.dumps(list(account.groups)),
-        "status": account.status.value,
+        "status": _HELD if account.held else account.status.value,
         "not_before": repr(account.not_before),
         "updated_at": repr(account.updated_at),
         "updated_by": account.updated_by,

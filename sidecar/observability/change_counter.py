@@ -11,7 +11,7 @@ from sidecar.observability.silent import SilentObserver
 from sidecar.ports import AuditRecord
 
 _ACTIONS = (
-    "create", "update", "disable", "enable", "delete",
+    "create", "update", "disable", "enable", "delete", "hold", "restore",
     "revoke_subject_tokens", "revoke_token", "revoke_realm_tokens", "cut_streams",
 )  # fmt: skip
 

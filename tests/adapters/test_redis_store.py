@@ -13,6 +13,8 @@ from sidecar.core.last_use import UseRecord
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.demo.redis_server import RedisServer
 from sidecar.ports import StatusUnavailable
+from sidecar.service_accounts import ServiceAccounts
+from tests.fakes.observer import RecordingObserver
 from tests.fakes.waiting import until
 
 ALICE = SubjectKey("corp", "alice")
@@ -34,6 +36,19 @@ async def test_a_write_on_top_of_anothers_change_is_refused(redis: RedisServer) 
         assert not await store.put(ALICE, ACCOUNT, expected=None)
         assert not await store.put(ALICE, ACCOUNT, expected=replace(ACCOUNT, name="other"))
         assert await store.put(ALICE, replace(ACCOUNT, name="new"), expected=ACCOUNT)
+
+
+async def test_a_hold_on_which_somebody_wrote_by_hand_is_not_taken_back(redis: RedisServer) -> None:
+    async with open_redis_store(redis.url, {}, KEYS, 5.0) as store:
+        accounts = ServiceAccounts(store, SystemClock(), RecordingObserver(), actor="gateway")
+        before = await store.put(ALICE, ACCOUNT, expected=None)
+        assert before is not None
+        held = await accounts.hold(ALICE)
+        assert await store.get(ALICE) == held
+        await redis.command("HSET", "sidecar:account:corp:alice", "status", "inactive")
+
+        assert not await accounts.restore(ALICE, before, held)
+        assert not (await accounts.get(ALICE)).is_active
 
 
 async def test_fields_that_others_keep_in_the_hash_survive_a_write(redis: RedisServer) -> None:

@@ -76,7 +76,7 @@ class Case:
 
     @asynccontextmanager
     async def administered(self, wanted: Settings) -> AsyncIterator[Endpoints]:
-        async with auditing(wanted, self.observer, self.counter) as audit:
+        async with auditing(wanted, self.observer, self.counter.audit_lost) as audit:
             office = Office(
                 self.world.keys,
                 self.accounts,

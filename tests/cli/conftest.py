@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import pytest
 import yaml
+from redis import Redis
 from typer.testing import CliRunner
 
 from sidecar.cli.main import cli
@@ -46,6 +47,12 @@ class Shell:
         result = CliRunner(env={"COLUMNS": "200"}).invoke(cli, command, input=stdin)
         self.out, self.err = result.stdout, result.stderr
         return result.exit_code
+
+    def redis(self, command: str, key: str, *arguments: str) -> Any:
+        """Ask the server itself; ``key`` is without the prefix."""
+        accounts = yaml.safe_load(self.file.read_text())["accounts"]
+        with Redis.from_url(accounts["url"]) as client:
+            return client.execute_command(command, accounts["prefix"] + key, *arguments)
 
     def account(self, *arguments: str) -> int:
         return self.run("account", *arguments)

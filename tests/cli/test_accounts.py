@@ -109,3 +109,39 @@ def test_a_name_is_no_markup_for_the_table(shell: Shell) -> None:
     shell.account("list")
 
     assert "[red]x[/red]" in shell.out
+
+
+def test_what_a_terminal_would_obey_is_not_listed(shell: Shell) -> None:
+    shell.account("create", "api-user")
+    shell.redis("HSET", "account:default:api-user", "name", "\x1b]0;owned\x07")
+    shell.account("list")
+
+    assert "\ufffd]0;owned\ufffd" in shell.out
+    assert "\x1b" not in shell.out
+
+
+def test_a_command_is_in_the_trail_that_the_admin_api_shows(shell: Shell, tmp_path: Path) -> None:
+    shell = _with_admin_api(shell, tmp_path)
+    shell.account("create", "api-user")
+    shell.account("revoke-tokens", "api-user")
+    kept = [json.loads(fields[b"record"]) for _, fields in shell.redis("XRANGE", "audit", "-", "+")]
+
+    assert [each["action"] for each in kept] == ["create", "revoke_subject_tokens"]
+    assert all(each["actor"].startswith("cli:") for each in kept)
+
+
+def test_a_record_that_may_not_be_kept_is_told_of(
+    shell: Shell, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shell = _with_admin_api(shell, tmp_path)
+    shell.redis("SET", "audit", "no stream")
+
+    assert shell.account("create", "api-user") == 0
+    assert "the record of create by cli:" in caplog.text
+    assert "is in the log alone" in caplog.text
+
+
+def _with_admin_api(shell: Shell, folder: Path) -> Shell:
+    secret = folder / "secret"
+    secret.write_text("a-secret-of-thirty-two-characters")
+    return shell.with_sections(admin={"secret_file": str(secret)})

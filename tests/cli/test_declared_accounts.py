@@ -9,7 +9,7 @@ from hypothesis import given
 
 from sidecar.account_sync import AccountSync
 from sidecar.cli.account_files import Format, read_accounts, write_accounts
-from sidecar.cli.account_plans import _plain
+from sidecar.cli.common import plain
 from sidecar.core.account_plan import PlanRules
 from sidecar.core.subject import Account
 from sidecar.service_accounts import ServiceAccounts
@@ -119,7 +119,7 @@ def test_what_is_in_redis_is_no_command_for_the_terminal(shell: Shell, file: Pat
     assert shell.account("import", str(file), "--dry-run") == 0
     assert "[red]x[/red] -> App" in shell.out
 
-    assert _plain("a\x1b[31m\nb") == "a\ufffd[31m\ufffdb"
+    assert plain("a\x1b[31m\nb") == "a\ufffd[31m\ufffdb"
 
 
 @pytest.mark.parametrize("form", Format)

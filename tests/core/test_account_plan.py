@@ -107,7 +107,7 @@ def test_who_was_disabled_here_is_enabled_when_told() -> None:
 
 def test_who_is_held_for_a_moment_is_left_to_whoever_holds_it() -> None:
     """A change of it would be in the way of taking the hold back."""
-    held = replace(stored("a", INACTIVE), updated_by="held: gateway: ops")
+    held = replace(stored("a", INACTIVE), held=True)
     for status in AccountStatus:
         found = plan([wanted("a", status, "New")], [held], PlanRules(reenable=True))
         assert (found.steps, found.held_shut, found.kept) == ((), (), 1)

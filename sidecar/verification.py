@@ -1,0 +1,150 @@
+"""The credential: whose token is it, and did its issuer make it?
+
+The part of THE decision that looks at the token alone. A signature once found good is remembered;
+what was remembered counts only under the very same keys and rules.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sidecar.core.bearer import BearerToken, read_bearer
+from sidecar.core.claims import Claims, read_claims
+from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.evidence import Evidence
+from sidecar.core.issuer import Issuer
+from sidecar.core.request import AccessRequest
+from sidecar.core.subject import Standing, SubjectKey
+from sidecar.core.token import (
+    UnverifiedToken,
+    VerifiedToken,
+    check_header,
+    read_token,
+    verify_signature,
+)
+from sidecar.core.token_memory import TokenMemory
+from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.ports import KeySource
+
+
+class Wanted(Exception):
+    """Something is not at hand; ``reason`` is the verdict if it stays so."""
+
+    def __init__(
+        self,
+        reason: DenyReason,
+        detail: str,
+        *,
+        keys: tuple[str, str | None] | None = None,
+        account: tuple[SubjectKey, str | None] | None = None,
+    ) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+        self.keys = keys
+        self.account = account
+
+
+@dataclass(slots=True)
+class Asked:
+    """What one decision has waited for, and the verdicts by key generation.
+
+    Keys are asked for once only. ``standing`` is what the latest wait was for, or None.
+    """
+
+    keys: bool = False
+    standing: Standing | None = None
+
+
+class TokenVerifier:
+    """Finds out what a bearer is worth. Holds nothing but the memory of verified signatures."""
+
+    def __init__(
+        self,
+        issuers: Mapping[str, Issuer],
+        max_token_bytes: int,
+        keys: KeySource,
+        remembered: VerifiedTokens,
+    ) -> None:
+        self._issuers = issuers
+        self._max_token_bytes = max_token_bytes
+        self._keys = keys
+        self._remembered = remembered
+
+    def verified(
+        self, request: AccessRequest, memory: TokenMemory, asked: Asked, evidence: Evidence
+    ) -> tuple[Issuer, Claims]:
+        """Return the bearer's issuer and what its token claims.
+
+        Raises:
+            Denied: the token is none of ours.
+            Wanted: keys have to be fetched first.
+        """
+        bearer = memory.bearer
+        if bearer is None:
+            bearer = memory.bearer = read_bearer(request.authorization, self._max_token_bytes)
+        remembered = memory.remembered or self._remembered.recall(bearer)
+        if remembered is not None:
+            issuer, claims, generation = remembered
+            keys = self._keys.keys(issuer.name)
+            # Also by the same rules: what an issuer was trusted with before is no argument now.
+            if (
+                keys is not None
+                and keys.generation == generation
+                and self._issuers.get(issuer.name) is issuer
+            ):
+                if memory.remembered is None:
+                    memory.remember(remembered)
+                return issuer, claims
+            memory.remembered = None
+        token = memory.token
+        if token is None:
+            token = memory.token = read_token(bearer)
+        evidence.token = token
+        found = self._issuers.get(token.issuer)
+        if found is None:
+            raise Denied(DenyReason.UNKNOWN_ISSUER, "iss is not a configured issuer")
+        evidence.issuer = found
+        check_header(token, found)
+        verified = self._verify(bearer, token, found, asked)
+        claims = read_claims(verified, found.groups)
+        self._remembered.remember(bearer, found, claims, verified.generation)
+        memory.remember((found, claims, verified.generation))
+        return found, claims
+
+    def _verify(
+        self, bearer: BearerToken, token: UnverifiedToken, issuer: Issuer, asked: Asked
+    ) -> VerifiedToken:
+        keys = self._keys.keys(issuer.name)
+        if keys is None:
+            if asked.keys:
+                raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
+            raise Wanted(DenyReason.KEYS_UNAVAILABLE, "keys", keys=(issuer.name, None))
+        refusal = self._remembered.refusal(bearer, keys.generation)
+        if refusal is None:
+            try:
+                return verify_signature(token, keys, issuer)
+            except Denied as denied:
+                # A bad signature is dear (RSA); the same keys need not say no to it twice.
+                refusal = denied.reason, denied.detail
+                self._remembered.refuse(bearer, keys.generation, *refusal)
+        raise self._second_thought(*refusal, token, issuer, asked)
+
+    def _second_thought(
+        self,
+        reason: DenyReason,
+        detail: str,
+        token: UnverifiedToken,
+        issuer: Issuer,
+        asked: Asked,
+    ) -> Denied | Wanted:
+        """Return what to raise where the provider may have rotated its keys in the meantime."""
+        if not asked.keys and not self._keys.is_resting(issuer.name, token.kid):
+            # Also for a bad signature: a provider may put new key material under an old kid.
+            # While it has not answered, the absence of a key proves nothing.
+            if reason is DenyReason.UNKNOWN_KEY:
+                reason = DenyReason.KEYS_UNAVAILABLE
+            return Wanted(reason, detail, keys=(issuer.name, token.kid))
+        if reason is DenyReason.UNKNOWN_KEY and self._keys.is_unsettled(issuer.name, token.kid):
+            detail = "unknown kid, and the provider was not asked"
+            return Denied(DenyReason.KEYS_UNAVAILABLE, detail)
+        return Denied(reason, detail)
