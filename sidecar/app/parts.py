@@ -18,6 +18,7 @@ from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
 from sidecar.adapters.redis_push import connection_for
 from sidecar.app.tls import client_context, server_context
 from sidecar.authorize import Authorizer, Rules
+from sidecar.binding import Proofs
 from sidecar.core.routes import Routes
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.fronts.listener import ListenPolicy
@@ -124,8 +125,12 @@ def make_authorizer(
     clock: Clock,
     observer: Observer,
     routes: Routes | None = None,
+    proofs: Proofs | None = None,
 ) -> Authorizer:
-    """Return THE decision over these parts; ``routes`` instead of the settings' if given."""
+    """Return THE decision over these parts; ``routes`` instead of the settings' if given.
+
+    Without ``proofs`` no DPoP proof is taken.
+    """
     rules = Rules(
         routes=settings.routes_table() if routes is None else routes,
         issuers=settings.issuer_rules(),
@@ -135,7 +140,7 @@ def make_authorizer(
         strict=settings.accounts.consistency == "strict",
     )
     remembered = VerifiedTokens(settings.limits.remembered_tokens)
-    return Authorizer(rules, keys, accounts, clock, remembered, observer)
+    return Authorizer(rules, keys, accounts, clock, remembered, observer, proofs)
 
 
 def upstream_policy(upstream: UpstreamSettings) -> UpstreamPolicy:

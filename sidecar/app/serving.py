@@ -22,9 +22,9 @@ from sidecar.app.parts import (
     Accounts,
     admin_context,
     make_accounts,
-    make_authorizer,
     open_keys,
 )
+from sidecar.app.proving import deciding
 from sidecar.app.recording import recording
 from sidecar.app.running import running
 from sidecar.app.stopping import Stop
@@ -170,7 +170,7 @@ async def serving_with(
         report = partial(_report, accounts, clock, observed)
         record = await enter(recording(settings, observed, clock))
         await enter(running(*jobs, report, record))
-        authorizer = make_authorizer(settings, keys, accounts.view, clock, observed.observer)
+        authorizer = await enter(deciding(settings, keys, accounts.view, clock, observed.observer))
         identity = settings.identity(make_assertions(settings, secret, clock))
         probes = partial(_probes, keys, accounts)
         shared = Shared(authorizer, identity, streams, clock, observed.observer, probes, mirror)
