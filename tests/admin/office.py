@@ -56,10 +56,18 @@ class FakeAuditLog(MemoryAuditLog):
 
 
 class Office:
-    """The API, what it writes to, and what it refused. ``robot`` is an admin."""
+    """The API, what it writes to, and what it refused. ``robot`` is an admin.
+
+    ``records`` is whether there is a store with a revision and a record of last uses.
+    """
 
     def __init__(
-        self, *, secret: str | None = SECRET, tokens: bool = True, desk: Desk | None = None
+        self,
+        *,
+        secret: str | None = SECRET,
+        tokens: bool = True,
+        desk: Desk | None = None,
+        records: bool = True,
     ) -> None:
         self.world = World(routes=(ADMINS,))
         self.world.enroll("robot", "admin")
@@ -103,8 +111,8 @@ class Office:
                 ("http://upstream.example",),
                 0.5,
             ),
-            self._mark,
-            self._read_uses,
+            self._mark if records else None,
+            self._read_uses if records else None,
         )
         self.console = Console(self.gatekeeper, self.backing, look_seconds=0.02)
         self.url = ""

@@ -1,5 +1,7 @@
 """The page of one account: what it has open ends before the operator's eyes."""
 
+from dataclasses import replace
+
 import pytest
 
 from sidecar.admin.console.account import cut_words
@@ -150,6 +152,30 @@ async def test_an_account_that_others_keep_changing_is_said() -> None:
         answer = await visitor.post("/console/account/disable", FIELDS)
         assert answer.status == 409
         assert "others kept changing it; nothing was written, try again" in answer.page.text
+
+
+async def test_where_nothing_is_recorded_what_is_known_is_shown() -> None:
+    office = Office(records=False)
+    office.store.accounts[ROBOT] = Account("", "robot", "", (), AccountStatus.ACTIVE)
+    async with signed_in(office) as visitor:
+        words = (await visitor.get(PAGE)).page.text
+        listed = (await visitor.get("/console/")).page.text
+        health = (await visitor.get("/console/health")).page.text
+
+    assert "Name none Realm corp Groups none Last seen not lately" in words
+    assert "Changed not known Id none" in words
+    assert "accounts.last_use in the settings has it recorded for good" in listed
+    assert "Revision not known" in health
+
+
+async def test_an_account_that_a_hold_shuts_out_is_said_to_wait_for_the_gateway() -> None:
+    office = enrolled()
+    held = replace(office.store.accounts[ROBOT], status=AccountStatus.INACTIVE, held=True)
+    office.store.accounts[ROBOT] = held
+    async with signed_in(office) as visitor:
+        words = (await visitor.get(PAGE)).page.text
+
+    assert "inactive It is refused until the gateway has answered." in words
 
 
 async def test_where_last_use_cannot_be_read_the_page_is_there_without() -> None:
