@@ -66,7 +66,8 @@ class Admin(Section):
     """The listener for operators: /livez, /readyz, /metrics, which ask for no sign-in.
 
     With `revocation_clients` also /oauth2/revoke, and with `tokens`, `secret_file` or a
-    `tls.client_ca` the API at /api/; these do. Whoever may use the API may do all that it can.
+    `tls.client_ca` the API at /api/ and the console at /console/; these do. Whoever may use the API
+    may do all that it can.
     """
 
     host: str = "127.0.0.1"

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sidecar.admin.console.entrance import way_back
 from sidecar.core.admin_refusal import AdminRefusal
 from sidecar.core.subject import AccountStatus
 from tests.admin.console.visitor import Visitor, signed_in, visiting
@@ -375,3 +378,13 @@ async def test_what_pages_load_may_be_kept_as_long_as_it_is_what_was_named() -> 
             assert (await visitor.get(path)).headers["Cache-Control"] == "no-store"
         assert (await visitor.get("/console/static/nothing.js")).status == 404
         assert (await visitor.get("/console/static/..%2Fpages.py")).status == 404
+
+
+@given(st.text() | st.text().map("/console/".__add__))
+def test_the_way_back_is_always_a_page_of_ours_and_one_line(wanted: str) -> None:
+    found = way_back(wanted)
+
+    assert found.startswith("/console/")
+    assert found.isascii()
+    assert found.isprintable()
+    assert "\\" not in found
