@@ -61,13 +61,10 @@ async def test_streams_of_all_workers_are_seen_and_are_over_when_it_says_so(site
         assert "/api/sessions/1/stream" in words
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-async def test_a_reload_ends_sessions_and_may_take_the_console_away(
-    site: Site, workers: int
-) -> None:
+async def test_a_reload_ends_sessions_and_may_take_the_console_away(site: Site) -> None:
     secret_file = site.directory / "secret"
     secret_file.write_text(SECRET)
-    settings = site.settings(workers=workers)
+    settings = site.settings(workers=2)
     settings["admin"] = {**settings["admin"], "secret_file": str(secret_file)}
     async with (
         running_sidecar(settings, site.directory) as sidecar,
