@@ -21,6 +21,7 @@ from sidecar.app.administering import (
 from sidecar.app.auditing import auditing
 from sidecar.app.console_facts import facts_of
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
+from sidecar.decision_services import DecisionServices
 from sidecar.demo.redis_server import RedisServer
 from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.metrics import Metrics
@@ -85,6 +86,7 @@ class Case:
                 self.desk,
                 self.counter,
                 self.figures,
+                DecisionServices(),
             )
             async with administering(wanted, office) as endpoints:
                 yield endpoints

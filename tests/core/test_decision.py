@@ -29,6 +29,7 @@ WIRE = {
     R.CLAIMS_REFUSED: (401, "invalid_token", INVALID, None),
     R.WRONG_AUDIENCE: (401, "invalid_token", INVALID, None),
     R.TOKEN_REVOKED: (401, "invalid_token", INVALID, None),
+    R.TOKEN_INACTIVE: (401, "invalid_token", INVALID, None),
     R.SUBJECT_UNKNOWN: (401, "invalid_token", INVALID, None),
     R.SUBJECT_INACTIVE: (401, "invalid_token", INVALID, None),
     R.BINDING_MISSING: (401, "invalid_token", INVALID, None),
@@ -62,6 +63,8 @@ WIRE = {
     ),
     R.METHOD_REFUSED: (405, "method_not_allowed", None, None),
     R.KEYS_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
+    R.INTROSPECTION_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
+    R.STATUS_LIST_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
     R.STATUS_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
     R.INTERNAL_ERROR: (500, "server_error", None, None),
 }
