@@ -1,6 +1,6 @@
 """Who may use the admin API: an admin's access token, a certificate, or the secret.
 
-No cookie counts, so no page that an operator looks at can write in the operator's name; but a
+No cookie counts for the API, so no page that an operator looks at can write in the operator's name; but a
 browser shows a client certificate to everybody. So what a page of another site sends is refused.
 """
 

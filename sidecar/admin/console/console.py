@@ -120,6 +120,8 @@ class Console:
 
     async def _show(self, request: web.BaseRequest) -> web.StreamResponse:
         is_live = request.path.endswith("/events")
+        if is_live and request.method != "GET":
+            raise Refused(405, "method not allowed", {"Allow": "GET"})
         session, name = await self._entrance.find(request, touch=not is_live), ""
         if session is None and not is_live:
             session, name = await self._by_certificate(request)

@@ -312,6 +312,10 @@ async def test_a_path_or_a_method_that_is_none_is_said() -> None:
         assert (answer.status, answer.headers["Allow"]) == (405, "POST")
         answer = await visitor.post("/console/health", {})
         assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+        async with visitor.http.head(visitor.url + "/console/health/events") as response:
+            assert (response.status, response.headers["Allow"]) == (405, "GET")
+        async with visitor.http.head(visitor.url + "/console/health") as response:
+            assert (response.status, await response.read()) == (200, b"")
 
 
 async def test_a_store_that_does_not_answer_is_said_and_nothing_more(
