@@ -1,7 +1,8 @@
 """Who may use the admin API: an admin's access token, a certificate, or the secret.
 
-No cookie counts for the API, so no page that an operator looks at can write in the operator's name; but a
-browser shows a client certificate to everybody. So what a page of another site sends is refused.
+No cookie counts for the API, so no page that an operator looks at can write in the operator's name;
+but a browser shows a client certificate to everybody. So what a page of another site sends is
+refused. The console's sessions are judged here, too, each time by what had opened them.
 """
 
 import hashlib
