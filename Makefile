@@ -87,8 +87,8 @@ test-accelerated: accelerate ## the tests of what is compiled, on what is compil
 	  tests/e2e/test_main_job.py tests/e2e/test_workers.py
 
 # Proxies and Prometheus are skipped, by name, where they are not installed; REQUIRE_PROXIES=1 makes
-# that a failure.
-# Debian: apt-get install nginx-light haproxy apache2 caddy prometheus
+# that a failure, REQUIRE_BROWSER=1 that of Chromium.
+# Debian: apt-get install nginx-light haproxy apache2 caddy prometheus chromium
 e2e: $(VENV)/dev.stamp ## end-to-end tests: the real process, real servers, sockets
 	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --ignore=tests/chaos
 	@$(BIN)/python -m pytest -q tests/chaos

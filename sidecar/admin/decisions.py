@@ -47,7 +47,7 @@ class DecisionOperations:
 
     async def _list(self, call: Call) -> web.StreamResponse:
         asked: DecisionsAsked = call.query
-        wanted = Wanted(asked.outcome, asked.reason, asked.realm, asked.subject)
+        wanted = Wanted(asked.outcome, asked.reason, asked.realm, asked.subject, asked.route)
         if call.request.method == "GET" and _EVENTS in call.request.headers.get("Accept", ""):
             return await self._follow(call.request, wanted)
         found = await self._desk.decisions(wanted, asked.limit)

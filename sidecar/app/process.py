@@ -178,7 +178,8 @@ def _answer_by(
     endpoints: Endpoints,
     keys: Published | None,
 ) -> None:
-    admin.revoke, admin.api, admin.assertion_keys = endpoints.revoke, endpoints.api, keys
+    admin.revoke, admin.api, admin.console = endpoints.revoke, endpoints.api, endpoints.console
+    admin.assertion_keys = keys
     if events is not None:
         events.receive = endpoints.receive
 

@@ -245,8 +245,17 @@ class Metrics:
 def render_all(directory: Path, own: ChangeCounter, accept: str) -> tuple[bytes, str]:
     """Return the exposition summed over all workers that write to ``directory`` and our ``own``."""
     registry = CollectorRegistry()
-    registry.register(_Sum(MultiProcessCollector(None, str(directory)), own.registry))  # type: ignore[no-untyped-call]
+    registry.register(_sum(directory, own))
     return _render(registry, accept)
+
+
+def families_of_all(directory: Path, own: ChangeCounter) -> Iterable[Metric]:
+    """Return what ``render_all`` writes, unwritten."""
+    return _sum(directory, own).collect()
+
+
+def _sum(directory: Path, own: ChangeCounter) -> Collector:
+    return _Sum(MultiProcessCollector(None, str(directory)), own.registry)  # type: ignore[no-untyped-call]
 
 
 class _Sum(Collector):
