@@ -12,6 +12,7 @@ from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.listener import Listener, ListenPolicy
 from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
+from sidecar.fronts.reverse_proxy.pace import BodyRate
 from sidecar.fronts.reverse_proxy.server import listening
 from sidecar.fronts.reverse_proxy.upstream import Upstream, UpstreamPolicy
 from sidecar.ports import Change, CutReason
@@ -98,6 +99,9 @@ async def running_front(  # noqa: PLR0913 - what a test may want
     idle_seconds: float = 10.0,
     policy: UpstreamPolicy | None = None,
     mirror: AccountMirror | None = None,
+    write_seconds: float | None = None,
+    body_rate: BodyRate | None = None,
+    listen: ListenPolicy | None = None,
 ) -> AsyncIterator[Front]:
     world = world or World()
     streams = Streams(world.observer)
@@ -112,7 +116,9 @@ async def running_front(  # noqa: PLR0913 - what a test may want
             world.observer,
             idle_seconds=idle_seconds,
             mirror=mirror,
+            write_seconds=idle_seconds if write_seconds is None else write_seconds,
+            body_rate=body_rate or BodyRate(),
         )
-        listen = ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)
+        listen = listen or ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)
         async with listening(Handler(parts), listen) as proxy:
             yield Front(world, streams, proxy, parts)
