@@ -30,6 +30,7 @@ from sidecar.settings.sections import Listen
 from sidecar.settings.sections import Upstream as UpstreamSettings
 
 MEMORY = "memory://"
+_ROOM = Room()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def upstream_policy(upstream: UpstreamSettings) -> UpstreamPolicy:
 
 
 def listen_policy(
-    listen: Listen | ForwardAuth, room: Room, listener: socket.socket | None = None
+    listen: Listen | ForwardAuth, room: Room = _ROOM, listener: socket.socket | None = None
 ) -> ListenPolicy:
     """Return how a door listens, with ``room``, on ``listener`` if there is one."""
     tls = listen.tls

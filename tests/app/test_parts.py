@@ -151,7 +151,7 @@ def test_the_listener_and_upstream_get_their_bounds_and_tls(
     assert upstream.tls is not None
     plain = settings(tmp_path)
     assert plain.upstream is not None
-    assert listen_policy(plain.listen, Room()).tls is None
+    assert listen_policy(plain.listen).tls is None
     assert upstream_policy(plain.upstream).tls is None
 
 

@@ -193,6 +193,7 @@ async def forward_auth_door(
     identity: IdentityHeaders = IDENTITY,
     trusted: TrustedProxies = LOOPBACK,
     forward_authorization: bool = True,
+    head_timeout: float = 10.0,
 ) -> AsyncIterator[ForwardAuthDoor]:
     parts = Parts(
         world.authorizer,
@@ -202,7 +203,8 @@ async def forward_auth_door(
         world.clock,
         world.observer,
     )
-    async with listening(Handler(parts), ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)) as door:
+    listen = ListenPolicy("127.0.0.1", 0, idle_timeout=10.0, head_timeout=head_timeout)
+    async with listening(Handler(parts), listen) as door:
         yield ForwardAuthDoor(world, door, dialect)
 
 
