@@ -100,6 +100,19 @@ class ForwardAuthDoor:
             told |= answered
         return Answer(status, self.world.observer.decisions[-1][1], told)
 
+    async def hear(self, octets: bytes) -> bytes:
+        """Send and return the head of the first answer, or what there is of it."""
+        host, _, port = self.door.url.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(octets)
+        try:
+            async with asyncio.timeout(2):
+                return await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+            return b""
+        finally:
+            writer.close()
+
     async def send(self, octets: bytes) -> bytes:
         """Send and return everything that comes back until the connection ends."""
         host, _, port = self.door.url.removeprefix("http://").rpartition(":")

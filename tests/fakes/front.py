@@ -65,6 +65,10 @@ class Front:
         finally:
             writer.close()
 
+    async def say(self, octets: bytes) -> bytes:
+        """As ``send``, of one that has no more to say: it ends its side behind the octets."""
+        return await say(self.address, octets)
+
     async def ask(
         self, line: str = "GET /reports HTTP/1.1", *fields: bytes, body: bytes = b""
     ) -> bytes:
@@ -73,6 +77,19 @@ class Front:
 
     def cut(self, reason: CutReason = CutReason.REVOKED) -> int:
         return self.streams.cut(self.streams.of(Change()), reason)
+
+
+async def say(address: tuple[str, int], octets: bytes) -> bytes:
+    """Send, end our side, and return everything that comes back until the connection ends."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(octets)
+    try:
+        async with asyncio.timeout(10):
+            with suppress(OSError):
+                writer.write_eof()
+            return await read_all(reader)
+    finally:
+        writer.close()
 
 
 async def read_all(reader: asyncio.StreamReader) -> bytes:

@@ -1,0 +1,88 @@
+"""What slow clients do to good requests: thousands of them at once, with the default limits.
+
+1,000 clients trickle their head, 1,000 a body, and 500 read nothing of their answer. It fails where
+a good request fails, a slow client is not cut within 75 seconds, or memory grows by more than
+100 MB.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.bench.site import bench_site, percentiles, resident_bytes
+from tests.e2e.processes import running_sidecar
+from tests.e2e.traffic import Traffic
+from tests.fakes.slow_clients import Kind, SlowClients, answer_slow_clients, slow_clients
+from tests.fakes.upstream import scripted_upstream
+
+_SUBJECT = "robot-0"
+_MOST_SECONDS = 75.0
+_MOST_BYTES = 100 * 2**20
+_PAUSE_SECONDS = 0.02
+
+
+async def main(seconds: float, share: float) -> None:
+    kinds = {
+        Kind.HEAD: round(1000 * share),
+        Kind.BODY: round(1000 * share),
+        Kind.READER: round(500 * share),
+    }
+    async with AsyncExitStack() as stack:
+        site = await stack.enter_async_context(bench_site())
+        await site.set_status(_SUBJECT, "active")
+        token = site.token(_SUBJECT)
+        upstream = await stack.enter_async_context(scripted_upstream(answer_slow_clients))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        sidecar = await stack.enter_async_context(
+            running_sidecar(site.settings(upstream.url), directory)
+        )
+        traffic = Traffic(sidecar.url, token)
+        before = await _good(traffic, 5.0)
+        memory = resident_bytes(sidecar.process.pid)
+        where = urlsplit(sidecar.url)
+        address = where.hostname or "", where.port or 0
+        slow = await stack.enter_async_context(slow_clients(address, token, kinds))
+        during = await _good(traffic, seconds)
+        grown = resident_bytes(sidecar.process.pid) - memory
+        async with asyncio.timeout(_MOST_SECONDS):
+            while slow.cut < sum(kinds.values()):
+                await asyncio.sleep(0.5)
+        print(f"good requests alone:      {percentiles(before)}")
+        print(f"good requests among them: {percentiles(during)}")
+        _judge(traffic, slow, grown)
+
+
+async def _good(traffic: Traffic, seconds: float) -> Sequence[float]:
+    """Ask on new connections for so long; return how long each answer took."""
+    loop, took = asyncio.get_running_loop(), []
+    end = loop.time() + seconds
+    while (began := loop.time()) < end:
+        await traffic.ask_on_new_connections(1)
+        took.append(loop.time() - began)
+        await asyncio.sleep(_PAUSE_SECONDS)
+    return took
+
+
+def _judge(traffic: Traffic, slow: SlowClients, grown: int) -> None:
+    good = traffic.statuses[200]
+    asked = sum(traffic.statuses.values()) + len(traffic.failures) + traffic.refused
+    print(f"good requests answered:   {good} of {asked}")
+    print(f"slow clients:             {slow.connected} came, {slow.cut} were cut, after at most")
+    for kind, longest in slow.longest.items():
+        print(f"  {kind.name.lower():<8} {longest:6.1f} s")
+    print(f"memory:                   {grown / 2**20:+.1f} MiB")
+    if good < asked or max(slow.longest.values()) > _MOST_SECONDS or grown > _MOST_BYTES:
+        sys.exit("slow clients are felt")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=75.0)
+    parser.add_argument("--share", type=float, default=1.0, help="of all the slow clients")
+    options = parser.parse_args()
+    asyncio.run(main(options.seconds, options.share))
