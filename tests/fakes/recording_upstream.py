@@ -7,8 +7,10 @@ two servers could read differently.
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+from tests.fakes.waiting import until
 
 _LINE = re.compile(rb"([A-Z]+) (/[\x21-\x7e]*|\*) HTTP/1\.1")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([\x21-\x7e\x80-\xff\t ]*)")
@@ -117,7 +119,10 @@ async def recording_upstream() -> AsyncIterator[RecordingUpstream]:
     """Run it. Each request is answered with its number, counted over all connections."""
     upstream = RecordingUpstream()
 
+    writers: set[asyncio.StreamWriter] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.add(writer)
         try:
             while request := await _read_request(reader):
                 upstream.requests.append(request)
@@ -129,9 +134,11 @@ async def recording_upstream() -> AsyncIterator[RecordingUpstream]:
                 )
         except Unreadable as problem:
             upstream.problems.append(str(problem))
+        except ConnectionError:
+            upstream.problems.append("broken off")
         finally:
-            with suppress(ConnectionError):
-                writer.close()
+            writer.close()
+            writers.discard(writer)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**20)
     host, port = server.sockets[0].getsockname()[:2]
@@ -140,3 +147,6 @@ async def recording_upstream() -> AsyncIterator[RecordingUpstream]:
         yield upstream
     finally:
         server.close()
+        for writer in writers:
+            writer.close()
+        await until(lambda: not writers)
