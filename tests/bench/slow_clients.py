@@ -73,11 +73,18 @@ def _judge(traffic: Traffic, slow: SlowClients, grown: int) -> None:
     asked = sum(traffic.statuses.values()) + len(traffic.failures) + traffic.refused
     print(f"good requests answered:   {good} of {asked}")
     print(f"slow clients:             {slow.connected} came, {slow.cut} were cut, after at most")
-    for kind, longest in slow.longest.items():
-        print(f"  {kind.name.lower():<8} {longest:6.1f} s")
+    for kind, took in slow.took.items():
+        told = ", ".join(f"{number} with {status}" for status, number in slow.told[kind].items())
+        print(f"  {kind.name.lower():<8} {max(took):6.1f} s  {told}")
+    for failure in sorted(set(traffic.failures)):
+        print(f"good request failed:      {failure}")
     print(f"memory:                   {grown / 2**20:+.1f} MiB")
-    if good < asked or max(slow.longest.values()) > _MOST_SECONDS or grown > _MOST_BYTES:
+    if good < asked or _latest(slow) > _MOST_SECONDS or grown > _MOST_BYTES:
         sys.exit("slow clients are felt")
+
+
+def _latest(slow: SlowClients) -> float:
+    return max(max(took) for took in slow.took.values())
 
 
 if __name__ == "__main__":

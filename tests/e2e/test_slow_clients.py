@@ -109,6 +109,9 @@ async def test_good_requests_pass_between_hundreds_of_slow_ones_and_all_those_ar
             await until(lambda: slow.connected == 240)
             await until(lambda: slow.cut == 240, 40)
 
+        assert slow.told[Kind.HEAD] == {"408": 120}
+        assert slow.told[Kind.BODY] == {"408": 80}
+        assert all(min(took) > 1.5 for took in slow.took.values())
         assert not traffic.failures
         assert set(traffic.statuses) == {200}
         assert traffic.statuses[200] > 20

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,13 +28,14 @@ class Kind(Enum):
 
 @dataclass
 class SlowClients:
-    """How many are connected, how many of them were cut, and after how many seconds at most."""
+    """How many are connected, how many of them were cut, after how long, and with which words."""
 
     address: tuple[str, int]
     token: str
     connected: int = 0
     cut: int = 0
-    longest: dict[Kind, float] = field(default_factory=dict)
+    took: dict[Kind, list[float]] = field(default_factory=dict)
+    told: dict[Kind, Counter[str]] = field(default_factory=dict)
 
     async def run(self, kind: Kind) -> None:
         loop = asyncio.get_running_loop()
@@ -42,24 +44,27 @@ class SlowClients:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             await loop.sock_connect(client, self.address)
             self.connected += 1
+            told = self.told.setdefault(kind, Counter())
             began = loop.time()
             with suppress(ConnectionError):
                 await loop.sock_sendall(client, self._beginning(kind))
                 if kind is Kind.READER:
                     await self._wait_for_the_end(client)
                 else:
-                    await self._trickle(client)
+                    told[await self._trickle(client)] += 1
             self.cut += 1
-            took = loop.time() - began
-            self.longest[kind] = max(took, self.longest.get(kind, 0.0))
+            self.took.setdefault(kind, []).append(loop.time() - began)
 
-    async def _trickle(self, client: socket.socket) -> None:
+    async def _trickle(self, client: socket.socket) -> str:
+        """Send until something is said; return the status."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_PAUSE_SECONDS)
             await loop.sock_sendall(client, b"a")
-            if _is_over(client):
-                return
+            try:
+                return client.recv(65536)[9:12].decode()
+            except BlockingIOError:
+                continue
 
     async def _wait_for_the_end(self, client: socket.socket) -> None:
         while not _is_reset(client):  # noqa: ASYNC110 - the kernel tells nobody who reads nothing
@@ -76,14 +81,6 @@ class SlowClients:
             case Kind.READER:
                 line = b"GET /api/demo/download?size=%d HTTP/1.1\r\nHost: a\r\n" % _OCTETS
                 return line + bearer + b"\r\n\r\n"
-
-
-def _is_over(client: socket.socket) -> bool:
-    """Say whether the other end has ended its side; what it says is not read by a slow client."""
-    try:
-        return client.recv(65536) == b""
-    except BlockingIOError:
-        return False
 
 
 def _is_reset(client: socket.socket) -> bool:
