@@ -1,8 +1,8 @@
-"""What slow clients do to good requests: thousands of them at once, with the default limits.
+"""What slow clients do to good requests: thousands of them, with the default limits.
 
-1,000 clients trickle their head, 1,000 a body, and 500 read nothing of their answer. It fails where
-a good request fails, a slow client is not cut within 75 seconds, or memory grows by more than
-100 MB.
+Within 25 seconds come 1,000 clients that trickle their head, 1,000 that trickle a body, and 500
+that read nothing of their answer. It fails where a good request fails, a slow client is not cut
+within 75 seconds, or memory grows by more than 100 MB.
 """
 
 import argparse
@@ -24,6 +24,7 @@ _SUBJECT = "robot-0"
 _MOST_SECONDS = 75.0
 _MOST_BYTES = 100 * 2**20
 _PAUSE_SECONDS = 0.02
+_COMING_SECONDS = 25.0
 
 
 async def main(seconds: float, share: float) -> None:
@@ -46,10 +47,10 @@ async def main(seconds: float, share: float) -> None:
         memory = resident_bytes(sidecar.process.pid)
         where = urlsplit(sidecar.url)
         address = where.hostname or "", where.port or 0
-        slow = await stack.enter_async_context(slow_clients(address, token, kinds))
+        slow = await stack.enter_async_context(slow_clients(address, token, kinds, _COMING_SECONDS))
         during = await _good(traffic, seconds)
         grown = resident_bytes(sidecar.process.pid) - memory
-        async with asyncio.timeout(_MOST_SECONDS):
+        async with asyncio.timeout(_COMING_SECONDS + _MOST_SECONDS):
             while slow.cut < sum(kinds.values()):
                 await asyncio.sleep(0.5)
         print(f"good requests alone:      {percentiles(before)}")

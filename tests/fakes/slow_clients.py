@@ -37,8 +37,9 @@ class SlowClients:
     took: dict[Kind, list[float]] = field(default_factory=dict)
     told: dict[Kind, Counter[str]] = field(default_factory=dict)
 
-    async def run(self, kind: Kind) -> None:
+    async def run(self, kind: Kind, after: float) -> None:
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(after)
         with socket.socket() as client:
             client.setblocking(False)  # noqa: FBT003
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -102,15 +103,21 @@ async def answer_slow_clients(conversation: Conversation) -> None:
 
 @asynccontextmanager
 async def slow_clients(
-    address: tuple[str, int], token: str, kinds: Mapping[Kind, int]
+    address: tuple[str, int],
+    token: str,
+    kinds: Mapping[Kind, int],
+    coming_seconds: float = 0.0,
 ) -> AsyncIterator[SlowClients]:
-    """Run so many of each kind; those that were not cut leave with the block."""
+    """Run so many of each kind, which come within so many seconds.
+
+    Those that were not cut leave with the block.
+    """
     slow = SlowClients(address, token)
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(slow.run(kind))
+            group.create_task(slow.run(kind, coming_seconds * place / number))
             for kind, number in kinds.items()
-            for _ in range(number)
+            for place in range(number)
         ]
         try:
             yield slow
