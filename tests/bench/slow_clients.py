@@ -2,8 +2,8 @@
 
 Within 25 seconds come 1,000 clients that trickle their head, 1,000 that trickle a body, and 500
 that read nothing of their answer. It fails where less than 99.9 % of good requests are answered, a
-slow client is not cut within 75 seconds, or memory grows by more than 1 MB for each reader and 64 kB
-for each of the others.
+slow client is not cut within 75 seconds, or memory grows by more than 1 MB for each reader and
+64 kB for each of the others.
 """
 
 import argparse
