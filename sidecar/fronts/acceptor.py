@@ -6,7 +6,6 @@ descriptors. uvloop's accepts and drops everything that waits, asyncio's logs a 
 """
 
 import asyncio
-import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -15,8 +14,6 @@ from dataclasses import dataclass
 
 from sidecar.core.connections import ConnectionRefusal
 from sidecar.fronts.admission import Admission, Place
-
-log = logging.getLogger(__name__)
 
 _MOST_AT_ONCE = 64  # then others have their turn
 _RETRY_SECONDS = 0.25
@@ -53,7 +50,6 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._greeted: set[asyncio.Task[None]] = set()
         self._retries: dict[socket.socket, asyncio.TimerHandle] = {}
-        self._is_short = False
 
     def start(self) -> None:
         """Accept from now on."""
@@ -103,10 +99,10 @@ class Acceptor:
         except OSError as error:
             self._wait_for_resources(queue, error)
             return False
-        self._is_short = False
         connection.setblocking(False)  # noqa: FBT003
-        # asyncio does so only for sockets that it made itself.
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):  # it may have gone already
+            # asyncio does so only for sockets that it made itself.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         place = self._admission.enter(address[0])
         if place is None:
             self._turn_away(connection)
@@ -148,10 +144,7 @@ class Acceptor:
 
     def _wait_for_resources(self, queue: socket.socket, error: OSError) -> None:
         """Leave the queue alone for a while: it stays readable, and asking again would spin."""
-        self._admission.refused(ConnectionRefusal.RESOURCES)
-        if not self._is_short:
-            self._is_short = True
-            log.error("no connection can be accepted: %s", error)
+        self._admission.refused(ConnectionRefusal.RESOURCES, str(error))
         self._loop.remove_reader(queue.fileno())
         if queue in self._queues:
             self._retries[queue] = self._loop.call_later(_RETRY_SECONDS, self._try_again, queue)

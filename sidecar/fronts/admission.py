@@ -52,7 +52,7 @@ class Admission:
         self._room = room
         self._observer = observer
         self._of_peer: Counter[str] = Counter()
-        self._quiet_until = 0.0
+        self._quiet_until: dict[ConnectionRefusal, float] = {}
         self.present = 0
 
     def enter(self, peer: str) -> Place | None:
@@ -79,10 +79,11 @@ class Admission:
             if not self._of_peer[peer]:
                 del self._of_peer[peer]
 
-    def refused(self, reason: ConnectionRefusal) -> None:
-        """Count one that is turned away; the log hears of it once a minute."""
+    def refused(self, reason: ConnectionRefusal, detail: str = "") -> None:
+        """Count one that is turned away; the log hears of each reason once a minute."""
         self._observer.connection_refused(reason)
         now = asyncio.get_running_loop().time()
-        if now >= self._quiet_until:
-            self._quiet_until = now + _LOG_SECONDS
-            log.warning("connections are refused (%s): %d are open", reason, self.present)
+        if now >= self._quiet_until.get(reason, 0.0):
+            self._quiet_until[reason] = now + _LOG_SECONDS
+            why = f"{reason}: {detail}" if detail else reason.value
+            log.warning("connections are refused (%s); %d are open", why, self.present)

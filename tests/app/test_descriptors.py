@@ -39,3 +39,11 @@ def test_the_limit_is_raised_to_what_may_be_had(limits: tuple[int, int]) -> None
     raise_limit()
 
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (limits[1], limits[1])
+
+
+def test_a_limit_that_cannot_be_raised_stays(limits: tuple[int, int]) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+
+    raise_limit()
+
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == limits[1]

@@ -146,7 +146,7 @@ async def test_without_descriptors_it_neither_ends_nor_spins_and_gets_well(site:
             await shows(sidecar, 5)
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (taken + 4, before[1]))
             async with idle_connections(address_of(sidecar), 20):
-                await until(lambda: any("can be accepted" in line for line in sidecar.output))
+                await until(lambda: any("refused (resources" in line for line in sidecar.output))
                 used = cpu_seconds(pid)
                 await asyncio.sleep(1.0)
                 # It tries four times a second, and would else try as often as it can.
@@ -159,7 +159,7 @@ async def test_without_descriptors_it_neither_ends_nor_spins_and_gets_well(site:
 
         assert traffic.statuses == {200: 6}
         assert not traffic.failures
-        assert sum("can be accepted" in line for line in sidecar.output) <= 2
+        assert sum("refused (resources" in line for line in sidecar.output) <= 2
         assert await figure(sidecar, "sidecar_connections_refused_total") >= 1
 
 
@@ -175,7 +175,7 @@ async def test_with_few_descriptors_health_and_redis_have_theirs(site: Site) -> 
             await until(lambda: ended(opened) > 150)
             async with asyncio.timeout(5):
                 await sidecar.ready()
-            assert not any("can be accepted" in line for line in sidecar.output)
+            assert not any("refused (resources" in line for line in sidecar.output)
 
         traffic = Traffic(sidecar.url, site.token())
         await shows(sidecar, 0)

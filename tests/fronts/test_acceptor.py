@@ -4,6 +4,7 @@ What descriptors have to do with it is tested on the real process: ``tests/e2e/t
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -143,14 +144,16 @@ async def test_without_descriptors_it_waits_without_spinning_and_then_goes_on(
         queue.bind(("127.0.0.1", 0))
         queue.listen()
         queue.setblocking(False)  # noqa: FBT003
-        with caplog.at_level(logging.ERROR):
+        with caplog.at_level(logging.WARNING):
             async with door(queue=queue) as here:
                 assert await here.hear() == b"hello"
                 assert here.observer.connections_refused == {ConnectionRefusal.RESOURCES: 3}
 
     # Three in vain, the one that was served, and the one that found the queue empty.
     assert Scarce.asked <= 6
-    assert len([line for line in caplog.records if "can be accepted" in line.getMessage()]) == 1
+    assert [line.getMessage() for line in caplog.records] == [
+        "connections are refused (resources: [Errno 24] Too many open files); 0 are open"
+    ]
 
 
 async def test_who_waits_when_it_stops_is_served_and_who_comes_later_is_not() -> None:
@@ -172,6 +175,42 @@ async def test_a_name_of_several_addresses_is_listened_on_at_each() -> None:
     finally:
         for queue in queues:
             queue.close()
+
+
+async def test_who_has_not_shaken_hands_when_it_closes_is_let_go() -> None:
+    async with door(tls=certificate(), handshake_seconds=60.0) as here:
+        reader, writer = await asyncio.open_connection(*here.address)
+        await until(lambda: here.observer.connected_now == 1)
+        await here.acceptor.close()
+
+        assert await asyncio.wait_for(read_all(reader), 5) == b""
+        assert here.observer.connected_now == 0
+        writer.close()
+
+
+async def test_a_door_that_stops_while_it_waits_for_resources_tries_no_more() -> None:
+    Scarce.failures, Scarce.asked = 10, 0
+    with Scarce() as queue:
+        queue.bind(("127.0.0.1", 0))
+        queue.listen()
+        queue.setblocking(False)  # noqa: FBT003
+        async with door(queue=queue) as here:
+            with socket.create_connection(here.address):
+                await until(lambda: Scarce.asked == 1)
+                await here.acceptor.stop()
+                asked = Scarce.asked
+                await asyncio.sleep(0.4)
+                assert Scarce.asked == asked
+
+
+async def test_one_of_several_addresses_that_is_taken_closes_the_others() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        with contextlib.suppress(OSError):
+            for queue in await listening_queues("localhost", port, 8):
+                queue.close()
+        with socket.create_server(("127.0.0.1", port)):
+            pass  # nobody is left who listens there
 
 
 async def test_an_address_that_is_taken_is_an_error() -> None:

@@ -67,5 +67,5 @@ async def test_a_flood_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) 
             admission.enter("192.0.2.2")
 
     assert [line.getMessage() for line in caplog.records] == [
-        "connections are refused (limit): 1 are open"
+        "connections are refused (limit); 1 are open"
     ]
