@@ -13,9 +13,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sidecar.binding import BindingJudge
 from sidecar.core.access import check_requirement, check_switch, judge_standing, principal_of
 from sidecar.core.claims import check_claims
-from sidecar.core.decision import Decision, Denied, DenyReason, Grant
+from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.evidence import Evidence
 from sidecar.core.found_routes import FoundRoutes
 from sidecar.core.issuer import Issuer
@@ -28,7 +29,10 @@ from sidecar.core.routes import Routes
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token_memory import TokenMemory
 from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.decision_services import DecisionServices
+from sidecar.introspection import IntrospectionUnavailable
 from sidecar.ports import AccountView, Clock, KeySource, Observer, StatusUnavailable
+from sidecar.status_lists import StatusListUnavailable
 from sidecar.verification import Asked, TokenVerifier, Wanted
 
 log = logging.getLogger(__name__)
@@ -36,6 +40,9 @@ log = logging.getLogger(__name__)
 # A decision may want keys, then keys anew for an unknown kid, then the account, and the account
 # once more when it changed while the answer was on its way. More than that is a storm: deny.
 _MAX_TRIES = 8
+
+# One for all that are answered at once: a walk does not write to it before it has waited.
+_AT_ONCE = Asked(at_once=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +71,17 @@ class Authorizer:
         clock: Clock,
         remembered: VerifiedTokens,
         observer: Observer,
+        services: DecisionServices | None = None,
     ) -> None:
         self._rules = rules
         self._keys = keys
         self._accounts = accounts
         self._clock = clock
-        self._verifier = TokenVerifier(rules.issuers, rules.max_token_bytes, keys, remembered)
+        self._services = services or DecisionServices()
+        self._verifier = TokenVerifier(
+            rules.issuers, rules.max_token_bytes, keys, remembered, self._services.status_lists
+        )
+        self._binding = BindingJudge(clock, self._services.proofs)
         self._observer = observer
         self._routes = FoundRoutes(rules.routes, rules.tolerated)
 
@@ -79,7 +91,7 @@ class Authorizer:
         Raises nothing.
         """
         began = self._clock.steady()
-        decision = self._settle(request, Asked(), Evidence())
+        decision = self._settle(request, _AT_ONCE, Evidence())
         if isinstance(decision, Wanted):
             return None
         self._observer.decided(request, decision, self._clock.steady() - began)
@@ -108,14 +120,20 @@ class Authorizer:
                         return decision
                     await self._fetch(decision, asked)
         except StatusUnavailable as unavailable:
-            return evidence.deny(DenyReason.STATUS_UNAVAILABLE, str(unavailable))
+            return self._deny(request, evidence, DenyReason.STATUS_UNAVAILABLE, str(unavailable))
+        except IntrospectionUnavailable as unavailable:
+            reason = DenyReason.INTROSPECTION_UNAVAILABLE
+            return self._deny(request, evidence, reason, str(unavailable))
+        except StatusListUnavailable as unavailable:
+            reason = DenyReason.STATUS_LIST_UNAVAILABLE
+            return self._deny(request, evidence, reason, str(unavailable))
         except TimeoutError:
             pass
         except Exception:
             log.exception("the decision failed; the request is denied")
-            return evidence.deny(DenyReason.INTERNAL_ERROR, "see the log")
+            return self._deny(request, evidence, DenyReason.INTERNAL_ERROR, "see the log")
         assert isinstance(decision, Wanted)  # noqa: S101
-        return evidence.deny(decision.reason, f"waited in vain: {decision.detail}")
+        return self._deny(request, evidence, decision.reason, f"waited in vain: {decision.detail}")
 
     async def _fetch(self, wanted: Wanted, asked: Asked) -> None:
         # A standing counts in the walk that follows its read: it would age through any other wait.
@@ -125,6 +143,13 @@ class Authorizer:
         if wanted.keys is not None:
             asked.keys = True
             await self._keys.refresh(*wanted.keys)
+        if wanted.mark is not None:
+            asked.is_unused = await self._binding.use(wanted.mark)
+        if wanted.introspection is not None:
+            asked.answer = await self._services.introspector.introspect(*wanted.introspection)
+            asked.is_answered = True
+        if wanted.status_list is not None:
+            await self._services.status_lists.read(*wanted.status_list)
 
     def _settle(
         self, request: AccessRequest, asked: Asked, evidence: Evidence
@@ -132,12 +157,17 @@ class Authorizer:
         try:
             return self._walk(request, asked, evidence)
         except Denied as denied:
-            return evidence.deny(denied.reason, denied.detail)
+            return self._deny(request, evidence, denied.reason, denied.detail)
         except Wanted as wanted:
             return wanted
         except Exception:
             log.exception("the decision failed; the request is denied")
-            return evidence.deny(DenyReason.INTERNAL_ERROR, "see the log")
+            return self._deny(request, evidence, DenyReason.INTERNAL_ERROR, "see the log")
+
+    def _deny(
+        self, request: AccessRequest, evidence: Evidence, reason: DenyReason, detail: str
+    ) -> Deny:
+        return self._binding.with_offer(evidence.deny(reason, detail), request)
 
     def _walk(self, request: AccessRequest, asked: Asked, evidence: Evidence) -> Grant:
         route = self._routes.find(request)
@@ -155,11 +185,19 @@ class Authorizer:
         issuer, claims = self._verifier.verified(request, memory, asked, evidence)
         evidence.issuer, evidence.claims = issuer, claims
         check_claims(claims, issuer, self._clock.now())
+        demand = memory.demand
+        if demand is not None:
+            self._binding.check(demand, request, memory, asked)
+        if issuer.introspection is not None:
+            self._verifier.check_still_active(memory, claims, issuer, asked)
+        if issuer.status_list is not None:
+            self._verifier.check_status(claims, issuer)
         standing = self._standing(memory.key or claims.key(issuer), claims.token_id, asked)
         evidence.standing = standing
         principal = memory.principal
         if principal is None or memory.account is not standing.account:
-            principal = principal_of(claims, issuer, standing)
+            binding = "" if demand is None else demand.binding
+            principal = principal_of(claims, issuer, standing, binding)
             memory.account, memory.principal = standing.account, principal
         judge_standing(
             standing,
@@ -167,6 +205,8 @@ class Authorizer:
             unregistered=route.requirement.unregistered,
         )
         check_requirement(route.requirement, principal)
+        if demand is not None:
+            self._binding.check_unused(asked)
         return Grant(route, principal)
 
     def _standing(self, subject: SubjectKey, token_id: str | None, asked: Asked) -> Standing:

@@ -12,12 +12,15 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
 
 # Longer functions, each with its reason.
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {
+    "sidecar/core/decision.py:http_status": "an exhaustive match, a line for each reason",
+}
 
 # Modules that are tested in another file than one of their own name.
 TESTED_ELSEWHERE = {
     "sidecar/ports.py": "tests/test_authorize.py",  # Protocols and values without behaviour
     "sidecar/verification.py": "tests/test_authorize.py",
+    "sidecar/decision_services.py": "tests/test_status_lists.py",
     "sidecar/__main__.py": "tests/e2e/test_main_job.py",
     "sidecar/observability/silent.py": "tests/observability/test_decision_log.py",
     "sidecar/admin/answers.py": "tests/admin/test_api.py",
@@ -31,6 +34,7 @@ TESTED_ELSEWHERE = {
     "sidecar/admin/streams.py": "tests/admin/test_api.py",
     "sidecar/core/connections.py": "tests/fronts/test_admission.py",
     "sidecar/observability/connections.py": "tests/observability/test_metrics.py",
+    "sidecar/core/public_key.py": "tests/adapters/test_jwks.py",
     "sidecar/core/admin_refusal.py": "tests/admin/test_gatekeeper.py",
     "sidecar/app/auditing.py": "tests/app/test_administering.py",
     "sidecar/app/process.py": "tests/e2e/test_workers.py",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sidecar.admin.desk import OwnDesk
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
+from sidecar.observability.introspection_metrics import IntrospectionMetrics
 from sidecar.observability.last_use_writer import LastUseMetrics
 from sidecar.observability.metrics import Metrics
 from sidecar.observability.observers import Observers
@@ -31,6 +32,7 @@ class Observing:
     sync: SyncMetrics
     desk: OwnDesk
     last_use_metrics: LastUseMetrics
+    introspection: IntrospectionMetrics
     recent_use: RecentUse | None = None
 
     def streams(self, clock: Clock) -> AbstractContextManager[Streams]:
@@ -48,6 +50,7 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
     desk = OwnDesk(RecentDecisions(clock), os.getpid())
     last_use_metrics = LastUseMetrics(metrics.registry)
     sync = SyncMetrics(metrics.registry)
+    introspection = IntrospectionMetrics(metrics.registry)
     with LineWriter(sys.stdout, metrics.lines_dropped) as writer:
 
         def observed(settings: Settings) -> Observing:
@@ -57,7 +60,9 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
             heard: list[Observer] = [metrics, decisions]
             heard += [] if recent is None else [recent]
             heard += [desk.recent] if settings.admin.has_api else []
-            return Observing(Observers(*heard), metrics, sync, desk, last_use_metrics, recent)
+            return Observing(
+                Observers(*heard), metrics, sync, desk, last_use_metrics, introspection, recent
+            )
 
         try:
             yield observed

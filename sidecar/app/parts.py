@@ -20,6 +20,7 @@ from sidecar.app.tls import client_context, server_context
 from sidecar.authorize import Authorizer, Rules
 from sidecar.core.routes import Routes
 from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.decision_services import DecisionServices
 from sidecar.fronts.admission import Room
 from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
@@ -103,6 +104,7 @@ async def open_keys(
             [
                 Provider(rules[each.issuer], each.jwks_url, insecure_http=each.insecure_http)
                 for each in settings.issuers
+                if rules[each.issuer].signs_tokens
             ],
             policy,
             client.fetch,
@@ -125,6 +127,7 @@ def make_authorizer(
     accounts: AccountView,
     clock: Clock,
     observer: Observer,
+    services: DecisionServices,
     routes: Routes | None = None,
 ) -> Authorizer:
     """Return THE decision over these parts; ``routes`` instead of the settings' if given."""
@@ -137,7 +140,7 @@ def make_authorizer(
         strict=settings.accounts.consistency == "strict",
     )
     remembered = VerifiedTokens(settings.limits.remembered_tokens)
-    return Authorizer(rules, keys, accounts, clock, remembered, observer)
+    return Authorizer(rules, keys, accounts, clock, remembered, observer, services)
 
 
 def upstream_policy(upstream: UpstreamSettings) -> UpstreamPolicy:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_source import JwksKeySource
 from sidecar.admin.listener import AdminListener
 from sidecar.app.administering import Endpoints, Office, administering
+from sidecar.app.asking_issuers import open_services
 from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
 from sidecar.app.auditing import auditing
 from sidecar.app.doors import Front, Opening, Sockets
@@ -26,12 +27,14 @@ from sidecar.app.parts import (
     open_keys,
 )
 from sidecar.app.recording import recording
-from sidecar.app.running import running
+from sidecar.app.running import Job, running
 from sidecar.app.stopping import Stop
 from sidecar.app.syncing import keep_in_step
+from sidecar.decision_services import DecisionServices
 from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
+from sidecar.status_guard import StatusGuard
 from sidecar.streams import StreamGuard, Streams
 
 log = logging.getLogger(__name__)
@@ -156,24 +159,24 @@ async def serving_with(
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        accounts = make_accounts(settings, clock, observed.observer)
-        keys = await enter(open_keys(settings, clock, observed.observer))
+        observer = observed.observer
+        accounts = make_accounts(settings, clock, observer)
+        keys = await enter(open_keys(settings, clock, observer))
+        services = await enter(open_services(settings, keys, clock, observed.introspection))
         streams = stack.enter_context(observed.streams(clock))
-        guard = _guard(settings, streams, accounts, clock)
+        guards = _guards(settings, streams, accounts, clock, services)
         counter = observed.metrics.changes
-        audit = await enter(auditing(settings, observed.observer, counter.audit_lost))
-        office = Office(keys, accounts.view, clock, audit, observed.desk, counter)
-        offered = administering(settings, office) if administers else nullcontext(Endpoints())
-        endpoints = await enter(offered)
+        audit = await enter(auditing(settings, observer, counter.audit_lost))
+        office = Office(keys, accounts.view, clock, audit, observed.desk, counter, services)
+        endpoints = await enter(_offered(settings, office, administers=administers))
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))
-        jobs = (keys.run, accounts.run, accounts.remember, guard.run)
-        report = partial(_report, accounts, clock, observed)
-        record = await enter(recording(settings, observed, clock))
-        await enter(running(*jobs, report, record))
-        authorizer = make_authorizer(settings, keys, accounts.view, clock, observed.observer)
+        jobs = [keys.run, accounts.run, accounts.remember, *guards]
+        jobs.append(partial(_report, accounts, clock, observed))
+        await enter(running(*jobs, await enter(recording(settings, observed, clock))))
+        authorizer = make_authorizer(settings, keys, accounts.view, clock, observer, services)
         identity = settings.identity(make_assertions(settings, secret, clock))
         probes = partial(_probes, keys, accounts)
-        shared = Shared(authorizer, identity, streams, clock, observed.observer, probes, mirror)
+        shared = Shared(authorizer, identity, streams, clock, observer, probes, mirror)
         openings = await enter(fronts_of(settings, shared, sockets))
         served = Serving(openings, stack, shared.probes, endpoints)
         step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)
@@ -181,9 +184,24 @@ async def serving_with(
         yield served
 
 
-def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Clock) -> StreamGuard:
+def _offered(
+    settings: Settings, office: Office, *, administers: bool
+) -> AbstractAsyncContextManager[Endpoints]:
+    return administering(settings, office) if administers else nullcontext(Endpoints())
+
+
+def _guards(
+    settings: Settings,
+    streams: Streams,
+    accounts: Accounts,
+    clock: Clock,
+    services: DecisionServices,
+) -> list[Job]:
     leeways = {issuer.issuer: issuer.leeway for issuer in settings.issuers}
-    return StreamGuard(streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired)
+    guard = StreamGuard(streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired)
+    if all(issuer.status_list is None for issuer in settings.issuers):
+        return [guard.run]
+    return [guard.run, StatusGuard(streams, services.status_lists).run]
 
 
 def _probes(keys: JwksKeySource, accounts: Accounts) -> Mapping[str, bool]:

@@ -31,7 +31,8 @@ REMEDIES = {
         "send exactly one `Authorization: Bearer <token>`, and none in the query"
     ),
     DenyReason.TOKEN_UNREADABLE: (
-        "this is no JWT access token; was it cut, quoted, an ID token, or opaque?"
+        "this is no JWT access token; was it cut, quoted, an ID token, or opaque? The last needs"
+        " the issuer's `introspection`"
     ),
     DenyReason.TOKEN_TOO_LARGE: ("ask for fewer scopes or groups, or raise limits.max_token_bytes"),
     DenyReason.ALGORITHM_REFUSED: (
@@ -50,6 +51,9 @@ REMEDIES = {
     DenyReason.WRONG_AUDIENCE: (
         "request the token for this API, or add its audience to `audiences`"
     ),
+    DenyReason.TOKEN_INACTIVE: (
+        "get a new token; the provider says that this one is expired, revoked or not its own"
+    ),
     DenyReason.TOKEN_REVOKED: ("get a new token; this one was revoked"),
     DenyReason.SUBJECT_UNKNOWN: (
         "let it in with `sidecar account create <sub>`; the sub is printed above"
@@ -60,8 +64,27 @@ REMEDIES = {
         "add a group: with `sidecar account update <sub> --groups ...`, or at the provider where"
         " the issuer's groups_from is claim"
     ),
+    DenyReason.BINDING_MISSING: (
+        "ask the provider for a token that is bound (cnf), as the issuer's `dpop` or `mtls` demands"
+    ),
+    DenyReason.BINDING_REFUSED: (
+        "the token is bound: send it as `Authorization: DPoP` with a proof by its own key, or with"
+        " its own client certificate; and set the issuer's `dpop` or `mtls` so that it is checked"
+    ),
+    DenyReason.PROOF_REFUSED: (
+        "send one `DPoP` header with a new proof for this method, URL and token; compare the clocks"
+        " and `bound_tokens.public_urls`"
+    ),
+    DenyReason.PROOF_REPLAYED: ("sign a new proof, with a new jti, for each request"),
+    DenyReason.PROOF_WITHOUT_NONCE: ("sign a new proof with the `DPoP-Nonce` of the answer"),
     DenyReason.KEYS_UNAVAILABLE: (
         "the provider's keys cannot be fetched: see sidecar_jwks_fetches_total"
+    ),
+    DenyReason.INTROSPECTION_UNAVAILABLE: (
+        "the provider's introspection endpoint does not answer: see sidecar_introspections_total"
+    ),
+    DenyReason.STATUS_LIST_UNAVAILABLE: (
+        "the provider's status list cannot be fetched: see sidecar_status_list_fetches_total"
     ),
     DenyReason.STATUS_UNAVAILABLE: (
         "the account store cannot be asked: is accounts.url right, and is it running?"
@@ -126,6 +149,7 @@ def _steps(
             needs += f", one of the groups {', '.join(sorted(requirement.groups))}"
         yield f"route      {evidence.route.name} ({evidence.route.pattern}) needs {needs}"
     yield from _token_steps(evidence, now)
+    yield from _binding_steps(evidence)
     if evidence.standing is not None:
         account = evidence.standing.account
         yield "account    " + (
@@ -154,7 +178,11 @@ def _token_steps(evidence: Evidence, now: float) -> Iterator[str]:
         yield f"issuer     known, realm {evidence.issuer.realm}"
     if evidence.claims is not None:
         claims = evidence.claims
-        yield "signature  good"
+        yield (
+            "signature  good"
+            if evidence.token is not None
+            else "answer     active, by introspection"
+        )
         yield f"subject    {claims.subject}"
         yield (
             f"claims     aud {', '.join(sorted(claims.audiences)) or 'none'};"
@@ -162,6 +190,25 @@ def _token_steps(evidence: Evidence, now: float) -> Iterator[str]:
             f" client {claims.client_id or 'unknown'};"
             f" expires in {claims.expires_at - now:.0f} s"
         )
+
+
+def _binding_steps(evidence: Evidence) -> Iterator[str]:
+    """Say what the token is bound to, and what its issuer's settings make of that."""
+    issuer, claims = evidence.issuer, evidence.claims
+    bound = None if claims is None else claims.confirmation
+    if issuer is None or bound is None:
+        return
+    ways = [
+        f"{what} ({name}: {binding.value})"
+        for thumbprint, what, name, binding in (
+            (bound.key, "a key", "dpop", issuer.binding.dpop),
+            (bound.certificate, "a certificate", "mtls", issuer.binding.mtls),
+        )
+        if thumbprint is not None
+    ]
+    if bound.has_others:
+        ways.append("something that is not known here")
+    yield f"binding    to {' and '.join(ways)}; no proof of it is shown here"
 
 
 def _group_steps(evidence: Evidence) -> Iterator[str]:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sidecar.core.confirmation import Confirmation, read_confirmation
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
+from sidecar.core.introspection import IntrospectedToken
 from sidecar.core.issuer import Issuer
 from sidecar.core.principal import Caller
 from sidecar.core.subject import SubjectKey, is_subject
@@ -20,7 +22,8 @@ _CLIENT_CLAIMS = ("azp", "appid", "cid", "client_id")
 class Claims:
     """What a verified token says, in types. Dates are epoch seconds (RFC 7519, 2 NumericDate).
 
-    ``groups`` are those that a claim names, where the issuer's are taken from one.
+    ``groups`` are those that a claim names, where the issuer's are taken from one. With a
+    ``confirmation`` the token is no plain bearer.
     """
 
     issuer: str
@@ -34,6 +37,7 @@ class Claims:
     token_id: str | None
     raw: Mapping[str, Any] = field(repr=False)
     groups: tuple[str, ...] = ()
+    confirmation: Confirmation | None = None
 
     def key(self, issuer: Issuer) -> SubjectKey:
         return SubjectKey(issuer.realm, self.subject)
@@ -42,7 +46,9 @@ class Claims:
         return Caller(self.key(issuer), self.issuer, self.client_id, self.token_id)
 
 
-def read_claims(token: VerifiedToken, groups: GroupRules = ACCOUNT_GROUPS) -> Claims:
+def read_claims(
+    token: VerifiedToken | IntrospectedToken, groups: GroupRules = ACCOUNT_GROUPS
+) -> Claims:
     """Read the claims' shapes; absence of a required one is a failure.
 
     Raises:
@@ -66,6 +72,7 @@ def read_claims(token: VerifiedToken, groups: GroupRules = ACCOUNT_GROUPS) -> Cl
         token_id=read_token_id(raw),
         raw=raw,
         groups=_groups(raw, groups),
+        confirmation=read_confirmation(raw),
     )
 
 

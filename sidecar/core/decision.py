@@ -9,6 +9,7 @@ from enum import StrEnum, unique
 from typing import NoReturn, assert_never
 
 from sidecar.core.principal import Caller, Principal
+from sidecar.core.proof_offer import ProofOffer
 from sidecar.core.routes import Route
 
 
@@ -37,11 +38,19 @@ class DenyReason(StrEnum):
     CLAIMS_REFUSED = "claims_refused"
     WRONG_AUDIENCE = "wrong_audience"
     TOKEN_REVOKED = "token_revoked"  # noqa: S105
+    TOKEN_INACTIVE = "token_inactive"  # noqa: S105
     SUBJECT_UNKNOWN = "subject_unknown"
     SUBJECT_INACTIVE = "subject_inactive"
     INSUFFICIENT_SCOPE = "insufficient_scope"
     MISSING_GROUP = "missing_group"
+    BINDING_MISSING = "binding_missing"
+    BINDING_REFUSED = "binding_refused"
+    PROOF_REFUSED = "proof_refused"
+    PROOF_REPLAYED = "proof_replayed"
+    PROOF_WITHOUT_NONCE = "proof_without_nonce"
     KEYS_UNAVAILABLE = "keys_unavailable"
+    INTROSPECTION_UNAVAILABLE = "introspection_unavailable"
+    STATUS_LIST_UNAVAILABLE = "status_list_unavailable"
     STATUS_UNAVAILABLE = "status_unavailable"
     INTERNAL_ERROR = "internal_error"
 
@@ -52,21 +61,17 @@ class DenyReason(StrEnum):
             case DenyReason.MALFORMED_REQUEST | DenyReason.MALFORMED_CREDENTIALS:
                 return 400
             case (
-                DenyReason.NO_CREDENTIALS
-                | DenyReason.TOKEN_UNREADABLE
-                | DenyReason.TOKEN_TOO_LARGE
-                | DenyReason.ALGORITHM_REFUSED
-                | DenyReason.UNKNOWN_ISSUER
-                | DenyReason.UNKNOWN_KEY
-                | DenyReason.BAD_SIGNATURE
-                | DenyReason.TOKEN_EXPIRED
-                | DenyReason.TOKEN_NOT_YET_VALID
-                | DenyReason.CLAIMS_REFUSED
-                | DenyReason.WRONG_AUDIENCE
-                | DenyReason.TOKEN_REVOKED
-                | DenyReason.SUBJECT_UNKNOWN
-                | DenyReason.SUBJECT_INACTIVE
-            ):
+                DenyReason.NO_CREDENTIALS | DenyReason.TOKEN_UNREADABLE
+                | DenyReason.TOKEN_TOO_LARGE | DenyReason.ALGORITHM_REFUSED
+                | DenyReason.UNKNOWN_ISSUER | DenyReason.UNKNOWN_KEY | DenyReason.BAD_SIGNATURE
+                | DenyReason.TOKEN_EXPIRED | DenyReason.TOKEN_NOT_YET_VALID
+                | DenyReason.CLAIMS_REFUSED | DenyReason.WRONG_AUDIENCE | DenyReason.TOKEN_REVOKED
+                | DenyReason.TOKEN_INACTIVE
+                | DenyReason.SUBJECT_UNKNOWN | DenyReason.SUBJECT_INACTIVE
+                | DenyReason.BINDING_MISSING | DenyReason.BINDING_REFUSED
+                | DenyReason.PROOF_REFUSED | DenyReason.PROOF_REPLAYED
+                | DenyReason.PROOF_WITHOUT_NONCE
+            ):  # fmt: skip
                 return 401
             case (
                 DenyReason.UNTRUSTED_PEER
@@ -79,7 +84,12 @@ class DenyReason(StrEnum):
                 return 405
             case DenyReason.TOO_SLOW:
                 return 408
-            case DenyReason.KEYS_UNAVAILABLE | DenyReason.STATUS_UNAVAILABLE:
+            case (
+                DenyReason.KEYS_UNAVAILABLE
+                | DenyReason.INTROSPECTION_UNAVAILABLE
+                | DenyReason.STATUS_LIST_UNAVAILABLE
+                | DenyReason.STATUS_UNAVAILABLE
+            ):
                 return 503
             case DenyReason.INTERNAL_ERROR:
                 return 500
@@ -112,9 +122,7 @@ class DenyReason(StrEnum):
             case 400:
                 return "invalid_request"
             case 401:
-                # RFC 6750, 3.1: without authentication information the challenge SHOULD NOT
-                # include an error code; the body still names the status in a word.
-                return "invalid_token" if self is not DenyReason.NO_CREDENTIALS else "unauthorized"
+                return _OF_401.get(self, "invalid_token")
             case 403:
                 return (
                     "insufficient_scope" if self is DenyReason.INSUFFICIENT_SCOPE else "forbidden"
@@ -151,6 +159,17 @@ class DenyReason(StrEnum):
         return 1 if self.http_status == 503 else None
 
 
+_OF_401 = {
+    # RFC 6750, 3.1: without authentication information the challenge SHOULD NOT include an error
+    # code; the body still names the status in a word.
+    DenyReason.NO_CREDENTIALS: "unauthorized",
+    # RFC 9449, 7.1 and 9: what is wrong with the proof is told, as clients have to act on it.
+    DenyReason.PROOF_REFUSED: "invalid_dpop_proof",
+    DenyReason.PROOF_REPLAYED: "invalid_dpop_proof",
+    DenyReason.PROOF_WITHOUT_NONCE: "use_dpop_nonce",
+}
+
+
 class NotABool:
     """A decision is not a bool: every dataclass is truthy, so ``if decision:`` would grant."""
 
@@ -172,13 +191,28 @@ class Grant(NotABool):
 class Deny(NotABool):
     """The request may not pass. ``detail`` is for our log; the client never sees it.
 
-    ``caller`` is known where the token's signature was good.
+    ``caller`` is known where the token's signature was good. ``offer`` is what the client is told
+    of DPoP, where that is taken.
     """
 
     reason: DenyReason
     detail: str = ""
     route: Route | None = None
     caller: Caller | None = None
+    offer: ProofOffer | None = None
+
+    def challenge(self, realm: str) -> str | None:
+        """Return the ``WWW-Authenticate`` value, or None where none belongs."""
+        scopes = frozenset() if self.route is None else self.route.requirement.scopes
+        return challenge_of(self.reason, realm, scopes, self.offer)
+
+
+def challenge_of(
+    reason: DenyReason, realm: str, scopes: frozenset[str], offer: ProofOffer | None
+) -> str | None:
+    """Return the ``WWW-Authenticate`` value of a denial, or None where none belongs."""
+    challenge = reason.challenge(realm, scopes)
+    return challenge if challenge is None or offer is None else offer.beside(challenge, realm)
 
 
 Decision = Grant | Deny

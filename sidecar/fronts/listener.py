@@ -118,6 +118,11 @@ class Connection(RequestHandler):
             self._head_watch.begin(self._head_is_late)
 
     @property
+    def pause(self) -> object | None:
+        """Return None while it is read, else another value after each request that was taken."""
+        return (self._request_count, len(self._messages)) if self._buffer_paused else None
+
+    @property
     def is_within_message(self) -> bool:
         """Say whether what comes next belongs to a message whose head has come."""
         if self._payload_parser is not None or self._upgraded:

@@ -8,7 +8,8 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sidecar.core.decision import Deny, DenyReason
+from sidecar.core.decision import Deny, DenyReason, challenge_of
+from sidecar.core.proof_offer import ProofOffer
 from sidecar.ports import UpstreamError
 
 Field = tuple[bytes, bytes]
@@ -54,15 +55,19 @@ class _Template:
 def refusal_of(deny: Deny, *, realm: str, request_id: str) -> Refusal:
     """Return what the client is told of a denial."""
     scopes = deny.route.requirement.scopes if deny.route is not None else _NO_SCOPES
-    return _template(deny.reason, realm, scopes).of(request_id)
+    return _template(deny.reason, realm, scopes, deny.offer).of(request_id)
 
 
-@lru_cache(maxsize=1024)  # reasons, times the sets of scopes in the settings
-def _template(reason: DenyReason, realm: str, scopes: frozenset[str]) -> _Template:
+@lru_cache(maxsize=1024)  # reasons, times the sets of scopes in the settings; and some nonces
+def _template(
+    reason: DenyReason, realm: str, scopes: frozenset[str], offer: ProofOffer | None
+) -> _Template:
     more: list[Field] = []
-    challenge = reason.challenge(realm, scopes)
+    challenge = challenge_of(reason, realm, scopes, offer)
     if challenge is not None:
         more.append((b"WWW-Authenticate", challenge.encode()))
+    if offer is not None and offer.nonce:
+        more.append((b"DPoP-Nonce", offer.nonce.encode()))  # RFC 9449, 9
     if reason.retry_after is not None:
         more.append((b"Retry-After", b"%d" % reason.retry_after))
     if reason is DenyReason.METHOD_REFUSED:

@@ -5,11 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from sidecar.core.confirmation import Binding, BindingRules
 from sidecar.core.groups import GroupRules
 from sidecar.core.issuer import ACCESS_TOKEN_TYPES, ASYMMETRIC_ALGORITHMS
 from sidecar.core.issuer import Issuer as IssuerRules
 from sidecar.core.subject import is_group
+from sidecar.settings.bound import BindingMode
 from sidecar.settings.fields import ReadableFile, Realm, Section, Strings, split_url
+from sidecar.settings.introspection import Introspection, ambiguity
+from sidecar.settings.status_list import StatusList
 
 GroupsClaim = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -51,8 +55,18 @@ class Issuer(Section):
     group_names: dict[str, str] = Field(default_factory=dict)
     """Other names for groups, such as {ops-leads: admin}: routes ask for these and upstream is told
     these. What is given out here can be had in no other way."""
+    dpop: BindingMode = Binding.OFF
+    """Tokens that are bound to a client's key (RFC 9449, cnf.jkt): off refuses them, allowed takes
+    them with a proof and others as bearers, required takes no others."""
+    mtls: BindingMode = Binding.OFF
+    """Tokens that are bound to a client's certificate (RFC 8705, cnf.x5t#S256): off refuses them,
+    allowed takes them with that certificate and others as bearers, required takes no others."""
+    insecure_bound_as_bearer: bool = False
+    """Take bound tokens as plain bearers where their binding is not checked: stolen ones too."""
     ca: ReadableFile | None = None
     """PEM file with the authorities to trust for this provider instead of the system's."""
+    introspection: Introspection | None = None
+    """Ask the provider about opaque tokens (RFC 7662); without it they are refused."""
 
     @field_validator("issuer")
     @classmethod
@@ -63,6 +77,25 @@ class Issuer(Section):
     @classmethod
     def _keys_by_https(cls, text: str | None, info: ValidationInfo) -> str | None:
         return None if text is None else _check_url(text, info, "keys")
+
+    status_list: StatusList | None = None
+    """Look tokens up in the provider's status lists; without it their `status` is not looked at."""
+
+    @field_validator("status_list")
+    @classmethod
+    def _lists_by_https(cls, lists: StatusList | None, info: ValidationInfo) -> StatusList | None:
+        for uri in () if lists is None else lists.uris:
+            _check_url(uri, info, "status list")
+        return lists
+
+    @field_validator("introspection")
+    @classmethod
+    def _asks_by_https(
+        cls, asked: Introspection | None, info: ValidationInfo
+    ) -> Introspection | None:
+        if asked is not None and asked.url is not None:
+            _check_url(asked.url, info, "introspection")
+        return asked
 
     @field_validator("algorithms")
     @classmethod
@@ -137,6 +170,9 @@ class Issuer(Section):
             leeway=self.leeway,
             required_claims=dict(self.required_claims),
             groups=self._group_rules(),
+            binding=BindingRules(self.dpop, self.mtls, self.insecure_bound_as_bearer),
+            introspection=None if self.introspection is None else self.introspection.rules(),
+            status_list=None if self.status_list is None else self.status_list.rules(),
         )
 
     def _group_rules(self) -> GroupRules:
@@ -152,6 +188,15 @@ def repeated(issuers: Iterable[Issuer]) -> str | None:
             return each.issuer
         seen.add(each.issuer)
     return None
+
+
+def ambiguous(issuers: Iterable[Issuer]) -> str | None:
+    """Return which issuers take the same opaque tokens, or None."""
+    return ambiguity(
+        (place, each.introspection)
+        for place, each in enumerate(issuers)
+        if each.introspection is not None
+    )
 
 
 def _check_url(text: str, info: ValidationInfo, what: str) -> str:

@@ -14,12 +14,14 @@ from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
 from sidecar.settings.assertion import Assertion
+from sidecar.settings.bound import BoundTokens, check_bound
+from sidecar.settings.events import Events, stranger
 from sidecar.settings.ext_authz import ExtAuthz
 from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.grpc import Grpc, is_metadata_name
 from sidecar.settings.hoop import CLEARED, hoop_routes
-from sidecar.settings.issuers import Issuer, repeated
+from sidecar.settings.issuers import Issuer, ambiguous, repeated
 from sidecar.settings.mirror import Mirror
 from sidecar.settings.networks import Network
 from sidecar.settings.routes import Route
@@ -132,10 +134,14 @@ class Settings(Section):
     mirror: Mirror | None = None
     """Follow changes of the gateway's service accounts that pass by. `mirror: {}` is enough."""
     listen: Listen = Listen()
+    bound_tokens: BoundTokens = Field(default=BoundTokens(), validate_default=True)
+    """What proves that a bound token is its sender's."""
     admin: Admin = Admin()
     keys: Keys = Keys()
     limits: Limits = Limits()
     streams: Streams = Streams()
+    events: Events | None = None
+    """Receive security events of identity providers, on a listener of its own."""
     sync: Sync | None = None
     """Keep the accounts in step with the gateway's. Needs a way to sign in there."""
     log: Log = Log()
@@ -171,6 +177,9 @@ class Settings(Section):
         twice = repeated(issuers)
         if twice is not None:
             raise ValueError(f"{twice!r} is there twice; join the two")
+        either = ambiguous(issuers)
+        if either is not None:
+            raise ValueError(either)
         return issuers
 
     @field_validator("routes")
@@ -215,6 +224,20 @@ class Settings(Section):
             if fold_name(name) in taken:
                 raise ValueError(f"{name!r} is sent empty and is an identity header; choose one")
         return names
+
+    @field_validator("bound_tokens")
+    @classmethod
+    def _are_proven(cls, bound: BoundTokens, info: ValidationInfo) -> BoundTokens:
+        return check_bound(bound, info)
+
+    @field_validator("events")
+    @classmethod
+    def _are_about_somebody(cls, events: Events | None, info: ValidationInfo) -> Events | None:
+        issuers = frozenset(issuer.issuer for issuer in info.data.get("issuers", ()))
+        unknown = None if events is None or not issuers else stranger(events, issuers)
+        if unknown is not None:
+            raise ValueError(unknown)
+        return events
 
     @field_validator("workers")
     @classmethod

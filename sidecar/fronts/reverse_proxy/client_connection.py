@@ -31,6 +31,7 @@ from sidecar.fronts.reverse_proxy.downstream import Downstream, reset
 from sidecar.fronts.reverse_proxy.ending import Ending
 from sidecar.fronts.reverse_proxy.one_buffer import OneBuffer
 from sidecar.fronts.reverse_proxy.presence import Presence
+from sidecar.fronts.shown import certificate_of
 
 if TYPE_CHECKING:
     from sidecar.fronts.prepared_head import PreparedHead
@@ -48,7 +49,7 @@ class ClientConnection(Connection, OneBuffer):
 
     __slots__ = (
         "_closes_when_sent", "_drains", "_ending", "_going", "_handler", "_has_ended", "_presence",
-        "downstream", "peer", "prepared", "relay", "scheme",
+        "certificate", "downstream", "peer", "prepared", "relay", "scheme",
     )  # fmt: skip
 
     def __init__(self, handler: "Handler", *arguments: Any, **options: Any) -> None:
@@ -58,6 +59,7 @@ class ClientConnection(Connection, OneBuffer):
         self.prepared: PreparedHead | None = None
         self.peer = ""
         self.scheme = "http"
+        self.certificate: str | None = None  # its thumbprint, of the one that the client showed
         self._going = False
         self._drains = self._closes_when_sent = False  # the client has still to read the answer
         self._has_ended = False  # it sends no more, but may still read
@@ -70,7 +72,9 @@ class ClientConnection(Connection, OneBuffer):
         super().connection_made(transport)
         if isinstance(peer := transport.get_extra_info("peername"), tuple):
             self.peer = peer[0]
-        self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+        if transport.get_extra_info("sslcontext") is not None:
+            self.scheme = "https"
+            self.certificate = certificate_of(transport)
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -184,11 +188,6 @@ class ClientConnection(Connection, OneBuffer):
         if self._ending.transport is not None:
             return self._ending.is_idle
         return not self._messages and self._answers_nothing()
-
-    @property
-    def pause(self) -> object | None:
-        """Return None while it is read, else another value after each request that was taken."""
-        return (self._request_count, len(self._messages)) if self._buffer_paused else None
 
     def send(self, octets: bytes) -> None:
         """Write to the client; nothing happens when it has gone."""
