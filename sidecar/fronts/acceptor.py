@@ -123,16 +123,16 @@ class Acceptor:
                 "ssl_shutdown_timeout": _TLS_CLOSE_SECONDS,
             }
         )
+        # The socket is the transport's now: to close it here would be to close it twice, and the
+        # second time may be another one's of the same number.
         try:
             await self._loop.connect_accepted_socket(
                 lambda: self._greeting.protocol(place), connection, ssl=tls, **seconds
             )
         except OSError:  # TLS that fails or takes too long, or a client that has gone
             place.leave()
-            connection.close()
         except BaseException:
             place.leave()
-            connection.close()
             raise
 
     def _turn_away(self, connection: socket.socket) -> None:

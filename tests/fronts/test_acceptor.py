@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -246,3 +247,30 @@ def test_small_answers_are_sent_at_once_in_either_loop(loop: object) -> None:
 
     with asyncio.Runner(loop_factory=loop) as runner:  # type: ignore[arg-type]
         assert runner.run(main())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_handshakes_that_fail_leave_no_descriptor_in_either_loop(loop: object) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async def fail(here: Door, number: int) -> None:
+        _, writer = await asyncio.open_connection(*here.address)
+        if number % 3 == 1:
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        elif number % 3 == 2:
+            writer.transport.abort()
+        await asyncio.sleep(0.5)
+        writer.close()
+
+    async def main() -> int:
+        async with door(tls=certificate(), handshake_seconds=0.2) as here:
+            await asyncio.gather(*(fail(here, number) for number in range(6)))
+            before = descriptors()
+            await asyncio.gather(*(fail(here, number) for number in range(90)))
+            await until(lambda: not here.observer.connected_now)
+            await asyncio.sleep(0.1)
+            return descriptors() - before
+
+    with asyncio.Runner(loop_factory=loop) as runner:  # type: ignore[arg-type]
+        assert runner.run(main()) <= 2
