@@ -9,6 +9,7 @@ from sidecar.account_mirror import AccountMirror
 from sidecar.app.descriptors import connections_within
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.parts import listen_policy, upstream_policy
+from sidecar.app.protecting import realm_of, resource_metadata
 from sidecar.app.proving import shown_rules
 from sidecar.authorize import Authorizer
 from sidecar.core.identity_headers import IdentityHeaders
@@ -89,6 +90,8 @@ def _reverse_proxy(
             mirror=shared.mirror,
             write_seconds=settings.listen.write_timeout,
             body_rate=BodyRate(settings.listen.min_body_rate, settings.listen.body_grace),
+            realm=realm_of(settings),
+            metadata=resource_metadata(settings),
         )
     )
     policy = listen_policy(settings.listen, _room(settings, section), sockets.get("listen"))
@@ -115,6 +118,8 @@ def _forward_auth(
             prefix=section.path,
             clock=shared.clock,
             observer=shared.observer,
+            realm=realm_of(settings),
+            metadata=resource_metadata(settings),
         )
     )
     room = Room(connections_within(section.max_connections))

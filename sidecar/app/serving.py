@@ -159,15 +159,15 @@ async def serving_with(
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        observer = observed.observer
-        accounts = make_accounts(settings, clock, observer)
+        accounts = make_accounts(settings, clock, observed.observer)
+        view, observer = accounts.view, observed.observer
         keys = await enter(open_keys(settings, clock, observer))
         services = await enter(open_services(settings, keys, clock, observed.introspection))
         streams = stack.enter_context(observed.streams(clock))
         guards = _guards(settings, streams, accounts, clock, services)
         counter = observed.metrics.changes
         audit = await enter(auditing(settings, observer, counter.audit_lost))
-        office = Office(keys, accounts.view, clock, audit, observed.desk, counter, services)
+        office = Office(keys, view, clock, audit, observed.desk, counter, services)
         endpoints = await enter(_offered(settings, office, administers=administers))
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))
         jobs = [keys.run, accounts.run, accounts.remember, *guards]
@@ -179,7 +179,7 @@ async def serving_with(
         shared = Shared(authorizer, identity, streams, clock, observer, probes, mirror)
         openings = await enter(fronts_of(settings, shared, sockets))
         served = Serving(openings, stack, shared.probes, endpoints)
-        step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)
+        step = partial(keep_in_step, settings, view, clock, audit, observed.sync)
         await enter(running(partial(step, served.is_leaving)))
         yield served
 

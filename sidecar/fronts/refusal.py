@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from sidecar.core.decision import Deny, DenyReason, challenge_of
 from sidecar.core.proof_offer import ProofOffer
+from sidecar.core.protection import Realm
 from sidecar.ports import UpstreamError
 
 Field = tuple[bytes, bytes]
@@ -52,7 +53,7 @@ class _Template:
         return Refusal(self.status, self.fields, f'{self.body}{request_id}"}}'.encode())
 
 
-def refusal_of(deny: Deny, *, realm: str, request_id: str) -> Refusal:
+def refusal_of(deny: Deny, *, realm: Realm, request_id: str) -> Refusal:
     """Return what the client is told of a denial."""
     scopes = deny.route.requirement.scopes if deny.route is not None else _NO_SCOPES
     return _template(deny.reason, realm, scopes, deny.offer).of(request_id)
@@ -60,7 +61,7 @@ def refusal_of(deny: Deny, *, realm: str, request_id: str) -> Refusal:
 
 @lru_cache(maxsize=1024)  # reasons, times the sets of scopes in the settings; and some nonces
 def _template(
-    reason: DenyReason, realm: str, scopes: frozenset[str], offer: ProofOffer | None
+    reason: DenyReason, realm: Realm, scopes: frozenset[str], offer: ProofOffer | None
 ) -> _Template:
     more: list[Field] = []
     challenge = challenge_of(reason, realm, scopes, offer)

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.adapters.jwks import KeySet, NoUsableKeys, read_key_set
 from sidecar.core import public_key
 from sidecar.core.bearer import BearerToken
 from sidecar.core.issuer import ASYMMETRIC_ALGORITHMS, Issuer
+from sidecar.core.mldsa import MLDSAKey
 from sidecar.core.token import VerificationKeys, read_token, verify_signature
-from tests.fakes.tokens import SigningKey, ec_key, ed25519_key, rsa_key, seal
+from tests.fakes.tokens import SigningKey, ec_key, ed25519_key, mldsa_key, rsa_key, seal
 
 ISSUER = Issuer("https://idp.example", algorithms=ASYMMETRIC_ALGORITHMS)
 
@@ -149,7 +150,9 @@ def test_a_private_key_is_used_by_its_public_half_and_told() -> None:
 
     assert "private half" in found.left_out[0]
     assert found.fingerprint == read(member(rsa_key())).fingerprint
-    assert found.by_kid["rsa"][0].key.is_private is False
+    key = found.by_kid["rsa"][0].key
+    assert not isinstance(key, MLDSAKey)
+    assert key.is_private is False
 
 
 def number(value: int) -> str:
@@ -174,6 +177,11 @@ def test_a_weak_rsa_key_is_left_out(modulus: int, exponent: int, says: str) -> N
     key = {"kty": "RSA", "kid": "weak", "n": number(modulus), "e": number(exponent)}
 
     assert says in left_out(key)
+
+
+@pytest.mark.parametrize("name", ["n", "e"])
+def test_a_number_as_long_as_a_document_is_not_even_computed(name: str) -> None:
+    assert "too long" in left_out({**member(rsa_key()), name: "_" * 4097})
 
 
 def test_a_key_with_the_roca_fingerprint_is_left_out() -> None:
@@ -281,6 +289,8 @@ def test_the_fingerprint_is_of_the_keys_and_not_of_the_text() -> None:
     assert read(a).fingerprint != read(member(rsa_key(), alg="RS256")).fingerprint
 
 
+# A machine that is shared keeps no deadline.
+HOSTILE = settings(derandomize=True, deadline=None)
 MEMBERS = st.dictionaries(
     st.sampled_from(["kty", "kid", "use", "key_ops", "alg", "n", "e", "crv", "x", "y", "d", "k"]),
     st.sampled_from(["RSA", "EC", "OKP", "oct", "P-256", "Ed25519", "AQAB", "sig", "RS256", "!"])
@@ -291,6 +301,7 @@ MEMBERS = st.dictionaries(
 )
 
 
+@HOSTILE
 @given(st.lists(MEMBERS | st.text(max_size=5) | st.integers(), max_size=5))
 def test_any_members_are_read_or_left_out(keys: list[Any]) -> None:
     found = read(*keys, member(ec_key("good")))
@@ -298,7 +309,47 @@ def test_any_members_are_read_or_left_out(keys: list[Any]) -> None:
     assert "good" in found.by_kid
 
 
+@HOSTILE
 @given(st.binary(max_size=100))
 def test_any_octets_are_a_key_set_or_refused(document: bytes) -> None:
     with pytest.raises(NoUsableKeys):
         read_key_set(document, ISSUER, 64)
+
+
+@pytest.mark.parametrize("algorithm", ["ML-DSA-44", "ML-DSA-65", "ML-DSA-87"])
+def test_a_post_quantum_key_verifies_the_algorithm_that_it_names(algorithm: str) -> None:
+    key = mldsa_key("pq", algorithm)
+    found = read(key.jwk())
+    token = seal({"alg": algorithm, "kid": "pq"}, {"iss": ISSUER.name}, key)
+
+    keys = VerificationKeys(found.by_kid, 1)
+    assert verify_signature(read_token(BearerToken(token)), keys, ISSUER).issuer == ISSUER.name
+    assert found.by_kid["pq"][0].algorithms == {algorithm}
+    assert found.fingerprint != read(mldsa_key("another", algorithm).jwk(kid="pq")).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"alg": None}, "fits none"),
+        ({"alg": "ML-DSA-00"}, "fits none"),
+        ({"alg": "ES256"}, "fits none"),
+        ({"alg": "ML-DSA-65"}, "cannot be read"),
+        ({"pub": None}, "cannot be read"),
+        ({"pub": ""}, "is zero"),
+        ({"pub": 7}, "cannot be read"),
+        ({"pub": "____" * 300}, "cannot be read"),
+        ({"pub": "_" * 40 + "A" * 1710}, "is zero: anybody could sign"),
+        ({"pub": mldsa_key().jwk()["pub"] + "=="}, "cannot be read"),
+        ({"use": "enc"}, "not for signatures"),
+    ],
+)
+def test_a_post_quantum_key_that_is_wrong_is_left_out(changed: dict[str, Any], says: str) -> None:
+    assert says in left_out(mldsa_key().jwk(**changed))
+
+
+def test_a_published_seed_is_told() -> None:
+    found = read(mldsa_key().jwk(priv="AAAA"))
+
+    assert "its private half is published" in found.left_out[0]
+    assert list(found.by_kid) == ["pq"]

@@ -17,7 +17,7 @@ import pytest
 
 from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.fronts.forwarded import TrustedProxies
-from tests.attacks.test_corpus import TOKENS
+from tests.attacks.tables import TOKENS
 from tests.fakes.doors import DOORS, Answer, Asked
 from tests.fakes.front import running_front, status_of
 from tests.fakes.recording_upstream import fold, recording_upstream

@@ -5,6 +5,7 @@ on what that was.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,11 +14,13 @@ from typing import Protocol, assert_never
 
 from sidecar.core.decision import Decision
 from sidecar.core.identity_headers import IdentityHeaders
+from sidecar.core.protection import SIDECAR, Realm
 from sidecar.fronts.forward_auth.handler import Handler, Parts
 from sidecar.fronts.forward_auth.server import listening
 from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.listener import Listener, ListenPolicy
 from sidecar.fronts.request_head import HeadRules
+from sidecar.fronts.resource_metadata import ResourceMetadata
 from sidecar.ports import Dialect
 from tests.fakes import checks
 from tests.fakes.front import IDENTITY, Front, read_all, running_front, status_of
@@ -46,12 +49,14 @@ class Asked:
 class Answer:
     """What became of a request: ``told`` is what upstream hears of it, by name in lower case.
 
-    Nothing where it was refused.
+    Nothing where it was refused: then ``refusal`` is what the client hears, all but the request's
+    id. ``decision`` is None where the request came to none.
     """
 
     status: int
-    decision: Decision
+    decision: Decision | None
     told: Mapping[str, list[str]] = field(default_factory=dict)
+    refusal: str = ""
 
 
 class Door(Protocol):
@@ -71,7 +76,7 @@ class ReverseProxyDoor:
     upstream: ScriptedUpstream
 
     async def ask(self, asked: Asked) -> Answer:
-        before = len(self.upstream.conversations)
+        before, heard = len(self.upstream.conversations), len(self.world.observer.decisions)
         response = await self.front.send(
             question(asked.method, asked.target, [f"Host: {HOST}", *asked.lines()])
         )
@@ -79,7 +84,8 @@ class ReverseProxyDoor:
         for conversation in self.upstream.conversations[before:]:
             for name, value in conversation.fields:
                 told.setdefault(name.lower(), []).append(value)
-        return Answer(status_of(response), self.world.observer.decisions[-1][1], told)
+        decision = decided(self.world, heard)
+        return Answer(status_of(response), decision, told, refusal_in(response))
 
 
 @dataclass
@@ -91,6 +97,7 @@ class ForwardAuthDoor:
     dialect: Dialect
 
     async def ask(self, asked: Asked) -> Answer:
+        heard = len(self.world.observer.decisions)
         response = await self.send(question_of(self.dialect, asked))
         status, answered = status_of(response), fields_of(response)
         told: dict[str, list[str]] = {}
@@ -98,7 +105,7 @@ class ForwardAuthDoor:
             for name, value in asked.fields:
                 told.setdefault(name.lower(), []).append(value)
             told |= answered
-        return Answer(status, self.world.observer.decisions[-1][1], told)
+        return Answer(status, decided(self.world, heard), told, refusal_in(response))
 
     async def hear(self, octets: bytes) -> bytes:
         """Send and return the head of the first answer, or what there is of it."""
@@ -139,6 +146,7 @@ class ExtAuthzDoor:
         check = checks.check_of(
             *bearers, *asked.fields, method=asked.method, target=asked.target, raw=self.raw
         )
+        heard = len(self.world.observer.decisions)
         answer = await self.checks.send(check)
         told: dict[str, list[str]] = {}
         if answer.status == 200:
@@ -148,7 +156,24 @@ class ExtAuthzDoor:
             told |= {name: [value] for name, value in answer.set.items()}
             for name in answer.removed:
                 told.pop(name, None)
-        return Answer(answer.status, self.world.observer.decisions[-1][1], told)
+        refusal = without_id(f"{answer.client}{answer.body}")
+        return Answer(answer.status, decided(self.world, heard), told, refusal)
+
+
+def decided(world: World, before: int) -> Decision | None:
+    """Return the latest of the decisions after so many, or None where there is none."""
+    made = world.observer.decisions[before:]
+    return made[-1][1] if made else None
+
+
+def refusal_in(response: bytes) -> str:
+    """Return a response as the client gets it, without the request's id and the time."""
+    return without_id(response.decode("latin-1")) if status_of(response) >= 400 else ""
+
+
+def without_id(text: str) -> str:
+    text = re.sub(r'"request_id":"[^"]*"', '"request_id":"..."', text)
+    return re.sub(r"(?im)^(date|x-request-id): .*$", r"\1: ...", text)
 
 
 def question(method: str, target: str, lines: list[str]) -> bytes:
@@ -204,7 +229,7 @@ async def reverse_proxy_door(
 
 
 @asynccontextmanager
-async def forward_auth_door(
+async def forward_auth_door(  # noqa: PLR0913 - what a test may want
     dialect: Dialect,
     world: World,
     *,
@@ -212,6 +237,8 @@ async def forward_auth_door(
     trusted: TrustedProxies = LOOPBACK,
     forward_authorization: bool = True,
     head_timeout: float = 10.0,
+    realm: Realm = SIDECAR,
+    metadata: ResourceMetadata | None = None,
 ) -> AsyncIterator[ForwardAuthDoor]:
     parts = Parts(
         world.authorizer,
@@ -220,6 +247,8 @@ async def forward_auth_door(
         "/auth",
         world.clock,
         world.observer,
+        realm,
+        metadata,
     )
     listen = ListenPolicy("127.0.0.1", 0, idle_timeout=10.0, head_timeout=head_timeout)
     async with listening(Handler(parts), listen) as door:

@@ -8,9 +8,11 @@ from typing import Any
 
 from sidecar.account_mirror import AccountMirror
 from sidecar.core.identity_headers import IdentityHeaders
+from sidecar.core.protection import SIDECAR, Realm
 from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.listener import Listener, ListenPolicy
 from sidecar.fronts.request_head import HeadRules
+from sidecar.fronts.resource_metadata import ResourceMetadata
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
 from sidecar.fronts.reverse_proxy.pace import BodyRate
 from sidecar.fronts.reverse_proxy.server import listening
@@ -119,6 +121,8 @@ async def running_front(  # noqa: PLR0913 - what a test may want
     write_seconds: float | None = None,
     body_rate: BodyRate | None = None,
     listen: ListenPolicy | None = None,
+    realm: Realm = SIDECAR,
+    metadata: ResourceMetadata | None = None,
 ) -> AsyncIterator[Front]:
     world = world or World()
     streams = Streams(world.observer)
@@ -135,6 +139,8 @@ async def running_front(  # noqa: PLR0913 - what a test may want
             mirror=mirror,
             write_seconds=idle_seconds if write_seconds is None else write_seconds,
             body_rate=body_rate or BodyRate(),
+            realm=realm,
+            metadata=metadata,
         )
         listen = listen or ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)
         async with listening(Handler(parts), listen) as proxy:

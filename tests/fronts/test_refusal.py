@@ -3,13 +3,14 @@ import json
 import pytest
 
 from sidecar.core.decision import Deny, DenyReason
+from sidecar.core.protection import SIDECAR
 from sidecar.core.routes import Requirement, Route
 from sidecar.fronts.refusal import Refusal, refusal_of, upstream_refusal
 from sidecar.ports import UpstreamError
 
 
 def refuse(reason: DenyReason, route: Route | None = None) -> Refusal:
-    return refusal_of(Deny(reason, "a detail", route), realm="sidecar", request_id="r-1")
+    return refusal_of(Deny(reason, "a detail", route), realm=SIDECAR, request_id="r-1")
 
 
 OF_PROOFS = (

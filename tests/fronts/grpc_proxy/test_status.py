@@ -4,6 +4,7 @@ import grpc
 import pytest
 
 from sidecar.core.decision import Deny, DenyReason
+from sidecar.core.protection import SIDECAR
 from sidecar.core.routes import Requirement, Route
 from sidecar.fronts.grpc_proxy.status import Status, status_of, status_of_cut, status_of_failure
 from sidecar.ports import CutReason, UpstreamError
@@ -12,7 +13,7 @@ SECRET = "aud names none of ours: api://secret"
 
 
 def refused(reason: DenyReason, route: Route | None = None) -> Status:
-    return status_of(Deny(reason, SECRET, route), realm="sidecar", request_id="r-1")
+    return status_of(Deny(reason, SECRET, route), realm=SIDECAR, request_id="r-1")
 
 
 @pytest.mark.parametrize("reason", list(DenyReason))
@@ -50,7 +51,7 @@ def test_a_missing_scope_is_named() -> None:
 
 @pytest.mark.parametrize("reason", list(CutReason))
 def test_every_cut_has_its_code(reason: CutReason) -> None:
-    status = status_of_cut(reason, realm="sidecar", request_id="r-1")
+    status = status_of_cut(reason, realm=SIDECAR, request_id="r-1")
 
     unknown = reason is CutReason.STATUS_UNAVAILABLE
     expected = grpc.StatusCode.UNAVAILABLE if unknown else grpc.StatusCode.UNAUTHENTICATED
