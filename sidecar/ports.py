@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Protocol
 
+from sidecar.core.connections import ConnectionObserver
 from sidecar.core.decision import Decision
 from sidecar.core.request import AccessRequest
 from sidecar.core.subject import Account, Standing, SubjectKey
@@ -255,7 +256,7 @@ class AccountStore(Protocol):
         ...
 
 
-class Observer(Protocol):
+class Observer(ConnectionObserver, Protocol):
     """Hears what happened. Called on the hot path: it must be quick and must not raise."""
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:

@@ -21,6 +21,7 @@ from sidecar.authorize import Authorizer, Rules
 from sidecar.core.routes import Routes
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.decision_services import DecisionServices
+from sidecar.fronts.admission import Room
 from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
 from sidecar.ports import AccountView, Clock, KeySource, Observer
@@ -30,6 +31,7 @@ from sidecar.settings.sections import Listen
 from sidecar.settings.sections import Upstream as UpstreamSettings
 
 MEMORY = "memory://"
+_ROOM = Room()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +167,9 @@ def upstream_policy(upstream: UpstreamSettings) -> UpstreamPolicy:
 
 
 def listen_policy(
-    listen: Listen | ForwardAuth, listener: socket.socket | None = None
+    listen: Listen | ForwardAuth, room: Room = _ROOM, listener: socket.socket | None = None
 ) -> ListenPolicy:
-    """Return how a door listens, on ``listener`` if there is one."""
+    """Return how a door listens, with ``room``, on ``listener`` if there is one."""
     tls = listen.tls
     return ListenPolicy(
         host=listen.host,
@@ -175,6 +177,8 @@ def listen_policy(
         tls=None if tls is None else server_context(tls.certificate, tls.key, tls.client_ca),
         backlog=listen.backlog,
         idle_timeout=listen.idle_timeout,
+        head_timeout=listen.head_timeout,
+        room=room,
         max_header_bytes=listen.max_header_bytes,
         max_headers=listen.max_headers,
         listener=listener,

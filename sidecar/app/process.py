@@ -14,6 +14,7 @@ from sidecar.admin.event_listener import EventListener
 from sidecar.admin.listener import AdminListener, Render
 from sidecar.app.administering import Endpoints, administering_for_workers
 from sidecar.app.asserting import Published, assertion_keys, new_secret
+from sidecar.app.descriptors import raise_limit
 from sidecar.app.doors import (
     SharedDoors,
     Sockets,
@@ -66,6 +67,7 @@ def run(settings: Settings, load: Load) -> None:
         OSError: an address cannot be listened on.
     """
     serve = _serve_alone if settings.worker_count() == 1 else _serve_with_workers
+    raise_limit()
     run_in_loop(serve(settings, load, new_secret()))
 
 

@@ -22,6 +22,7 @@ class DenyReason(StrEnum):
     """
 
     MALFORMED_REQUEST = "malformed_request"
+    TOO_SLOW = "too_slow"
     UNTRUSTED_PEER = "untrusted_peer"
     METHOD_REFUSED = "method_refused"
     NO_ROUTE = "no_route"
@@ -55,7 +56,7 @@ class DenyReason(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
     @property
-    def http_status(self) -> int:
+    def http_status(self) -> int:  # noqa: PLR0911 - one for each status
         """Return the HTTP status code of the refusal (RFC 6750, 3.1; RFC 9110, 15)."""
         match self:
             case DenyReason.MALFORMED_REQUEST | DenyReason.MALFORMED_CREDENTIALS:
@@ -82,6 +83,8 @@ class DenyReason(StrEnum):
                 return 403
             case DenyReason.METHOD_REFUSED:
                 return 405
+            case DenyReason.TOO_SLOW:
+                return 408
             case (
                 DenyReason.KEYS_UNAVAILABLE
                 | DenyReason.INTROSPECTION_UNAVAILABLE
@@ -95,7 +98,7 @@ class DenyReason(StrEnum):
                 assert_never(self)
 
     @property
-    def grpc_code(self) -> int:
+    def grpc_code(self) -> int:  # noqa: PLR0911 - one for each status
         """Return the gRPC status code of the refusal. It is never 0, which would be a grant."""
         match self.http_status:
             case 400:
@@ -106,13 +109,15 @@ class DenyReason(StrEnum):
                 return 7  # PERMISSION_DENIED
             case 405:
                 return 12  # UNIMPLEMENTED
+            case 408:
+                return 4  # DEADLINE_EXCEEDED
             case 503:
                 return 14  # UNAVAILABLE
             case _:
                 return 13  # INTERNAL
 
     @property
-    def error_code(self) -> str:
+    def error_code(self) -> str:  # noqa: PLR0911 - one for each status
         """Return the client's ``error`` member: the same word for all reasons of one kind."""
         match self.http_status:
             case 400:
@@ -125,6 +130,8 @@ class DenyReason(StrEnum):
                 )
             case 405:
                 return "method_not_allowed"
+            case 408:
+                return "request_timeout"
             case 503:
                 return "temporarily_unavailable"
             case _:

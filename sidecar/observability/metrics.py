@@ -34,6 +34,7 @@ from sidecar.core.build import BUILD
 from sidecar.core.decision import Decision, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.observability.change_counter import ChangeCounter
+from sidecar.observability.connections import Connections
 from sidecar.observability.grpc_calls import GrpcCalls
 from sidecar.observability.tally import CounterTally, HistogramTally
 from sidecar.ports import (
@@ -70,6 +71,8 @@ class Metrics:
         self._make_key_metrics(registry)
         self._make_account_metrics(registry)
         self.call_ended = GrpcCalls(registry).call_ended
+        connections = Connections(registry)
+        self.connected, self.connection_refused = connections.connected, connections.refused
         build = Gauge(
             "sidecar_build_info", "Always 1; the labels say what runs.",
             ("version", "build", "python", "aiohttp"), registry=registry, multiprocess_mode="max",

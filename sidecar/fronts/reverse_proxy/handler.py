@@ -6,7 +6,7 @@ read differently (``request_head.check_head``), and those refusals go the same w
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from aiohttp import web
@@ -27,6 +27,7 @@ from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
 from sidecar.fronts.reverse_proxy.downstream import Downstream
 from sidecar.fronts.reverse_proxy.exchange import Exchange
 from sidecar.fronts.reverse_proxy.mirrored import MirroredExchange
+from sidecar.fronts.reverse_proxy.pace import BodyRate
 from sidecar.fronts.reverse_proxy.upstream import Upstream
 from sidecar.ports import Clock, Observer
 from sidecar.streams import Streams
@@ -42,7 +43,9 @@ class Parts:
     """What the front works with. ``realm`` is the one that challenges name (RFC 9110, 11.5).
 
     ``mirror`` follows what changes the gateway's accounts, where that is wanted; ``metadata`` are
-    answered for here.
+    answered for here. ``idle_seconds``
+    bounds how long nothing of a body may come from, or go to, an end; ``write_seconds`` how long a
+    client may leave unread what is sent to it; ``body_rate`` how slowly it may send.
     """
 
     authorizer: Authorizer
@@ -54,6 +57,8 @@ class Parts:
     realm: Realm = SIDECAR
     idle_seconds: float = 300.0
     mirror: AccountMirror | None = None
+    write_seconds: float = 60.0
+    body_rate: BodyRate = field(default_factory=BodyRate)
     metadata: ResourceMetadata | None = None
 
 
@@ -66,14 +71,19 @@ class Handler:
         self.at_once = AtOnce(parts, self)
 
     @property
-    def idle_seconds(self) -> float:
+    def write_seconds(self) -> float:
         """How long a client may leave unread what was sent to it."""
-        return self._parts.idle_seconds
+        return self._parts.write_seconds
+
+    @property
+    def observer(self) -> Observer:
+        """Who hears what happens."""
+        return self._parts.observer
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Whatever fails, nothing ungranted is forwarded."""
         began = self._parts.clock.steady()
-        response = Downstream(request, self._parts.idle_seconds)
+        response = Downstream(request, self._parts.write_seconds)
         if isinstance(request.protocol, ClientConnection):
             request.protocol.downstream = response
         if self.is_leaving:
@@ -98,7 +108,7 @@ class Handler:
 
     def refuse_unread(self, request: web.BaseRequest, deny: Deny) -> web.StreamResponse:
         """Answer what could not be read as a request; the connection ends with it."""
-        response = Downstream(request, self._parts.idle_seconds)
+        response = Downstream(request, self._parts.write_seconds)
         asked = AccessRequest("", "", "", "", (), _peer_of(request), make_request_id())
         self._parts.observer.decided(asked, deny, 0.0)
         response.close_after()

@@ -93,7 +93,7 @@ class Relay:
         self._carriage.pause()
         if self._stalled is None:
             loop = asyncio.get_running_loop()
-            self._stalled = loop.call_later(self._parts.idle_seconds, self._give_up)
+            self._stalled = loop.call_later(self._parts.write_seconds, self._give_up)
 
     def client_resumed(self) -> None:
         self._calm()

@@ -28,6 +28,7 @@ _BY_NAME = {
     b"connection": _Kind.CONNECTION,
 }
 _LONGEST_LENGTH = 19
+_MAX_LENGTH = 2**63 - 1  # what signed readers can hold
 _COMMON_OPTIONS = frozenset({b"keep-alive", b"close"})
 
 
@@ -97,6 +98,8 @@ class AnswerHead:
             if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > _LONGEST_LENGTH:
                 raise Malformed("Content-Length is not one length")
             self.length = int(lengths[0])
+            if self.length > _MAX_LENGTH:
+                raise Malformed("Content-Length is not one length")
         if codings:
             if lengths or version == "1.0" or [each.lower() for each in codings] != [b"chunked"]:
                 raise Malformed("Transfer-Encoding is ambiguous")
