@@ -8,18 +8,13 @@ all are left out, all are asked. No timer per request: one sweep looks at all de
 import asyncio
 import logging
 import math
-import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Self
 
-from aiohappyeyeballs import start_connection
-
-from sidecar.fronts.forwarded import is_address
+from sidecar.fronts.reverse_proxy.upstream.address import Address
 from sidecar.fronts.reverse_proxy.upstream.carriage import Carriage
 from sidecar.fronts.reverse_proxy.upstream.connection import Connection
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed, UpstreamPolicy
@@ -29,75 +24,6 @@ log = logging.getLogger(__name__)
 
 _LONGEST_SWEEP = 1.0
 _SHORTEST_SWEEP = 0.01
-_FIRST_LEAVE = 0.1
-_LONGEST_LEAVE = 10.0
-# RFC 8305: an address that does not answer must not hold up the other family's.
-_HAPPY_EYEBALLS_SECONDS = 0.25
-
-
-class _Address:
-    """One address of upstream and the connections to it."""
-
-    def __init__(self, url: str, policy: UpstreamPolicy) -> None:
-        self._policy = policy
-        self.path = url[len("unix:") :] if url.startswith("unix:") else None
-        parts = urlsplit(url)
-        self.host = parts.hostname or ""
-        is_tls = parts.scheme == "https"
-        self.port = parts.port or (443 if is_tls else 80)
-        self.tls = (policy.tls or ssl.create_default_context()) if is_tls else None
-        self.idle: list[Connection] = []
-        self.busy: set[Connection] = set()
-        self.connecting = 0
-        self.failures = 0
-        self.left_out_until = -math.inf
-
-    @property
-    def load(self) -> int:
-        return len(self.busy) + self.connecting
-
-    def take_idle(self) -> Connection | None:
-        while self.idle:
-            connection = self.idle.pop()  # the last used: the others may expire
-            if connection.is_usable:
-                return connection
-        return None
-
-    async def connect(self, make: Callable[[], Connection]) -> Connection:
-        loop = asyncio.get_running_loop()
-        if self.path is not None:
-            _, connection = await loop.create_unix_connection(make, self.path)
-        else:
-            where = await self._where()
-            if self.tls is None:
-                _, connection = await loop.create_connection(make, **where)
-            else:
-                name = self._policy.server_name or self.host
-                _, connection = await loop.create_connection(
-                    make, **where, ssl=self.tls, server_hostname=name
-                )
-        return connection
-
-    async def _where(self) -> dict[str, Any]:
-        """Return what to connect to: an address, or a socket that has found one of a name's."""
-        if is_address(self.host):
-            return {"host": self.host, "port": self.port}
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        return {
-            "sock": await start_connection(
-                found, happy_eyeballs_delay=_HAPPY_EYEBALLS_SECONDS, interleave=1, loop=loop
-            )
-        }
-
-    def succeeded(self) -> None:
-        self.failures = 0
-        self.left_out_until = -math.inf
-
-    def failed(self, now: float) -> None:
-        pause = min(_LONGEST_LEAVE, _FIRST_LEAVE * 2 ** min(self.failures, 10))
-        self.failures += 1
-        self.left_out_until = now + pause
 
 
 class Pool:
@@ -105,7 +31,7 @@ class Pool:
 
     def __init__(self, policy: UpstreamPolicy) -> None:
         self.policy = policy
-        self._addresses = [_Address(url, policy) for url in (policy.url, *policy.more)]
+        self._addresses = [Address(url, policy) for url in (policy.url, *policy.more)]
         self._waiting: deque[Carriage] = deque()
         self._connects: dict[asyncio.Task[None], Carriage] = {}
         self._is_closed = False
@@ -162,7 +88,7 @@ class Pool:
             carriage.deadline = self._loop.time() + self.policy.connect_timeout
             self._waiting.append(carriage)
 
-    def _choose(self) -> _Address:
+    def _choose(self) -> Address:
         if len(self._addresses) == 1:
             return self._addresses[0]
         now = self._loop.time()
@@ -180,14 +106,14 @@ class Pool:
                 return True
         return False
 
-    def _connect(self, address: _Address, carriage: Carriage) -> None:
+    def _connect(self, address: Address, carriage: Carriage) -> None:
         address.connecting += 1
         carriage.connects += 1
         task = self.tasks.create_task(self._open(address, carriage))
         self._connects[task] = carriage
         task.add_done_callback(self._connects.pop)
 
-    async def _open(self, address: _Address, carriage: Carriage) -> None:
+    async def _open(self, address: Address, carriage: Carriage) -> None:
         try:
             await self._connect_and_carry(address, carriage)
         except Exception:
@@ -198,7 +124,7 @@ class Pool:
                 carriage.receiver.failed(UpstreamFailed(UpstreamError.CONNECT, "see the log"))
             self._serve_waiting()
 
-    async def _connect_and_carry(self, address: _Address, carriage: Carriage) -> None:
+    async def _connect_and_carry(self, address: Address, carriage: Carriage) -> None:
         try:
             try:
                 async with asyncio.timeout(self.policy.connect_timeout):
@@ -218,7 +144,7 @@ class Pool:
         address.busy.add(connection)
         connection.carry(carriage)
 
-    def _connect_failed(self, address: _Address, carriage: Carriage, error: Exception) -> None:
+    def _connect_failed(self, address: Address, carriage: Carriage, error: Exception) -> None:
         if not carriage.is_abandoned:
             now = self._loop.time()
             others = [each for each in self._addresses if each.left_out_until <= now]
@@ -230,7 +156,7 @@ class Pool:
                 carriage.receiver.failed(_connect_failure(error))
         self._serve_waiting()
 
-    def _make(self, address: _Address) -> Connection:
+    def _make(self, address: Address) -> Connection:
         return Connection(
             self.policy,
             lambda connection, stays: self._leave(address, connection, stays),
@@ -241,7 +167,7 @@ class Pool:
         carriage.is_new_only = True
         self.carry(carriage)
 
-    def _leave(self, address: _Address, connection: Connection, stays: bool) -> None:  # noqa: FBT001
+    def _leave(self, address: Address, connection: Connection, stays: bool) -> None:  # noqa: FBT001
         address.busy.discard(connection)
         if stays:
             connection.deadline = self._loop.time() + self.policy.keep_alive

@@ -8,9 +8,10 @@ import pytest
 from typing_extensions import override
 
 from sidecar.fronts.reverse_proxy.upstream import Upstream, UpstreamFailed, UpstreamPolicy
+from sidecar.fronts.reverse_proxy.upstream.address import Address
 from sidecar.fronts.reverse_proxy.upstream.carriage import Carriage
 from sidecar.fronts.reverse_proxy.upstream.connection import Connection
-from sidecar.fronts.reverse_proxy.upstream.pool import Pool, _Address
+from sidecar.fronts.reverse_proxy.upstream.pool import Pool
 from sidecar.ports import UpstreamError
 from tests.fakes.receiver import Books, RecordingReceiver
 from tests.fakes.upstream import OK, Conversation, full_backlog, scripted_upstream
@@ -120,7 +121,7 @@ async def test_who_gives_up_while_connecting_hears_of_no_failure() -> None:
             assert not receiver.ends
 
 
-class Failing(_Address):
+class Failing(Address):
     """An address to which nothing can be connected, in a way that nobody thought of."""
 
     @override
@@ -171,7 +172,7 @@ async def test_an_unforeseen_error_after_its_asker_left_is_logged_alone(
 
 
 async def test_a_connection_that_is_closed_at_once_is_a_reset_for_who_waited_for_it() -> None:
-    class Closing(_Address):
+    class Closing(Address):
         @override
         async def connect(self, make: Callable[[], Connection]) -> Connection:
             connection = await super().connect(make)
