@@ -46,6 +46,10 @@ TESTED_ELSEWHERE = {
     "sidecar/adapters/bounded_fetch.py": "tests/adapters/test_provider_client.py",
     "sidecar/adapters/redis_push.py": "tests/adapters/test_redis_accounts.py",
     "sidecar/demo/site.py": "tests/demo/test_story.py",
+    "sidecar/stream_guard.py": "tests/test_streams.py",
+    "sidecar/fronts/reverse_proxy/upstream/address.py": (
+        "tests/fronts/reverse_proxy/upstream/test_addresses.py"
+    ),
     "sidecar/fronts/listener.py": "tests/fronts/reverse_proxy/test_server.py",
     "sidecar/fronts/reverse_proxy/upstream/carriage.py": (
         "tests/fronts/reverse_proxy/upstream/test_connection.py"

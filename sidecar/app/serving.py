@@ -32,7 +32,8 @@ from sidecar.app.syncing import keep_in_step
 from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
-from sidecar.streams import StreamGuard, Streams
+from sidecar.stream_guard import StreamGuard
+from sidecar.streams import Streams
 
 log = logging.getLogger(__name__)
 
