@@ -13,9 +13,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sidecar.admission import Limiter
 from sidecar.core.access import check_requirement, check_switch, judge_standing, principal_of
 from sidecar.core.claims import check_claims
-from sidecar.core.decision import Decision, Denied, DenyReason, Grant
+from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.evidence import Evidence
 from sidecar.core.found_routes import FoundRoutes
 from sidecar.core.issuer import Issuer
@@ -42,7 +43,8 @@ _MAX_TRIES = 8
 class Rules:
     """What the decision is made by. ``budget_seconds`` bounds the waiting for one decision.
 
-    ``strict`` reads the account store for each decision instead of believing the view.
+    ``strict`` reads the account store for each decision instead of believing the view. Whatever is
+    granted has to get past the ``limiter``, too.
     """
 
     routes: Routes
@@ -51,6 +53,7 @@ class Rules:
     max_token_bytes: int = 8192
     budget_seconds: float = 5.0
     strict: bool = False
+    limiter: Limiter | None = None
 
 
 class Authorizer:
@@ -66,6 +69,7 @@ class Authorizer:
         observer: Observer,
     ) -> None:
         self._rules = rules
+        self._limiter = rules.limiter
         self._keys = keys
         self._accounts = accounts
         self._clock = clock
@@ -82,6 +86,8 @@ class Authorizer:
         decision = self._settle(request, Asked(), Evidence())
         if isinstance(decision, Wanted):
             return None
+        if self._limiter is not None and type(decision) is Grant:
+            decision = self._limited(self._limiter, decision, request, began)
         self._observer.decided(request, decision, self._clock.steady() - began)
         return decision
 
@@ -89,6 +95,8 @@ class Authorizer:
         """Answer one access request. Raises nothing but ``CancelledError``."""
         began = self._clock.steady()
         decision = await self._decide(request, Evidence())
+        if self._limiter is not None and type(decision) is Grant:
+            decision = self._limited(self._limiter, decision, request, self._clock.steady())
         self._observer.decided(request, decision, self._clock.steady() - began)
         return decision
 
@@ -96,6 +104,16 @@ class Authorizer:
         """Answer like ``authorize``, unobserved, and show what was established on the way."""
         evidence = Evidence()
         return await self._decide(request, evidence), evidence
+
+    def _limited(
+        self, limiter: Limiter, grant: Grant, request: AccessRequest, now: float
+    ) -> Decision:
+        # Here and not in the walk: that may be walked again, and `explain` spends nobody's budget.
+        try:
+            return limiter.judge(grant, request, now)
+        except Exception:
+            log.exception("the limits failed; the request is denied")
+            return Deny(DenyReason.INTERNAL_ERROR, "see the log", grant.route)
 
     async def _decide(self, request: AccessRequest, evidence: Evidence) -> Decision:
         asked = Asked()

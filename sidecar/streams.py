@@ -94,6 +94,8 @@ class Streams:
         """
         stream = Stream(grant, kind, cut, self._leave, self._now())
         self._observer.in_flight(kind, 1)
+        if grant.slot is not None:
+            grant.slot.take()
         if grant.principal is not None:
             self._by_subject.setdefault(grant.principal.key, {})[stream] = None
         return stream
@@ -133,6 +135,8 @@ class Streams:
 
     def _leave(self, stream: Stream) -> None:
         self._observer.in_flight(stream.kind, -1)
+        if stream.grant.slot is not None:
+            stream.grant.slot.give_back()
         if stream.grant.principal is None:
             return
         key = stream.grant.principal.key

@@ -16,6 +16,7 @@ from sidecar.adapters.memory_accounts import MemoryAccounts
 from sidecar.adapters.provider_client import ProviderClient
 from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
 from sidecar.adapters.redis_push import connection_for
+from sidecar.admission import Limiter
 from sidecar.app.tls import client_context, server_context
 from sidecar.authorize import Authorizer, Rules
 from sidecar.core.routes import Routes
@@ -124,6 +125,7 @@ def make_authorizer(
     clock: Clock,
     observer: Observer,
     routes: Routes | None = None,
+    limiter: Limiter | None = None,
 ) -> Authorizer:
     """Return THE decision over these parts; ``routes`` instead of the settings' if given."""
     rules = Rules(
@@ -133,6 +135,7 @@ def make_authorizer(
         max_token_bytes=settings.limits.max_token_bytes,
         budget_seconds=settings.limits.decision_budget,
         strict=settings.accounts.consistency == "strict",
+        limiter=limiter,
     )
     remembered = VerifiedTokens(settings.limits.remembered_tokens)
     return Authorizer(rules, keys, accounts, clock, remembered, observer)

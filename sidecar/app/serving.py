@@ -16,6 +16,7 @@ from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
 from sidecar.app.auditing import auditing
 from sidecar.app.doors import Front, Opening, Sockets
 from sidecar.app.fronts import Shared, fronts_of
+from sidecar.app.limiting import make_limiter
 from sidecar.app.mirroring import mirroring
 from sidecar.app.observing import Observing, observing
 from sidecar.app.parts import (
@@ -29,6 +30,7 @@ from sidecar.app.recording import recording
 from sidecar.app.running import running
 from sidecar.app.stopping import Stop
 from sidecar.app.syncing import keep_in_step
+from sidecar.authorize import Authorizer
 from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
@@ -171,7 +173,7 @@ async def serving_with(
         report = partial(_report, accounts, clock, observed)
         record = await enter(recording(settings, observed, clock))
         await enter(running(*jobs, report, record))
-        authorizer = make_authorizer(settings, keys, accounts.view, clock, observed.observer)
+        authorizer = _authorizer(settings, keys, accounts, clock, observed)
         identity = settings.identity(make_assertions(settings, secret, clock))
         probes = partial(_probes, keys, accounts)
         shared = Shared(authorizer, identity, streams, clock, observed.observer, probes, mirror)
@@ -180,6 +182,13 @@ async def serving_with(
         step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)
         await enter(running(partial(step, served.is_leaving)))
         yield served
+
+
+def _authorizer(
+    settings: Settings, keys: JwksKeySource, accounts: Accounts, clock: Clock, observed: Observing
+) -> Authorizer:
+    limiter = make_limiter(settings)
+    return make_authorizer(settings, keys, accounts.view, clock, observed.observer, limiter=limiter)
 
 
 def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Clock) -> StreamGuard:

@@ -5,10 +5,12 @@ gateway's, ``{"message": ...}``, so that its clients cannot tell.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from sidecar.core.decision import Deny, DenyReason
+from sidecar.core.rate_limit import Exceeded
 from sidecar.ports import UpstreamError
 
 Field = tuple[bytes, bytes]
@@ -19,6 +21,7 @@ _MESSAGES = {
     403: "access denied",
     405: "method not allowed",
     413: "request too large",
+    429: "too many requests",
     500: "internal server error",
     502: "bad gateway",
     503: "service unavailable, try again",
@@ -53,20 +56,33 @@ class _Template:
 def refusal_of(deny: Deny, *, realm: str, request_id: str) -> Refusal:
     """Return what the client is told of a denial."""
     scopes = deny.route.requirement.scopes if deny.route is not None else _NO_SCOPES
-    return _template(deny.reason, realm, scopes).of(request_id)
+    return _template(deny.reason, realm, scopes, deny.exceeded).of(request_id)
 
 
-@lru_cache(maxsize=1024)  # reasons, times the sets of scopes in the settings
-def _template(reason: DenyReason, realm: str, scopes: frozenset[str]) -> _Template:
+@lru_cache(maxsize=1024)  # reasons, times the sets of scopes in the settings, or pauses
+def _template(
+    reason: DenyReason, realm: str, scopes: frozenset[str], exceeded: Exceeded | None
+) -> _Template:
     more: list[Field] = []
     challenge = reason.challenge(realm, scopes)
     if challenge is not None:
         more.append((b"WWW-Authenticate", challenge.encode()))
-    if reason.retry_after is not None:
+    if exceeded is not None:
+        more.extend(_limit_fields(exceeded))
+    elif reason.retry_after is not None:
         more.append((b"Retry-After", b"%d" % reason.retry_after))
     if reason is DenyReason.METHOD_REFUSED:
         more.append((b"Allow", _ALLOWED))  # RFC 9110, 15.5.6: a 405 MUST have it
     return _prepare(reason.http_status, reason.error_code, tuple(more))
+
+
+def _limit_fields(exceeded: Exceeded) -> Iterator[Field]:
+    yield b"Retry-After", b"%d" % exceeded.retry_after
+    if exceeded.window:
+        # draft-ietf-httpapi-ratelimit-headers-10, 3 and 4: what is allowed, and what is left of it.
+        policy = exceeded.policy.encode()
+        yield b"RateLimit-Policy", b'"%b";q=%d;w=%d' % (policy, exceeded.quota, exceeded.window)
+        yield b"RateLimit", b'"%b";r=0;t=%d' % (policy, exceeded.retry_after)
 
 
 def upstream_refusal(error: UpstreamError, *, request_id: str) -> Refusal:

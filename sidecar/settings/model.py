@@ -22,6 +22,7 @@ from sidecar.settings.hoop import CLEARED, hoop_routes
 from sidecar.settings.issuers import Issuer, repeated
 from sidecar.settings.mirror import Mirror
 from sidecar.settings.networks import Network
+from sidecar.settings.rate_limit import RateLimit
 from sidecar.settings.routes import Route
 from sidecar.settings.sections import (
     Accounts,
@@ -135,6 +136,8 @@ class Settings(Section):
     admin: Admin = Admin()
     keys: Keys = Keys()
     limits: Limits = Limits()
+    rate_limit: RateLimit | None = None
+    """How much one caller may ask for; without it as much as it likes."""
     streams: Streams = Streams()
     sync: Sync | None = None
     """Keep the accounts in step with the gateway's. Needs a way to sign in there."""
@@ -242,7 +245,7 @@ class Settings(Section):
 
     def routes_table(self) -> Routes:
         """Return the route table: your routes, then the preset's."""
-        rows = [each.row() for each in self.routes]
+        rows = [each.row(self.sharing_processes()) for each in self.routes]
         if self.preset == "hoop":
             rows.extend(hoop_routes(self.preset_prefix, self.preset_unregistered))
         return Routes(rows)
@@ -266,6 +269,10 @@ class Settings(Section):
     def trusted_networks(self) -> tuple[Network, ...]:
         """Return the networks of the proxies whose word counts."""
         return self.listen.trusted_proxies
+
+    def sharing_processes(self) -> int:
+        """Return how many processes share a caller's budget without knowing of each other."""
+        return self.worker_count()
 
     def worker_count(self) -> int:
         """Return how many processes serve."""

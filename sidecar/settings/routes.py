@@ -7,6 +7,7 @@ from pydantic import ValidationInfo, field_validator
 from sidecar.core.routes import Requirement, Unregistered, is_pattern
 from sidecar.core.routes import Route as RouteRow
 from sidecar.settings.fields import Section, Strings
+from sidecar.settings.rate_limit import Budget
 
 _NAME = re.compile(r"[\x20-\x7e]{1,64}")
 _METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
@@ -31,6 +32,8 @@ class Route(Section):
     """forward lets subjects without an account through, for people who share the upstream."""
     websocket: bool = False
     """Whether a connection may be upgraded to WebSocket."""
+    rate_limit: Budget | None = None
+    """What one caller may do here, instead of `rate_limit`, counted by itself; {} is no limit."""
 
     @field_validator("name")
     @classmethod
@@ -65,8 +68,8 @@ class Route(Section):
             )
         return names
 
-    def row(self) -> RouteRow:
-        """Return the route as the decision takes it."""
+    def row(self, processes: int = 1) -> RouteRow:
+        """Return the route as the decision takes it, in each of so many processes."""
         return RouteRow(
             name=self.name,
             pattern=self.path,
@@ -78,4 +81,5 @@ class Route(Section):
                 unregistered=self.unregistered,
             ),
             websocket=self.websocket,
+            limit=None if self.rate_limit is None else self.rate_limit.limit("route", processes),
         )

@@ -18,6 +18,7 @@ _MESSAGES = {
     grpc.StatusCode.UNAUTHENTICATED: "access denied",
     grpc.StatusCode.PERMISSION_DENIED: "access denied",
     grpc.StatusCode.UNIMPLEMENTED: "method not allowed",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "too many requests",
     grpc.StatusCode.UNAVAILABLE: "service unavailable, try again",
     grpc.StatusCode.INTERNAL: "internal server error",
 }
@@ -51,9 +52,9 @@ def status_of(deny: Deny, *, realm: str, request_id: str, message: str = "") -> 
     challenge = reason.challenge(realm, scopes)
     if challenge is not None:
         trailers.append(("www-authenticate", challenge))
-    if reason.retry_after is not None:
-        trailers.append(("retry-after", str(reason.retry_after)))
-        trailers.append(("grpc-retry-pushback-ms", str(reason.retry_after * 1000)))
+    if deny.retry_after is not None:
+        trailers.append(("retry-after", str(deny.retry_after)))
+        trailers.append(("grpc-retry-pushback-ms", str(deny.retry_after * 1000)))
     return Status(code, message or _MESSAGES[code], tuple(trailers))
 
 

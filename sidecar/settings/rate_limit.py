@@ -1,0 +1,56 @@
+"""How much one caller may ask for."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from math import ceil
+from typing import Annotated
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from sidecar.admission import LimitRules
+from sidecar.core.rate_limit import Limit
+from sidecar.settings.fields import Section
+
+
+class Budget(Section):
+    """What one caller may do. Whoever asks for more gets 429 with Retry-After."""
+
+    requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    """Requests a second, on average; 0.2 is one in five seconds. Without it any number."""
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Requests that may come at once; without it those of one second."""
+    concurrent: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Requests, streams included, that may be in flight at one time; without it any number."""
+
+    @field_validator("burst")
+    @classmethod
+    def _fills_up(cls, burst: int | None, info: ValidationInfo) -> int | None:
+        if burst is not None and info.data.get("requests_per_second", 1) is None:
+            raise ValueError("has no effect without requests_per_second; set that too")
+        return burst
+
+    def limit(self, policy: str, processes: int) -> Limit:
+        """Return the limit, as each of so many processes keeps it."""
+        rate = self.requests_per_second
+        burst = self.burst or ceil(rate or 1)
+        exact = None if rate is None else Fraction(str(rate))
+        return Limit(policy, exact, burst, self.concurrent).shared_by(processes)
+
+
+class RateLimit(Budget):
+    """What one account may do, on all routes that have no limit of their own."""
+
+    open_routes: Budget | None = None
+    """The same for routes without a bearer: there it is one address (in IPv6, one /64)."""
+    max_callers: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    """Callers of whom is remembered what they have left, for each limit."""
+
+    def rules(self, routes: Mapping[str, Limit], processes: int) -> LimitRules:
+        """Return all limits, as each of so many processes keeps them; ``routes`` by their names."""
+        of_address = Budget() if self.open_routes is None else self.open_routes
+        return LimitRules(
+            self.limit("account", processes),
+            of_address.limit("address", processes),
+            routes,
+            self.max_callers,
+        )
