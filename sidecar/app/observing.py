@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sidecar.admin.desk import OwnDesk
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
 from sidecar.observability.last_use_writer import LastUseMetrics
+from sidecar.observability.loop_watch import LoopWatch
 from sidecar.observability.metrics import Metrics
 from sidecar.observability.observers import Observers
 from sidecar.observability.recent_decisions import RecentDecisions
@@ -31,6 +32,7 @@ class Observing:
     sync: SyncMetrics
     desk: OwnDesk
     last_use_metrics: LastUseMetrics
+    loop_watch: LoopWatch
     recent_use: RecentUse | None = None
 
     def streams(self, clock: Clock) -> AbstractContextManager[Streams]:
@@ -42,13 +44,16 @@ class Observing:
 def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
     """Watch until the block ends; the decision log goes to stdout and is flushed then.
 
-    Gives what makes an observer from settings: metrics and log are the same for all of them.
+    The running event loop is watched as well. Gives what makes an observer from settings: metrics
+    and log are the same for all of them.
     """
     metrics = Metrics()
     desk = OwnDesk(RecentDecisions(clock), os.getpid())
     last_use_metrics = LastUseMetrics(metrics.registry)
     sync = SyncMetrics(metrics.registry)
-    with LineWriter(sys.stdout, metrics.lines_dropped) as writer:
+    watch = LoopWatch(metrics.registry, clock)
+    metrics.flush_too(watch.lag)
+    with LineWriter(sys.stdout, metrics.lines_dropped) as writer, watch.running():
 
         def observed(settings: Settings) -> Observing:
             decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
@@ -57,7 +62,9 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
             heard: list[Observer] = [metrics, decisions]
             heard += [] if recent is None else [recent]
             heard += [desk.recent] if settings.admin.has_api else []
-            return Observing(Observers(*heard), metrics, sync, desk, last_use_metrics, recent)
+            return Observing(
+                Observers(*heard), metrics, sync, desk, last_use_metrics, watch, recent
+            )
 
         try:
             yield observed

@@ -19,6 +19,7 @@ from sidecar.core.routes import Route
 from sidecar.core.subject import SubjectKey
 from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.last_use_writer import LastUseMetrics
+from sidecar.observability.loop_watch import LoopWatch
 from sidecar.observability.metrics import Metrics, render_all
 from sidecar.observability.sync_metrics import SyncMetrics
 from sidecar.observability.upkeep import Upkeep
@@ -30,6 +31,7 @@ from sidecar.ports import (
     UpstreamError,
     ViewEvent,
 )
+from tests.fakes.clock import FakeClock
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "deploy" / "metrics.md"
@@ -147,6 +149,7 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
     registry: Any = Metrics().registry
     LastUseMetrics(registry)
     SyncMetrics(registry)
+    LoopWatch(registry, FakeClock())
     registered = {
         (
             metric._name + ("_total" if metric._type == "counter" else ""),
