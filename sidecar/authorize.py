@@ -11,7 +11,7 @@ Steps raise; one place catches and fails closed.
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sidecar.admission import Limiter
 from sidecar.core.access import check_requirement, check_switch, judge_standing, principal_of
@@ -30,6 +30,7 @@ from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token_memory import TokenMemory
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.ports import AccountView, Clock, KeySource, Observer, StatusUnavailable
+from sidecar.shedding import Shedder
 from sidecar.verification import Asked, TokenVerifier, Wanted
 
 log = logging.getLogger(__name__)
@@ -40,11 +41,19 @@ _MAX_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
+class Admission:
+    """The ``shedder`` refuses before anything is done, the ``limiter`` some of what is granted."""
+
+    shedder: Shedder | None = None
+    limiter: Limiter | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What the decision is made by. ``budget_seconds`` bounds the waiting for one decision.
 
-    ``strict`` reads the account store for each decision instead of believing the view. Whatever is
-    granted has to get past the ``limiter``, too.
+    ``strict`` reads the account store for each decision instead of believing the view. A request
+    has to get past ``admission`` as well.
     """
 
     routes: Routes
@@ -53,7 +62,7 @@ class Rules:
     max_token_bytes: int = 8192
     budget_seconds: float = 5.0
     strict: bool = False
-    limiter: Limiter | None = None
+    admission: Admission = field(default_factory=Admission)
 
 
 class Authorizer:
@@ -69,7 +78,8 @@ class Authorizer:
         observer: Observer,
     ) -> None:
         self._rules = rules
-        self._limiter = rules.limiter
+        self._limiter = rules.admission.limiter
+        self._shedder = rules.admission.shedder
         self._keys = keys
         self._accounts = accounts
         self._clock = clock
@@ -82,6 +92,9 @@ class Authorizer:
 
         Raises nothing.
         """
+        if self._shedder is not None and (shed := self._shedder.refusal()) is not None:
+            self._observer.decided(request, shed, 0.0)
+            return shed
         began = self._clock.steady()
         decision = self._settle(request, Asked(), Evidence())
         if isinstance(decision, Wanted):

@@ -80,11 +80,12 @@ _Leave = Callable[[Stream], None]
 
 
 class Streams:
-    """The book of everything in flight. ``now`` is the wall clock, for people who look."""
+    """The book of everything ``in_flight``. ``now`` is the wall clock, for people who look."""
 
     def __init__(self, observer: Observer, now: Callable[[], float] = lambda: 0.0) -> None:
         self._observer = observer
         self._now = now
+        self.in_flight = 0
         self._by_subject: dict[SubjectKey, dict[Stream, None]] = {}
 
     def registered(self, grant: Grant, kind: StreamKind, cut: Cut) -> Stream:
@@ -93,6 +94,7 @@ class Streams:
         Call it in the same turn of the event loop in which the decision was returned.
         """
         stream = Stream(grant, kind, cut, self._leave, self._now())
+        self.in_flight += 1
         self._observer.in_flight(kind, 1)
         if grant.slot is not None:
             grant.slot.take()
@@ -134,6 +136,7 @@ class Streams:
         return ended
 
     def _leave(self, stream: Stream) -> None:
+        self.in_flight -= 1
         self._observer.in_flight(stream.kind, -1)
         if stream.grant.slot is not None:
             stream.grant.slot.give_back()

@@ -6,6 +6,7 @@ import pytest
 from typing_extensions import override
 
 from sidecar.admission import Limiter, LimitRules, network_of
+from sidecar.authorize import Admission
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.rate_limit import Exceeded, Limit
 from sidecar.core.request import AccessRequest
@@ -21,7 +22,7 @@ ONE_AT_A_TIME = Limit("account", concurrent=1)
 
 def limited(account: Limit = TWO_A_SECOND, address: Limit | None = None) -> World:
     rules = LimitRules(account) if address is None else LimitRules(account, address)
-    return World(limiter=Limiter(rules))
+    return World(admission=Admission(limiter=Limiter(rules)))
 
 
 def verdicts(world: World, number: int, token: str, path: str = "/reports") -> list[str]:
@@ -149,7 +150,7 @@ def test_a_routes_own_limit_comes_in_place_of_the_general_one() -> None:
     limiter = Limiter(
         LimitRules(TWO_A_SECOND, routes={"own": own.limit, "open": own.limit, "free": free.limit})
     )
-    world = World(routes=(own, free, opened, *ROUTES), limiter=limiter)
+    world = World(routes=(own, free, opened, *ROUTES), admission=Admission(limiter=limiter))
     token = world.sign()
 
     assert verdicts(world, 2, token, "/own") == ["granted", "rate_limited"]
@@ -214,7 +215,7 @@ def test_whoever_has_too_much_in_flight_spends_no_token() -> None:
 
 def test_memory_is_given_back_with_the_last_place() -> None:
     limiter = Limiter(LimitRules(ONE_AT_A_TIME))
-    world = World(limiter=limiter)
+    world = World(admission=Admission(limiter=limiter))
     streams = Streams(RecordingObserver())
     token = world.sign()
     for _ in range(3):
@@ -231,7 +232,7 @@ class Broken(Limiter):
 
 
 def test_limits_that_fail_refuse() -> None:
-    world = World(limiter=Broken(LimitRules()))
+    world = World(admission=Admission(limiter=Broken(LimitRules())))
 
     deny = world.ask("GET", "/reports", token=world.sign())
 

@@ -1,7 +1,25 @@
-"""The limits of callers, made from settings."""
+"""What holds callers to their limits, and all of them together to what can be done."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from sidecar.admission import Limiter, LimitRules
+from sidecar.app.observing import Observing
+from sidecar.authorize import Admission
 from sidecar.settings import Settings
+from sidecar.shedding import Shedder
+from sidecar.streams import Streams
+
+
+@asynccontextmanager
+async def admitting(
+    settings: Settings, observed: Observing, streams: Streams
+) -> AsyncIterator[Admission]:
+    """Give what a request has to get past beside the rules, and keep it going."""
+    limits = settings.limits
+    shedder = Shedder(streams, limits.max_in_flight, limits.max_lag, limits.max_lag_for)
+    with observed.loop_watch.heard(shedder.heard):
+        yield Admission(shedder, make_limiter(settings))
 
 
 def make_limiter(settings: Settings) -> Limiter | None:

@@ -16,9 +16,8 @@ from sidecar.adapters.memory_accounts import MemoryAccounts
 from sidecar.adapters.provider_client import ProviderClient
 from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
 from sidecar.adapters.redis_push import connection_for
-from sidecar.admission import Limiter
 from sidecar.app.tls import client_context, server_context
-from sidecar.authorize import Authorizer, Rules
+from sidecar.authorize import Admission, Authorizer, Rules
 from sidecar.core.routes import Routes
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.fronts.listener import ListenPolicy
@@ -125,7 +124,7 @@ def make_authorizer(
     clock: Clock,
     observer: Observer,
     routes: Routes | None = None,
-    limiter: Limiter | None = None,
+    admission: Admission = Admission(),  # noqa: B008 - it cannot be changed
 ) -> Authorizer:
     """Return THE decision over these parts; ``routes`` instead of the settings' if given."""
     rules = Rules(
@@ -135,7 +134,7 @@ def make_authorizer(
         max_token_bytes=settings.limits.max_token_bytes,
         budget_seconds=settings.limits.decision_budget,
         strict=settings.accounts.consistency == "strict",
-        limiter=limiter,
+        admission=admission,
     )
     remembered = VerifiedTokens(settings.limits.remembered_tokens)
     return Authorizer(rules, keys, accounts, clock, remembered, observer)

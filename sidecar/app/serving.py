@@ -16,7 +16,7 @@ from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
 from sidecar.app.auditing import auditing
 from sidecar.app.doors import Front, Opening, Sockets
 from sidecar.app.fronts import Shared, fronts_of
-from sidecar.app.limiting import make_limiter
+from sidecar.app.limiting import admitting
 from sidecar.app.mirroring import mirroring
 from sidecar.app.observing import Observing, observing
 from sidecar.app.parts import (
@@ -173,7 +173,7 @@ async def serving_with(
         report = partial(_report, accounts, clock, observed)
         record = await enter(recording(settings, observed, clock))
         await enter(running(*jobs, report, record))
-        authorizer = _authorizer(settings, keys, accounts, clock, observed)
+        authorizer = await enter(_deciding(settings, keys, accounts, streams, clock, observed))
         identity = settings.identity(make_assertions(settings, secret, clock))
         probes = partial(_probes, keys, accounts)
         shared = Shared(authorizer, identity, streams, clock, observed.observer, probes, mirror)
@@ -184,11 +184,18 @@ async def serving_with(
         yield served
 
 
-def _authorizer(
-    settings: Settings, keys: JwksKeySource, accounts: Accounts, clock: Clock, observed: Observing
-) -> Authorizer:
-    limiter = make_limiter(settings)
-    return make_authorizer(settings, keys, accounts.view, clock, observed.observer, limiter=limiter)
+@asynccontextmanager
+async def _deciding(
+    settings: Settings,
+    keys: JwksKeySource,
+    accounts: Accounts,
+    streams: Streams,
+    clock: Clock,
+    observed: Observing,
+) -> AsyncIterator[Authorizer]:
+    async with admitting(settings, observed, streams) as admission:
+        observer = observed.observer
+        yield make_authorizer(settings, keys, accounts.view, clock, observer, admission=admission)
 
 
 def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Clock) -> StreamGuard:

@@ -4,9 +4,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from sidecar.adapters.clock import SystemClock
 from sidecar.admission import Limiter
-from sidecar.app.limiting import make_limiter
+from sidecar.app.limiting import admitting, make_limiter
+from sidecar.app.observing import observing
+from sidecar.streams import Streams
 from tests.app.test_parts import settings
+from tests.fakes.observer import RecordingObserver
 
 
 def made(directory: Path, **sections: Any) -> Limiter | None:
@@ -34,3 +38,20 @@ def test_a_route_may_have_the_only_limit(tmp_path: Path) -> None:
 
     assert limiter is not None
     assert [budget.limit.concurrent for budget in limiter.budgets] == [None, None, 3]
+
+
+async def test_the_shedder_hears_of_the_loop_for_as_long_as_it_serves(tmp_path: Path) -> None:
+    found = settings(tmp_path, limits={"max_in_flight": 1, "max_lag": 0.1, "max_lag_for": 1})
+    streams = Streams(RecordingObserver())
+    with observing(SystemClock()) as observed:
+        watch = observed(found)
+        async with admitting(found, watch, streams) as admission:
+            shedder = admission.shedder
+            assert shedder is not None
+            assert shedder.refusal() is None
+            streams.in_flight = 1
+            assert shedder.refusal() is not None
+            for late in (0.0, 2.0):
+                watch.loop_watch.ran(SystemClock().steady() - 10.0 + late)
+            assert shedder.share == 0  # it has not lasted
+        assert admission.limiter is None

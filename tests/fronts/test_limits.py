@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 
 from sidecar.admission import Limiter, LimitRules
+from sidecar.authorize import Admission
 from sidecar.core.decision import Deny, DenyReason
 from sidecar.core.rate_limit import Limit
 from tests.fakes.doors import DOORS, Asked
@@ -27,7 +28,7 @@ HANDSHAKE = (
 
 def limited(limit: Limit) -> tuple[World, Limiter]:
     limiter = Limiter(LimitRules(limit))
-    return World(limiter=limiter), limiter
+    return World(admission=Admission(limiter=limiter)), limiter
 
 
 @pytest.mark.parametrize("door", DOORS)
