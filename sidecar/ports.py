@@ -98,6 +98,7 @@ class UpstreamError(StrEnum):
 
     CONNECT = "connect"
     CONNECT_TIMEOUT = "connect_timeout"
+    CIRCUIT_OPEN = "circuit_open"
     TLS = "tls"
     FIRST_BYTE_TIMEOUT = "first_byte_timeout"
     IDLE_TIMEOUT = "idle_timeout"

@@ -17,6 +17,7 @@ from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.reverse_proxy import handler as reverse_proxy
 from sidecar.fronts.reverse_proxy import server as reverse_proxy_server
 from sidecar.fronts.reverse_proxy.upstream import Upstream
+from sidecar.fronts.reverse_proxy.upstream.health import HealthObserver
 from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
 from sidecar.settings.forward_auth import ForwardAuth
@@ -35,6 +36,7 @@ class Shared:
     observer: Observer
     probes: Callable[[], Mapping[str, bool]]
     mirror: AccountMirror | None = None
+    health: HealthObserver | None = None
 
 
 @asynccontextmanager
@@ -48,7 +50,8 @@ async def fronts_of(
     openings: list[Opening] = []
     async with AsyncExitStack() as stack:
         if settings.upstream is not None:
-            upstream = await stack.enter_async_context(Upstream(upstream_policy(settings.upstream)))
+            policy = upstream_policy(settings.upstream)
+            upstream = await stack.enter_async_context(Upstream(policy, shared.health))
             idle_seconds = settings.upstream.idle_timeout
             openings.append(_reverse_proxy(settings, shared, sockets, upstream, idle_seconds))
         if settings.forward_auth is not None:

@@ -15,6 +15,7 @@ from sidecar.observability.observers import Observers
 from sidecar.observability.recent_decisions import RecentDecisions
 from sidecar.observability.recent_use import RecentUse
 from sidecar.observability.sync_metrics import SyncMetrics
+from sidecar.observability.upstream_metrics import UpstreamMetrics
 from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
 from sidecar.streams import Streams
@@ -33,6 +34,7 @@ class Observing:
     desk: OwnDesk
     last_use_metrics: LastUseMetrics
     loop_watch: LoopWatch
+    upstream: UpstreamMetrics
     recent_use: RecentUse | None = None
 
     def streams(self, clock: Clock) -> AbstractContextManager[Streams]:
@@ -52,6 +54,7 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
     last_use_metrics = LastUseMetrics(metrics.registry)
     sync = SyncMetrics(metrics.registry)
     watch = LoopWatch(metrics.registry, clock)
+    upstream = UpstreamMetrics(metrics.registry)
     metrics.flush_too(watch.lag)
     with LineWriter(sys.stdout, metrics.lines_dropped) as writer, watch.running():
 
@@ -63,7 +66,7 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
             heard += [] if recent is None else [recent]
             heard += [desk.recent] if settings.admin.has_api else []
             return Observing(
-                Observers(*heard), metrics, sync, desk, last_use_metrics, watch, recent
+                Observers(*heard), metrics, sync, desk, last_use_metrics, watch, upstream, recent
             )
 
         try:

@@ -22,11 +22,13 @@ from sidecar.core.routes import Routes
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
+from sidecar.fronts.reverse_proxy.upstream.policy import HealthPolicy
 from sidecar.ports import AccountView, Clock, KeySource, Observer
 from sidecar.settings import Settings
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.sections import Listen
 from sidecar.settings.sections import Upstream as UpstreamSettings
+from sidecar.settings.upstream_health import Health
 
 MEMORY = "memory://"
 
@@ -142,7 +144,7 @@ def make_authorizer(
 
 def upstream_policy(upstream: UpstreamSettings) -> UpstreamPolicy:
     """Return where upstream is and how it is asked."""
-    tls = upstream.tls
+    tls, health = upstream.tls, upstream.health
     return UpstreamPolicy(
         url=upstream.url,
         more=upstream.more_urls,
@@ -160,6 +162,18 @@ def upstream_policy(upstream: UpstreamSettings) -> UpstreamPolicy:
         if tls is not None
         else None,
         server_name=None if tls is None else tls.server_name,
+        health=None if health is None else _health_policy(health),
+    )
+
+
+def _health_policy(health: Health) -> HealthPolicy:
+    return HealthPolicy(
+        health.path,
+        health.interval,
+        health.timeout,
+        health.healthy_after,
+        health.unhealthy_after,
+        frozenset(health.expect_status),
     )
 
 

@@ -31,6 +31,7 @@ from sidecar.app.running import running
 from sidecar.app.stopping import Stop
 from sidecar.app.syncing import keep_in_step
 from sidecar.authorize import Authorizer
+from sidecar.observability.upstream_metrics import UpstreamHealth
 from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
@@ -159,24 +160,24 @@ async def serving_with(
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        accounts = make_accounts(settings, clock, observed.observer)
-        keys = await enter(open_keys(settings, clock, observed.observer))
+        observer = observed.observer
+        accounts = make_accounts(settings, clock, observer)
+        keys = await enter(open_keys(settings, clock, observer))
         streams = stack.enter_context(observed.streams(clock))
-        guard = _guard(settings, streams, accounts, clock)
-        counter = observed.metrics.changes
-        audit = await enter(auditing(settings, observed.observer, counter.audit_lost))
-        office = Office(keys, accounts.view, clock, audit, observed.desk, counter)
+        guard = _guard(settings, streams, accounts, clock).run
+        audit = await enter(auditing(settings, observer, observed.metrics.changes.audit_lost))
+        office = Office(keys, accounts.view, clock, audit, observed.desk, observed.metrics.changes)
         offered = administering(settings, office) if administers else nullcontext(Endpoints())
         endpoints = await enter(offered)
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))
-        jobs = (keys.run, accounts.run, accounts.remember, guard.run)
-        report = partial(_report, accounts, clock, observed)
         record = await enter(recording(settings, observed, clock))
-        await enter(running(*jobs, report, record))
+        report = partial(_report, accounts, clock, observed)
+        await enter(running(keys.run, accounts.run, accounts.remember, guard, report, record))
         authorizer = await enter(_deciding(settings, keys, accounts, streams, clock, observed))
         identity = settings.identity(make_assertions(settings, secret, clock))
-        probes = partial(_probes, keys, accounts)
-        shared = Shared(authorizer, identity, streams, clock, observed.observer, probes, mirror)
+        health = stack.enter_context(observed.upstream.health())
+        probes = partial(_probes, settings, keys, accounts, health)
+        shared = Shared(authorizer, identity, streams, clock, observer, probes, mirror, health)
         openings = await enter(fronts_of(settings, shared, sockets))
         served = Serving(openings, stack, shared.probes, endpoints)
         step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)
@@ -203,8 +204,14 @@ def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Cloc
     return StreamGuard(streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired)
 
 
-def _probes(keys: JwksKeySource, accounts: Accounts) -> Mapping[str, bool]:
-    return {"keys": keys.is_ready(), "accounts": accounts.view.is_live()}
+def _probes(
+    settings: Settings, keys: JwksKeySource, accounts: Accounts, upstream: UpstreamHealth
+) -> Mapping[str, bool]:
+    probes = {"keys": keys.is_ready(), "accounts": accounts.view.is_live()}
+    asked = settings.upstream
+    if asked is not None and asked.health is not None and asked.health.readiness:
+        probes["upstream"] = upstream.has_healthy
+    return probes
 
 
 async def _report(accounts: Accounts, clock: Clock, observed: Observing) -> None:

@@ -99,6 +99,9 @@ def upstream_refusal(error: UpstreamError, *, request_id: str) -> Refusal:
             | UpstreamError.MALFORMED
         ):  # fmt: skip
             return _prepare(502, "bad_gateway").of(request_id)
+        case UpstreamError.CIRCUIT_OPEN:
+            soon = (b"Retry-After", b"1")
+            return _prepare(503, "temporarily_unavailable", (soon,)).of(request_id)
 
 
 def _prepare(status: int, error: str, more: tuple[Field, ...] = ()) -> _Template:

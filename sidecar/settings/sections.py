@@ -20,6 +20,7 @@ from sidecar.settings.fields import (
 from sidecar.settings.last_use import LastUse
 from sidecar.settings.networks import Network, Networks, covers_everybody
 from sidecar.settings.store_url import check_store_url, has_hash_tag
+from sidecar.settings.upstream_health import Health
 
 
 class Listen(Section):
@@ -90,6 +91,8 @@ class Upstream(Section):
     """Seconds that an unused connection is kept; less than upstream keeps it."""
     tls: UpstreamTls | None = None
     """How an https upstream is verified; without it by the system's authorities."""
+    health: Health | None = None
+    """Probe each address, and refuse at once while none is healthy; `health: {}` connects alone."""
 
     @field_validator("url")
     @classmethod

@@ -88,5 +88,7 @@ def test_a_refused_method_says_which_are_not() -> None:
 def test_every_failure_of_upstream_has_an_answer(error: UpstreamError) -> None:
     refusal = upstream_refusal(error, request_id="r-1")
 
-    assert refusal.status == (504 if "timeout" in error else 502)
+    open_circuit = error is UpstreamError.CIRCUIT_OPEN
+    assert refusal.status == (503 if open_circuit else 504 if "timeout" in error else 502)
+    assert (b"Retry-After" in dict(refusal.fields)) is open_circuit
     assert json.loads(refusal.body)["request_id"] == "r-1"

@@ -23,6 +23,7 @@ from sidecar.observability.loop_watch import LoopWatch
 from sidecar.observability.metrics import Metrics, render_all
 from sidecar.observability.sync_metrics import SyncMetrics
 from sidecar.observability.upkeep import Upkeep
+from sidecar.observability.upstream_metrics import UpstreamMetrics
 from sidecar.ports import (
     AuditRecord,
     CutReason,
@@ -150,6 +151,7 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
     LastUseMetrics(registry)
     SyncMetrics(registry)
     LoopWatch(registry, FakeClock())
+    UpstreamMetrics(registry)
     registered = {
         (
             metric._name + ("_total" if metric._type == "counter" else ""),

@@ -71,6 +71,7 @@ def status_of_failure(error: UpstreamError) -> Status:
             return Status(grpc.StatusCode.INTERNAL, "bad answer from upstream")
         case (
             UpstreamError.CONNECT | UpstreamError.CONNECT_TIMEOUT | UpstreamError.TLS
+            | UpstreamError.CIRCUIT_OPEN
             | UpstreamError.FIRST_BYTE_TIMEOUT | UpstreamError.IDLE_TIMEOUT | UpstreamError.RESET
         ):  # fmt: skip
             return Status(grpc.StatusCode.UNAVAILABLE, "upstream unavailable, try again")

@@ -1,7 +1,6 @@
-"""One address of upstream: how it is connected to, and for how long it is left out."""
+"""One address of upstream: how it is connected to, and the connections that there are."""
 
 import asyncio
-import math
 import socket
 import ssl
 from collections.abc import Callable
@@ -11,11 +10,10 @@ from urllib.parse import urlsplit
 from aiohappyeyeballs import start_connection
 
 from sidecar.fronts.forwarded import is_address
+from sidecar.fronts.reverse_proxy.upstream.breaker import Breaker
 from sidecar.fronts.reverse_proxy.upstream.connection import Connection
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamPolicy
 
-_FIRST_LEAVE = 0.1
-_LONGEST_LEAVE = 10.0
 # RFC 8305: an address that does not answer must not hold up the other family's.
 _HAPPY_EYEBALLS_SECONDS = 0.25
 
@@ -23,19 +21,25 @@ _HAPPY_EYEBALLS_SECONDS = 0.25
 class Address:
     """One address of upstream and the connections to it."""
 
-    def __init__(self, url: str, policy: UpstreamPolicy) -> None:
+    def __init__(
+        self,
+        url: str,
+        policy: UpstreamPolicy,
+        changed: Callable[[str, bool], None] = lambda _url, _healthy: None,
+    ) -> None:
         self._policy = policy
+        self.url = url
+        self.breaker = Breaker(policy.breaker_rules, lambda: changed(url, self.breaker.is_closed))
         self.path = url[len("unix:") :] if url.startswith("unix:") else None
         parts = urlsplit(url)
         self.host = parts.hostname or ""
+        self.authority = parts.netloc or "localhost"
         is_tls = parts.scheme == "https"
         self.port = parts.port or (443 if is_tls else 80)
         self.tls = (policy.tls or ssl.create_default_context()) if is_tls else None
         self.idle: list[Connection] = []
         self.busy: set[Connection] = set()
         self.connecting = 0
-        self.failures = 0
-        self.left_out_until = -math.inf
 
     @property
     def load(self) -> int:
@@ -74,12 +78,3 @@ class Address:
                 found, happy_eyeballs_delay=_HAPPY_EYEBALLS_SECONDS, interleave=1, loop=loop
             )
         }
-
-    def succeeded(self) -> None:
-        self.failures = 0
-        self.left_out_until = -math.inf
-
-    def failed(self, now: float) -> None:
-        pause = min(_LONGEST_LEAVE, _FIRST_LEAVE * 2 ** min(self.failures, 10))
-        self.failures += 1
-        self.left_out_until = now + pause

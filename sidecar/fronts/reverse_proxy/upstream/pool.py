@@ -1,8 +1,9 @@
 """Which connection carries a request: an idle one, a new one, or the first that becomes free.
 
 A request goes to the address with the fewest requests in flight. One that cannot be connected to is
-left out for a while, twice as long each time, and asked again by the next request after that; when
-all are left out, all are asked. No timer per request: one sweep looks at all deadlines.
+left out for a while, and asked again by one request after that (``breaker``). When all are left
+out, all are asked; or, where they are probed (``health``), none, and the request fails at once. No
+timer per request: one sweep looks at all deadlines.
 """
 
 import asyncio
@@ -17,7 +18,9 @@ from typing import Self
 from sidecar.fronts.reverse_proxy.upstream.address import Address
 from sidecar.fronts.reverse_proxy.upstream.carriage import Carriage
 from sidecar.fronts.reverse_proxy.upstream.connection import Connection
+from sidecar.fronts.reverse_proxy.upstream.health import HealthObserver, Unheard, probe_for_ever
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed, UpstreamPolicy
+from sidecar.fronts.reverse_proxy.upstream.trial import Trial, end_trial
 from sidecar.ports import UpstreamError
 
 log = logging.getLogger(__name__)
@@ -29,9 +32,11 @@ _SHORTEST_SWEEP = 0.01
 class Pool:
     """The connections to upstream, between ``async with`` and its end."""
 
-    def __init__(self, policy: UpstreamPolicy) -> None:
+    def __init__(self, policy: UpstreamPolicy, observer: HealthObserver | None = None) -> None:
         self.policy = policy
-        self._addresses = [Address(url, policy) for url in (policy.url, *policy.more)]
+        self._observer = Unheard() if observer is None else observer
+        self._addresses = [Address(url, policy, self._hear) for url in (policy.url, *policy.more)]
+        self._probing: list[asyncio.Task[None]] = []
         self._waiting: deque[Carriage] = deque()
         self._connects: dict[asyncio.Task[None], Carriage] = {}
         self._is_closed = False
@@ -51,6 +56,11 @@ class Pool:
         self.tasks = await asyncio.TaskGroup().__aenter__()
         self._loop = asyncio.get_running_loop()
         self._sweeper = self._loop.call_later(self._sweep_seconds, self._sweep)
+        for address in self._addresses:
+            self._observer.is_healthy(address.url, healthy=True)
+            if self.policy.health is not None:
+                probing = probe_for_ever(address, self.policy, self.policy.health, self._observer)
+                self._probing.append(self.tasks.create_task(probing))
         return self
 
     async def __aexit__(
@@ -61,6 +71,8 @@ class Pool:
     ) -> None:
         self._is_closed = True
         self._sweeper.cancel()
+        for probing in self._probing:
+            probing.cancel()
         for task, carriage in self._connects.items():
             task.cancel()
             _tell_of_end(carriage)
@@ -76,7 +88,13 @@ class Pool:
         if self._is_closed:
             _tell_of_end(carriage)
             return
-        address = self._choose()
+        address = self._choose(carriage)
+        if address is None:
+            carriage.abandon()
+            carriage.receiver.failed(
+                UpstreamFailed(UpstreamError.CIRCUIT_OPEN, "all are unhealthy")
+            )
+            return
         connection = None if carriage.is_new_only else address.take_idle()
         if connection is not None:
             connection.is_reused = True
@@ -88,12 +106,24 @@ class Pool:
             carriage.deadline = self._loop.time() + self.policy.connect_timeout
             self._waiting.append(carriage)
 
-    def _choose(self) -> Address:
-        if len(self._addresses) == 1:
-            return self._addresses[0]
+    def _choose(self, carriage: Carriage) -> Address | None:
+        first = self._addresses[0]
+        if len(self._addresses) == 1 and (first.breaker.is_closed or self.policy.health is None):
+            return first
         now = self._loop.time()
-        healthy = [each for each in self._addresses if each.left_out_until <= now]
-        return min(healthy or self._addresses, key=lambda address: address.load)
+        usable = [each for each in self._addresses if each.breaker.may_ask(now)]
+        if not usable and self.policy.health is not None:
+            return None
+        chosen = min(usable or self._addresses, key=lambda address: address.load)
+        if usable and not chosen.breaker.is_closed:
+            chosen.breaker.try_once(now)
+            carriage.receiver = Trial(carriage.receiver, chosen.breaker, self._loop.time)
+        return chosen
+
+    def _hear(self, url: str, healthy: bool) -> None:  # noqa: FBT001
+        if self.policy.health is not None:
+            log.warning("upstream %s is %s", url, "healthy again" if healthy else "unhealthy")
+        self._observer.is_healthy(url, healthy=healthy)
 
     def _count(self) -> int:
         return sum(address.load + len(address.idle) for address in self._addresses)
@@ -132,10 +162,10 @@ class Pool:
             finally:
                 address.connecting -= 1
         except (OSError, ValueError) as error:
-            address.failed(self._loop.time())
+            address.breaker.failed(self._loop.time())
             self._connect_failed(address, carriage, error)
             return
-        address.succeeded()
+        address.breaker.connected()
         if carriage.is_abandoned or not connection.is_usable:
             self._leave(address, connection, connection.is_usable)
             if not carriage.is_abandoned:
@@ -147,10 +177,11 @@ class Pool:
     def _connect_failed(self, address: Address, carriage: Carriage, error: Exception) -> None:
         if not carriage.is_abandoned:
             now = self._loop.time()
-            others = [each for each in self._addresses if each.left_out_until <= now]
+            others = [each for each in self._addresses if each.breaker.may_ask(now)]
             if others and address not in others and carriage.connects < len(self._addresses):
                 # Nothing was sent, so nothing can happen twice: another address may do. But not for
                 # ever: by the time that one has timed out, another may be due again.
+                end_trial(carriage)
                 self.carry(carriage)
             else:
                 carriage.receiver.failed(_connect_failure(error))
@@ -165,6 +196,7 @@ class Pool:
 
     def _retry(self, carriage: Carriage) -> None:
         carriage.is_new_only = True
+        end_trial(carriage)
         self.carry(carriage)
 
     def _leave(self, address: Address, connection: Connection, stays: bool) -> None:  # noqa: FBT001
