@@ -12,7 +12,7 @@ from math import ceil
 
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.principal import Caller, Principal
-from sidecar.core.rate_limit import Buckets, Exceeded, Limit
+from sidecar.core.rate_limit import Buckets, Exceeded, Limit, SharedBuckets
 from sidecar.core.request import AccessRequest
 
 # What one subscriber is given (RFC 6177): whoever has one of these addresses has them all.
@@ -25,6 +25,7 @@ UNLIMITED = Limit("")
 class LimitRules:
     """Limits of accounts, and of addresses on open routes; before both comes that of a route.
 
+    ``shared`` says that other processes take out of the same budgets (``SharedBuckets``).
     ``routes`` are such limits by the routes' names. At most ``most`` callers are
     remembered for each of them.
     """
@@ -33,14 +34,17 @@ class LimitRules:
     address: Limit = UNLIMITED
     routes: Mapping[str, Limit] = field(default_factory=dict)
     most: int = 100_000
+    shared: bool = False
 
 
 class Budget:
-    """What is left of one limit, caller by caller."""
+    """What is left of one limit, caller by caller. ``name`` tells it from the others."""
 
-    def __init__(self, limit: Limit, most: int) -> None:
+    def __init__(self, name: str, limit: Limit, rules: LimitRules) -> None:
+        self.name = name
         self.limit = limit
-        self.buckets = None if limit.rate is None else Buckets(limit.rate, limit.burst, most)
+        make = SharedBuckets if rules.shared else Buckets
+        self.buckets = None if limit.rate is None else make(limit.rate, limit.burst, rules.most)
         self.in_flight: dict[Hashable, int] = {}
 
 
@@ -68,9 +72,11 @@ class Limiter:
     """Holds callers to their limits."""
 
     def __init__(self, rules: LimitRules) -> None:
-        self._account = Budget(rules.account, rules.most)
-        self._address = Budget(rules.address, rules.most)
-        self._of_route = {route: Budget(limit, rules.most) for route, limit in rules.routes.items()}
+        self._account = Budget("account", rules.account, rules)
+        self._address = Budget("address", rules.address, rules)
+        self._of_route = {
+            route: Budget(f"route:{route}", limit, rules) for route, limit in rules.routes.items()
+        }
 
     @property
     def budgets(self) -> Iterable[Budget]:

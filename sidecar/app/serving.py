@@ -194,7 +194,7 @@ async def _deciding(
     clock: Clock,
     observed: Observing,
 ) -> AsyncIterator[Authorizer]:
-    async with admitting(settings, observed, streams) as admission:
+    async with admitting(settings, observed, streams, clock) as admission:
         observer = observed.observer
         yield make_authorizer(settings, keys, accounts.view, clock, observer, admission=admission)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
+from typing_extensions import override
+
 _NANOSECONDS = 10**9
 
 
@@ -27,15 +29,17 @@ class Limit:
         """In how many seconds, rounded up, an empty budget is full again."""
         return 0 if self.rate is None else ceil(self.burst / self.rate)
 
-    def shared_by(self, processes: int) -> "Limit":
+    def shared_by(self, processes: int, *, rate: bool = True) -> "Limit":
         """Return what each of so many processes may let through, so that all keep the limit.
 
-        Parts are rounded up: of one request at a time there is no half.
+        Parts are rounded up: of one request at a time there is no half. Without ``rate`` that is
+        left as it is, for those who tell each other what they have let through.
         """
+        parts = processes if rate else 1
         return Limit(
             self.policy,
-            None if self.rate is None else self.rate / processes,
-            -(-self.burst // processes),
+            None if self.rate is None else self.rate / parts,
+            -(-self.burst // parts),
             None if self.concurrent is None else -(-self.concurrent // processes),
         )
 
@@ -103,3 +107,28 @@ class Buckets:
             if oldest == who or (kept[oldest] > ticks and len(kept) <= self._most):
                 break
             del kept[oldest]
+
+
+class SharedBuckets(Buckets):
+    """Buckets out of which others take too, who are told now and then what was taken here.
+
+    Of at most ``most`` callers in between; the rest is counted here alone.
+    """
+
+    def __init__(self, rate: Fraction, burst: int, most: int) -> None:
+        super().__init__(rate, burst, most)
+        self._taken: dict[Hashable, int] = {}
+
+    @override
+    def take(self, who: Hashable, now: float) -> float:
+        seconds = super().take(who, now)
+        before = self._taken.get(who)
+        if before is not None or len(self._taken) < self._most:
+            # Also who was refused: others may know better how long it has to wait.
+            self._taken[who] = (before or 0) + (not seconds)
+        return seconds
+
+    def drain(self) -> dict[Hashable, int]:
+        """Return how many tokens each caller took since this was last called."""
+        taken, self._taken = self._taken, {}
+        return taken

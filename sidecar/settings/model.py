@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from sidecar.core.identity_headers import ASSERTION, FIELDS, Asserts, IdentityHeaders, fold_name
 from sidecar.core.issuer import Issuer as IssuerRules
+from sidecar.core.rate_limit import Limit
 from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
@@ -23,7 +24,7 @@ from sidecar.settings.issuers import Issuer, repeated
 from sidecar.settings.mirror import Mirror
 from sidecar.settings.networks import Network
 from sidecar.settings.rate_limit import RateLimit
-from sidecar.settings.routes import Route
+from sidecar.settings.routes import Route, limits_of_routes
 from sidecar.settings.sections import (
     Accounts,
     Keys,
@@ -227,6 +228,15 @@ class Settings(Section):
             raise ValueError("accounts in memory:// are one process's own; set workers: 1")
         return workers
 
+    @field_validator("rate_limit")
+    @classmethod
+    def _has_a_store(cls, limit: RateLimit | None, info: ValidationInfo) -> RateLimit | None:
+        accounts = info.data.get("accounts")
+        is_shared = limit is not None and limit.is_shared
+        if is_shared and accounts is not None and accounts.url.startswith("memory:"):
+            raise ValueError("shared: accounts in memory:// are in no Redis; leave it out")
+        return limit
+
     @field_validator("sync")
     @classmethod
     def _has_one_place(cls, sync: Sync | None, info: ValidationInfo) -> Sync | None:
@@ -245,7 +255,8 @@ class Settings(Section):
 
     def routes_table(self) -> Routes:
         """Return the route table: your routes, then the preset's."""
-        rows = [each.row(self.sharing_processes()) for each in self.routes]
+        limits = self.route_limits()
+        rows = [each.row(limits.get(each.name)) for each in self.routes]
         if self.preset == "hoop":
             rows.extend(hoop_routes(self.preset_prefix, self.preset_unregistered))
         return Routes(rows)
@@ -270,9 +281,9 @@ class Settings(Section):
         """Return the networks of the proxies whose word counts."""
         return self.listen.trusted_proxies
 
-    def sharing_processes(self) -> int:
-        """Return how many processes share a caller's budget without knowing of each other."""
-        return self.worker_count()
+    def route_limits(self) -> Mapping[str, Limit]:
+        """Return the limits of those routes that have their own, as each process keeps them."""
+        return limits_of_routes(self.routes, self.rate_limit, self.worker_count())
 
     def worker_count(self) -> int:
         """Return how many processes serve."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -29,12 +29,15 @@ class Budget(Section):
             raise ValueError("has no effect without requests_per_second; set that too")
         return burst
 
-    def limit(self, policy: str, processes: int) -> Limit:
-        """Return the limit, as each of so many processes keeps it."""
+    def limit(self, policy: str, processes: int, *, shared: bool = False) -> Limit:
+        """Return the limit, as each of so many processes keeps it.
+
+        Where the budget is ``shared``, they tell each other of what was taken from it.
+        """
         rate = self.requests_per_second
         burst = self.burst or ceil(rate or 1)
         exact = None if rate is None else Fraction(str(rate))
-        return Limit(policy, exact, burst, self.concurrent).shared_by(processes)
+        return Limit(policy, exact, burst, self.concurrent).shared_by(processes, rate=not shared)
 
 
 class RateLimit(Budget):
@@ -44,13 +47,22 @@ class RateLimit(Budget):
     """The same for routes without a bearer: there it is one address (in IPv6, one /64)."""
     max_callers: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     """Callers of whom is remembered what they have left, for each limit."""
+    shared: Literal["redis"] | None = None
+    """redis: all workers and sidecars share the budgets; else the workers share them out."""
+    exchange_every: Annotated[float, Field(ge=0.01, le=60)] = 0.1
+    """Seconds from one exchange of what was taken to the next; no request waits for it."""
 
     def rules(self, routes: Mapping[str, Limit], processes: int) -> LimitRules:
         """Return all limits, as each of so many processes keeps them; ``routes`` by their names."""
         of_address = Budget() if self.open_routes is None else self.open_routes
         return LimitRules(
-            self.limit("account", processes),
-            of_address.limit("address", processes),
+            self.limit("account", processes, shared=self.is_shared),
+            of_address.limit("address", processes, shared=self.is_shared),
             routes,
             self.max_callers,
+            self.is_shared,
         )
+
+    @property
+    def is_shared(self) -> bool:
+        return self.shared is not None

@@ -1,13 +1,15 @@
 """A row of the route table."""
 
 import re
+from collections.abc import Iterable, Mapping
 
 from pydantic import ValidationInfo, field_validator
 
+from sidecar.core.rate_limit import Limit
 from sidecar.core.routes import Requirement, Unregistered, is_pattern
 from sidecar.core.routes import Route as RouteRow
 from sidecar.settings.fields import Section, Strings
-from sidecar.settings.rate_limit import Budget
+from sidecar.settings.rate_limit import Budget, RateLimit
 
 _NAME = re.compile(r"[\x20-\x7e]{1,64}")
 _METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
@@ -68,8 +70,8 @@ class Route(Section):
             )
         return names
 
-    def row(self, processes: int = 1) -> RouteRow:
-        """Return the route as the decision takes it, in each of so many processes."""
+    def row(self, limit: Limit | None = None) -> RouteRow:
+        """Return the route as the decision takes it, with its limit as each process keeps it."""
         return RouteRow(
             name=self.name,
             pattern=self.path,
@@ -81,5 +83,17 @@ class Route(Section):
                 unregistered=self.unregistered,
             ),
             websocket=self.websocket,
-            limit=None if self.rate_limit is None else self.rate_limit.limit("route", processes),
+            limit=limit,
         )
+
+
+def limits_of_routes(
+    routes: Iterable[Route], general: RateLimit | None, processes: int
+) -> Mapping[str, Limit]:
+    """Return the limits of routes that have their own, as each of so many processes keeps them."""
+    is_shared = general is not None and general.is_shared
+    return {
+        each.name: each.rate_limit.limit("route", processes, shared=is_shared)
+        for each in routes
+        if each.rate_limit is not None
+    }

@@ -45,7 +45,7 @@ async def test_the_shedder_hears_of_the_loop_for_as_long_as_it_serves(tmp_path: 
     streams = Streams(RecordingObserver())
     with observing(SystemClock()) as observed:
         watch = observed(found)
-        async with admitting(found, watch, streams) as admission:
+        async with admitting(found, watch, streams, SystemClock()) as admission:
             shedder = admission.shedder
             assert shedder is not None
             assert shedder.refusal() is None

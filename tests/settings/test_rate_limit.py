@@ -17,6 +17,7 @@ from tests.settings.desk import Desk, changed, route
         (changed(rate_limit={"requests_per_second": 1, "burst": 0}), "greater than or equal to 1"),
         (changed(rate_limit={"concurrent": 0}), "greater than or equal to 1"),
         (changed(rate_limit={"rps": 1}), "rate_limit.rps"),
+        (changed(accounts={"url": "memory://"}, rate_limit={"shared": "redis"}), "no Redis"),
         (route(rate_limit={"requests_per_second": "fast"}), "routes[0].rate_limit"),
     ],
 )
@@ -60,6 +61,23 @@ def test_workers_share_a_limit_out_among_them(desk: Desk) -> None:
     (own, *_) = settings.routes_table().routes
 
     assert settings.rate_limit is not None
-    rules = settings.rate_limit.rules({}, settings.sharing_processes())
+    rules = settings.rate_limit.rules({}, settings.worker_count())
     assert rules.account == Limit("account", Fraction(25), 25, 2)
     assert own.limit == Limit("route", Fraction(5, 2), 2)
+
+
+def test_a_shared_rate_is_not_shared_out_but_what_is_in_flight_is(desk: Desk) -> None:
+    """Redis is not told of requests in flight: whoever dies would hold its places for ever."""
+    settings = desk.load(
+        {
+            **route(rate_limit={"requests_per_second": 10, "concurrent": 4}),
+            "rate_limit": {"requests_per_second": 100, "concurrent": 8, "shared": "redis"},
+            "workers": 4,
+        }
+    )
+    assert settings.rate_limit is not None
+    rules = settings.rate_limit.rules(settings.route_limits(), settings.worker_count())
+
+    assert rules.shared
+    assert rules.account == Limit("account", Fraction(100), 100, 2)
+    assert rules.routes == {"a": Limit("route", Fraction(10), 10, 1)}
