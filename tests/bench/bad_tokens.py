@@ -12,10 +12,14 @@ import json
 import os
 import sys
 import tempfile
+from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench.peers import nginx
 from tests.bench.peers.peer import SUBJECT
@@ -62,6 +66,20 @@ async def paced(url: str, tokens: Path, rate: int, seconds: int, connections: in
     return json.loads((await process.communicate())[0])
 
 
+async def denials(admin_url: str) -> Counter[str]:
+    """Return how many requests were refused so far, by reason."""
+    async with aiohttp.ClientSession() as http, http.get(admin_url + "/metrics") as response:
+        text = await response.text()
+    return Counter(
+        {
+            sample.labels["reason"]: int(sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "sidecar_decisions_total" and sample.labels["outcome"] == "denied"
+        }
+    )
+
+
 async def load(url: str, pid: int, files: tuple[Path, Path], bad: int, seconds: int) -> Figures:
     before = cpu_seconds(pid)
     good_ones = paced(url, files[0], _GOOD, seconds, _GOOD_CONNECTIONS)
@@ -89,11 +107,14 @@ async def main(rates: list[int], workers: int, seconds: int) -> None:
         idle = 0.0
         for rate in (0, *rates):
             files = (good, bad)
+            before = await denials(sidecar.admin_url)
             figures = await load(sidecar.url, sidecar.process.pid, files, rate, seconds)
             print(figures.line("alone" if not rate else f"+ {rate} bad/s", seconds), flush=True)
             idle = idle or figures.good["p99"]
             if rate:
-                print(f"{'':24}p99 is {figures.good['p99'] / idle:.1f} times that alone")
+                why = await denials(sidecar.admin_url) - before
+                reasons = ", ".join(f"{number} {reason}" for reason, number in why.items())
+                print(f"    p99 is {figures.good['p99'] / idle:.1f} times that alone; {reasons}")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ class Load:
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     sent: int = 0
+    is_over: bool = False
 
     def go_on(self) -> None:
         """Send what is due, for as long as there are free connections."""
@@ -77,7 +78,8 @@ class Connection(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._load.statuses["lost"] += 1
+        if not self._load.is_over:
+            self._load.statuses["lost"] += 1
 
 
 async def pace(url: str, load: Load, rate: float, seconds: float, connections: int) -> None:
@@ -99,6 +101,7 @@ async def pace(url: str, load: Load, rate: float, seconds: float, connections: i
     ends = time.perf_counter() + _LAST_ANSWERS_SECONDS
     while len(load.latencies) < total and time.perf_counter() < ends:
         await asyncio.sleep(_TICK_SECONDS)
+    load.is_over = True
     for transport in opened:
         transport.abort()
 
