@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak bench-revocation bench-grpc bench-ext-authz redis-bars unit e2e chaos-long lint types imports schema docker-lint lock clean
+.PHONY: help demo test bench soak bench-revocation bench-grpc bench-ext-authz bench-overload redis-bars unit e2e chaos-long lint types imports schema docker-lint lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -50,6 +50,9 @@ bench-grpc: $(VENV)/dev.stamp ## what a gRPC call costs, and a message of a stre
 
 bench-ext-authz: $(VENV)/dev.stamp ## what a check of Envoy's costs; 1 minute
 	@PYTHONPATH=. $(BIN)/python tests/bench/ext_authz.py
+
+bench-overload: $(VENV)/dev.stamp ## what a flood of bad tokens does to good ones; 1 minute
+	@PYTHONPATH=. $(BIN)/python tests/bench/bad_tokens.py
 
 redis-bars: $(VENV)/dev.stamp ## the bars of revocation and Redis, with figures; 2 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/redis_bars.py

@@ -85,8 +85,11 @@ class Connection(asyncio.Protocol):
 async def pace(url: str, load: Load, rate: float, seconds: float, connections: int) -> None:
     """Ask at so many requests a second, then wait for the last answers."""
     where, loop = urlsplit(url), asyncio.get_running_loop()
+    assert where.hostname is not None
+    assert where.port is not None
+    host, port = where.hostname, where.port
     opened = [
-        (await loop.create_connection(lambda: Connection(load), where.hostname, where.port))[0]
+        (await loop.create_connection(lambda: Connection(load), host, port))[0]
         for _ in range(connections)
     ]
     began = time.perf_counter()

@@ -218,6 +218,7 @@ class Pool:
             carriage = self._waiting.popleft()
             if not carriage.is_abandoned:
                 carriage.deadline = math.inf
+                end_trial(carriage)
                 self.carry(carriage)
 
     def _sweep(self) -> None:
