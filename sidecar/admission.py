@@ -5,7 +5,7 @@ grants alone, so that a stranger with somebody's name and no good token spends n
 """
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from math import ceil
@@ -99,7 +99,9 @@ class Limiter:
             if seconds:
                 exceeded = Exceeded(limit.policy, limit.burst, limit.window, ceil(seconds))
                 return _deny(DenyReason.RATE_LIMITED, grant, exceeded)
-        return grant if limit.concurrent is None else replace(grant, slot=Slot(in_flight, who))
+        if limit.concurrent is None:
+            return grant
+        return Grant(grant.route, principal, Slot(in_flight, who))
 
 
 @lru_cache(maxsize=4096)
