@@ -73,8 +73,9 @@ unit: $(VENV)/dev.stamp ## unit tests, with the coverage gates
 	@$(BIN)/coverage report
 	@$(BIN)/coverage report --include='sidecar/core/*,sidecar/authorize.py,sidecar/verification.py' --fail-under=100
 
-# Proxies that are not installed are skipped, by name; REQUIRE_PROXIES=1 makes that a failure.
-# Debian: apt-get install nginx-light haproxy apache2 caddy
+# Proxies and Prometheus are skipped, by name, where they are not installed; REQUIRE_PROXIES=1 makes
+# that a failure.
+# Debian: apt-get install nginx-light haproxy apache2 caddy prometheus
 e2e: $(VENV)/dev.stamp ## end-to-end tests: the real process, real servers, sockets
 	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --ignore=tests/chaos
 	@$(BIN)/python -m pytest -q tests/chaos

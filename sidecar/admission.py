@@ -122,7 +122,7 @@ def _deny(reason: DenyReason, grant: Grant, exceeded: Exceeded) -> Deny:
     principal = grant.principal
     caller = None if principal is None else _caller(principal)
     detail = f"the limit of this {exceeded.policy}"
-    return Deny(reason, detail, grant.route, caller, exceeded)
+    return Deny(reason, detail, grant.route, caller, exceeded=exceeded)
 
 
 def _caller(principal: Principal) -> Caller:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sidecar.admission import Limiter
+from sidecar.binding import BindingJudge, Proofs
 from sidecar.core.access import check_requirement, check_switch, judge_standing, principal_of
 from sidecar.core.claims import check_claims
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
@@ -38,6 +39,9 @@ log = logging.getLogger(__name__)
 # A decision may want keys, then keys anew for an unknown kid, then the account, and the account
 # once more when it changed while the answer was on its way. More than that is a storm: deny.
 _MAX_TRIES = 8
+
+# One for all that are answered at once: a walk does not write to it before it has waited.
+_AT_ONCE = Asked(at_once=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Authorizer:
         clock: Clock,
         remembered: VerifiedTokens,
         observer: Observer,
+        proofs: Proofs | None = None,
     ) -> None:
         self._rules = rules
         self._limiter = rules.admission.limiter
@@ -84,6 +89,7 @@ class Authorizer:
         self._accounts = accounts
         self._clock = clock
         self._verifier = TokenVerifier(rules.issuers, rules.max_token_bytes, keys, remembered)
+        self._binding = BindingJudge(clock, proofs)
         self._observer = observer
         self._routes = FoundRoutes(rules.routes, rules.tolerated)
 
@@ -96,7 +102,7 @@ class Authorizer:
             self._observer.decided(request, shed, 0.0)
             return shed
         began = self._clock.steady()
-        decision = self._settle(request, Asked(), Evidence())
+        decision = self._settle(request, _AT_ONCE, Evidence())
         if isinstance(decision, Wanted):
             return None
         if self._limiter is not None and type(decision) is Grant:
@@ -139,14 +145,14 @@ class Authorizer:
                         return decision
                     await self._fetch(decision, asked)
         except StatusUnavailable as unavailable:
-            return evidence.deny(DenyReason.STATUS_UNAVAILABLE, str(unavailable))
+            return self._deny(request, evidence, DenyReason.STATUS_UNAVAILABLE, str(unavailable))
         except TimeoutError:
             pass
         except Exception:
             log.exception("the decision failed; the request is denied")
-            return evidence.deny(DenyReason.INTERNAL_ERROR, "see the log")
+            return self._deny(request, evidence, DenyReason.INTERNAL_ERROR, "see the log")
         assert isinstance(decision, Wanted)  # noqa: S101
-        return evidence.deny(decision.reason, f"waited in vain: {decision.detail}")
+        return self._deny(request, evidence, decision.reason, f"waited in vain: {decision.detail}")
 
     async def _fetch(self, wanted: Wanted, asked: Asked) -> None:
         # A standing counts in the walk that follows its read: it would age through any other wait.
@@ -156,6 +162,8 @@ class Authorizer:
         if wanted.keys is not None:
             asked.keys = True
             await self._keys.refresh(*wanted.keys)
+        if wanted.mark is not None:
+            asked.is_unused = await self._binding.use(wanted.mark)
 
     def _settle(
         self, request: AccessRequest, asked: Asked, evidence: Evidence
@@ -163,12 +171,17 @@ class Authorizer:
         try:
             return self._walk(request, asked, evidence)
         except Denied as denied:
-            return evidence.deny(denied.reason, denied.detail)
+            return self._deny(request, evidence, denied.reason, denied.detail)
         except Wanted as wanted:
             return wanted
         except Exception:
             log.exception("the decision failed; the request is denied")
-            return evidence.deny(DenyReason.INTERNAL_ERROR, "see the log")
+            return self._deny(request, evidence, DenyReason.INTERNAL_ERROR, "see the log")
+
+    def _deny(
+        self, request: AccessRequest, evidence: Evidence, reason: DenyReason, detail: str
+    ) -> Deny:
+        return self._binding.with_offer(evidence.deny(reason, detail), request)
 
     def _walk(self, request: AccessRequest, asked: Asked, evidence: Evidence) -> Grant:
         route = self._routes.find(request)
@@ -186,11 +199,15 @@ class Authorizer:
         issuer, claims = self._verifier.verified(request, memory, asked, evidence)
         evidence.issuer, evidence.claims = issuer, claims
         check_claims(claims, issuer, self._clock.now())
+        demand = memory.demand
+        if demand is not None:
+            self._binding.check(demand, request, memory, asked)
         standing = self._standing(memory.key or claims.key(issuer), claims.token_id, asked)
         evidence.standing = standing
         principal = memory.principal
         if principal is None or memory.account is not standing.account:
-            principal = principal_of(claims, issuer, standing)
+            binding = "" if demand is None else demand.binding
+            principal = principal_of(claims, issuer, standing, binding)
             memory.account, memory.principal = standing.account, principal
         judge_standing(
             standing,
@@ -198,6 +215,8 @@ class Authorizer:
             unregistered=route.requirement.unregistered,
         )
         check_requirement(route.requirement, principal)
+        if demand is not None:
+            self._binding.check_unused(asked)
         return Grant(route, principal)
 
     def _standing(self, subject: SubjectKey, token_id: str | None, asked: Asked) -> Standing:

@@ -7,9 +7,11 @@ what was remembered counts only under the very same keys and rules.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sidecar.core.bearer import BearerToken, read_bearer
+from sidecar.core.bearer import BearerToken, is_dpop, read_bearer
 from sidecar.core.claims import Claims, read_claims
+from sidecar.core.confirmation import Binding
 from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.dpop import Proof
 from sidecar.core.evidence import Evidence
 from sidecar.core.issuer import Issuer
 from sidecar.core.request import AccessRequest
@@ -36,23 +38,30 @@ class Wanted(Exception):
         *,
         keys: tuple[str, str | None] | None = None,
         account: tuple[SubjectKey, str | None] | None = None,
+        mark: str | None = None,
     ) -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
         self.keys = keys
         self.account = account
+        self.mark = mark
 
 
 @dataclass(slots=True)
 class Asked:
     """What one decision has waited for, and the verdicts by key generation.
 
-    Keys are asked for once only. ``standing`` is what the latest wait was for, or None.
+    Keys are asked for once only. ``standing`` is what the latest wait was for, or None. ``proof``
+    is the DPoP proof once it was found good, ``is_unused`` what its mark said. ``at_once`` says
+    that nothing will be waited for.
     """
 
     keys: bool = False
     standing: Standing | None = None
+    proof: Proof | None = None
+    is_unused: bool | None = None
+    at_once: bool = False
 
 
 class TokenVerifier:
@@ -69,6 +78,7 @@ class TokenVerifier:
         self._max_token_bytes = max_token_bytes
         self._keys = keys
         self._remembered = remembered
+        self._takes_dpop = any(each.binding.dpop is not Binding.OFF for each in issuers.values())
 
     def verified(
         self, request: AccessRequest, memory: TokenMemory, asked: Asked, evidence: Evidence
@@ -81,7 +91,7 @@ class TokenVerifier:
         """
         bearer = memory.bearer
         if bearer is None:
-            bearer = memory.bearer = read_bearer(request.authorization, self._max_token_bytes)
+            bearer = memory.bearer = self._read_bearer(request, memory)
         remembered = memory.remembered or self._remembered.recall(bearer)
         if remembered is not None:
             issuer, claims, generation = remembered
@@ -110,6 +120,13 @@ class TokenVerifier:
         self._remembered.remember(bearer, found, claims, verified.generation)
         memory.remember((found, claims, verified.generation))
         return found, claims
+
+    def _read_bearer(self, request: AccessRequest, memory: TokenMemory) -> BearerToken:
+        bearer = read_bearer(
+            request.authorization, self._max_token_bytes, takes_dpop=self._takes_dpop
+        )
+        memory.as_dpop = is_dpop(request.authorization[0])
+        return bearer
 
     def _verify(
         self, bearer: BearerToken, token: UnverifiedToken, issuer: Issuer, asked: Asked

@@ -29,6 +29,7 @@ TESTED_ELSEWHERE = {
     "sidecar/admin/schemas.py": "tests/admin/test_api.py",
     "sidecar/admin/service_accounts.py": "tests/admin/test_api.py",
     "sidecar/admin/streams.py": "tests/admin/test_api.py",
+    "sidecar/core/public_key.py": "tests/adapters/test_jwks.py",
     "sidecar/core/admin_refusal.py": "tests/admin/test_gatekeeper.py",
     "sidecar/app/auditing.py": "tests/app/test_administering.py",
     "sidecar/app/process.py": "tests/e2e/test_workers.py",

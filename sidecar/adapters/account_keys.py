@@ -8,10 +8,11 @@ so a key reads back in one way only, whatever the subject holds. ``<prefix>revis
 keeps a realm's accounts in step (``redis_leader``). ``<prefix>audit`` is a
 stream of what was changed by sidecars and by the commands (``audit_trail``).
 
-How accounts are used is in ``<beside>seen:<realm>`` and ``<beside>uses:<realm>``, by subject;
-what callers have left of a limit in ``<beside>rate:<limit>:<caller>`` (``redis_budgets``). No
-view is to hear of these, so ``beside`` does not begin as the prefix does. It ends with it: by the
-prefix's hash tag a Cluster keeps all in one slot.
+How accounts are used is in ``<beside>seen:<realm>`` and ``<beside>uses:<realm>``, by subject,
+what callers have left of a limit in ``<beside>rate:<limit>:<caller>`` (``redis_budgets``), and
+which DPoP proofs were used in ``<beside>proof:<mark>``. No view is to hear of these, so ``beside``
+does not begin as the prefix does. It ends with it: by the prefix's hash tag a Cluster keeps all in
+one slot.
 """
 
 from dataclasses import dataclass
@@ -69,6 +70,9 @@ class AccountKeys:
 
     def budget(self, limit: str, who: str) -> str:
         return f"{self.beside}rate:{limit}:{who}"
+
+    def proof(self, mark: str) -> str:
+        return f"{self.beside}proof:{mark}"
 
     def accounts_of(self, realm: str) -> str:
         """Return the glob pattern (Redis ``SCAN``) of all accounts of a realm."""

@@ -4,6 +4,7 @@ from functools import partial
 
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.fronts import Shared
+from sidecar.app.proving import shown_rules
 from sidecar.fronts.ext_authz.checker import Checker, Parts
 from sidecar.fronts.ext_authz.fields import FieldRules
 from sidecar.fronts.ext_authz.server import listening
@@ -28,6 +29,7 @@ def ext_authz_opening(
                 shared.identity,
                 TrustedProxies(settings.trusted_networks()),
                 settings.forward_authorization,
+                shown_rules(settings),
             ),
             clock=shared.clock,
             observer=shared.observer,

@@ -8,6 +8,7 @@ from functools import partial
 from sidecar.account_mirror import AccountMirror
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.parts import listen_policy, upstream_policy
+from sidecar.app.proving import shown_rules
 from sidecar.authorize import Authorizer
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.fronts.forward_auth import handler as forward_auth
@@ -110,4 +111,9 @@ def _forward_auth(
 
 
 def _head_rules(settings: Settings, shared: Shared, trusted: tuple[Network, ...]) -> HeadRules:
-    return HeadRules(shared.identity, TrustedProxies(trusted), settings.forward_authorization)
+    return HeadRules(
+        shared.identity,
+        TrustedProxies(trusted),
+        settings.forward_authorization,
+        shown_rules(settings),
+    )

@@ -5,6 +5,7 @@ from functools import partial
 
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.fronts import Shared
+from sidecar.app.proving import shown_rules
 from sidecar.app.tls import system_authorities
 from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.grpc_listener import Address, Certificate
@@ -34,6 +35,7 @@ async def grpc_proxy_opening(
                 shared.identity,
                 TrustedProxies(settings.trusted_networks()),
                 settings.forward_authorization,
+                shown_rules(settings),
             ),
             clock=shared.clock,
             observer=shared.observer,

@@ -18,6 +18,7 @@ from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
 from sidecar.adapters.redis_push import connection_for
 from sidecar.app.tls import client_context, server_context
 from sidecar.authorize import Admission, Authorizer, Rules
+from sidecar.binding import Proofs
 from sidecar.core.routes import Routes
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.fronts.listener import ListenPolicy
@@ -119,16 +120,21 @@ def provider_contexts(settings: Settings) -> Mapping[str, ssl.SSLContext]:
     }
 
 
-def make_authorizer(
+def make_authorizer(  # noqa: PLR0913 - all that a decision rests on
     settings: Settings,
     keys: KeySource,
     accounts: AccountView,
     clock: Clock,
     observer: Observer,
     routes: Routes | None = None,
+    proofs: Proofs | None = None,
+    *,
     admission: Admission = Admission(),  # noqa: B008 - it cannot be changed
 ) -> Authorizer:
-    """Return THE decision over these parts; ``routes`` instead of the settings' if given."""
+    """Return THE decision over these parts; ``routes`` instead of the settings' if given.
+
+    Without ``proofs`` no DPoP proof is taken.
+    """
     rules = Rules(
         routes=settings.routes_table() if routes is None else routes,
         issuers=settings.issuer_rules(),
@@ -139,7 +145,7 @@ def make_authorizer(
         admission=admission,
     )
     remembered = VerifiedTokens(settings.limits.remembered_tokens)
-    return Authorizer(rules, keys, accounts, clock, remembered, observer)
+    return Authorizer(rules, keys, accounts, clock, remembered, observer, proofs)
 
 
 def upstream_policy(upstream: UpstreamSettings) -> UpstreamPolicy:

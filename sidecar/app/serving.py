@@ -23,9 +23,9 @@ from sidecar.app.parts import (
     Accounts,
     admin_context,
     make_accounts,
-    make_authorizer,
     open_keys,
 )
+from sidecar.app.proving import deciding
 from sidecar.app.recording import recording
 from sidecar.app.running import running
 from sidecar.app.stopping import Stop
@@ -194,9 +194,11 @@ async def _deciding(
     clock: Clock,
     observed: Observing,
 ) -> AsyncIterator[Authorizer]:
-    async with admitting(settings, observed, streams, clock) as admission:
-        observer = observed.observer
-        yield make_authorizer(settings, keys, accounts.view, clock, observer, admission=admission)
+    async with (
+        admitting(settings, observed, streams, clock) as admission,
+        deciding(settings, keys, accounts.view, clock, observed.observer, admission) as authorizer,
+    ):
+        yield authorizer
 
 
 def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Clock) -> StreamGuard:

@@ -59,6 +59,19 @@ REMEDIES = {
         "add a group: with `sidecar account update <sub> --groups ...`, or at the provider where"
         " the issuer's groups_from is claim"
     ),
+    DenyReason.BINDING_MISSING: (
+        "ask the provider for a token that is bound (cnf), as the issuer's `dpop` or `mtls` demands"
+    ),
+    DenyReason.BINDING_REFUSED: (
+        "the token is bound: send it as `Authorization: DPoP` with a proof by its own key, or with"
+        " its own client certificate; and set the issuer's `dpop` or `mtls` so that it is checked"
+    ),
+    DenyReason.PROOF_REFUSED: (
+        "send one `DPoP` header with a new proof for this method, URL and token; compare the clocks"
+        " and `bound_tokens.public_urls`"
+    ),
+    DenyReason.PROOF_REPLAYED: ("sign a new proof, with a new jti, for each request"),
+    DenyReason.PROOF_WITHOUT_NONCE: ("sign a new proof with the `DPoP-Nonce` of the answer"),
     DenyReason.KEYS_UNAVAILABLE: (
         "the provider's keys cannot be fetched: see sidecar_jwks_fetches_total"
     ),
@@ -128,6 +141,7 @@ def _steps(
             needs += f", one of the groups {', '.join(sorted(requirement.groups))}"
         yield f"route      {evidence.route.name} ({evidence.route.pattern}) needs {needs}"
     yield from _token_steps(evidence, now)
+    yield from _binding_steps(evidence)
     if evidence.standing is not None:
         account = evidence.standing.account
         yield "account    " + (
@@ -164,6 +178,25 @@ def _token_steps(evidence: Evidence, now: float) -> Iterator[str]:
             f" client {claims.client_id or 'unknown'};"
             f" expires in {claims.expires_at - now:.0f} s"
         )
+
+
+def _binding_steps(evidence: Evidence) -> Iterator[str]:
+    """Say what the token is bound to, and what its issuer's settings make of that."""
+    issuer, claims = evidence.issuer, evidence.claims
+    bound = None if claims is None else claims.confirmation
+    if issuer is None or bound is None:
+        return
+    ways = [
+        f"{what} ({name}: {binding.value})"
+        for thumbprint, what, name, binding in (
+            (bound.key, "a key", "dpop", issuer.binding.dpop),
+            (bound.certificate, "a certificate", "mtls", issuer.binding.mtls),
+        )
+        if thumbprint is not None
+    ]
+    if bound.has_others:
+        ways.append("something that is not known here")
+    yield f"binding    to {' and '.join(ways)}; no proof of it is shown here"
 
 
 def _group_steps(evidence: Evidence) -> Iterator[str]:

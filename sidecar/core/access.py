@@ -93,7 +93,9 @@ def check_requirement(requirement: Requirement, principal: Principal) -> None:
         raise Denied(DenyReason.MISSING_GROUP, f"is in none of the groups {wanted}")
 
 
-def principal_of(claims: Claims, issuer: Issuer, standing: Standing) -> Principal:
+def principal_of(
+    claims: Claims, issuer: Issuer, standing: Standing, binding: str = ""
+) -> Principal:
     """Return who is calling. The name is the account's, and the groups are by the issuer's rules.
 
     Unless these say so, the token cannot add to the groups.
@@ -110,6 +112,7 @@ def principal_of(claims: Claims, issuer: Issuer, standing: Standing) -> Principa
         token_id=claims.token_id,
         issued_at=claims.issued_at,
         expires_at=claims.expires_at,
+        binding=binding,
         group_rules=issuer.groups,
     )
 

@@ -11,8 +11,10 @@ BearerToken = NewType("BearerToken", str)
 _B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 
-def read_bearer(authorization: Sequence[str], max_token_bytes: int) -> BearerToken:
-    """Return the one bearer token of a request.
+def read_bearer(
+    authorization: Sequence[str], max_token_bytes: int, *, takes_dpop: bool = False
+) -> BearerToken:
+    """Return the one bearer token of a request; with ``takes_dpop`` also one under ``DPoP``.
 
     Raises:
         Denied: NO_CREDENTIALS where no bearer was offered (none at all, or another scheme),
@@ -28,12 +30,12 @@ def read_bearer(authorization: Sequence[str], max_token_bytes: int) -> BearerTok
     value = authorization[0]
     scheme, space, token = value.partition(" ")
     # RFC 9110, 11.1: the scheme is case-insensitive.
-    if scheme.lower() != "bearer":
+    if scheme.lower() != "bearer" and not (takes_dpop and is_dpop(value)):
         if "bearer" in value.lower():
             raise Denied(DenyReason.MALFORMED_CREDENTIALS, "a bearer hides in another scheme")
         raise Denied(DenyReason.NO_CREDENTIALS, "the scheme is not Bearer")
     if not space or not token:
-        raise Denied(DenyReason.MALFORMED_CREDENTIALS, "Bearer without a token")
+        raise Denied(DenyReason.MALFORMED_CREDENTIALS, "the scheme without a token")
     if len(token) > max_token_bytes:
         raise Denied(DenyReason.TOKEN_TOO_LARGE, f"more than {max_token_bytes} bytes")
     if not _B64TOKEN.fullmatch(token):
@@ -42,13 +44,19 @@ def read_bearer(authorization: Sequence[str], max_token_bytes: int) -> BearerTok
 
 
 def canonical(value: str) -> str:
-    """Return a bearer's header value as the Hoop gateway reads it: exactly ``Bearer``.
+    """Return a credential's header value as the Hoop gateway reads it: exactly ``Bearer``.
 
-    RFC 9110, 11.1 lets the client write ``bearer``.
+    RFC 9110, 11.1 lets the client write ``bearer``. What came under ``DPoP`` was proven here, and
+    upstream does not know that scheme.
     """
-    return value if is_canonical(value) else "Bearer" + value[6:]
+    return value if is_canonical(value) else "Bearer " + value.partition(" ")[2]
 
 
 def is_canonical(value: str) -> bool:
     """Say whether the header value is spelled ``Bearer <token>``, as the Hoop gateway demands."""
     return value.startswith("Bearer ")
+
+
+def is_dpop(value: str) -> bool:
+    """Say whether the header value is under the scheme ``DPoP`` (RFC 9449, 7.1)."""
+    return value[:4].lower() == "dpop" and value[4:5] in ("", " ")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sidecar.core.confirmation import Confirmation, read_confirmation
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
 from sidecar.core.issuer import Issuer
@@ -20,7 +21,8 @@ _CLIENT_CLAIMS = ("azp", "appid", "cid", "client_id")
 class Claims:
     """What a verified token says, in types. Dates are epoch seconds (RFC 7519, 2 NumericDate).
 
-    ``groups`` are those that a claim names, where the issuer's are taken from one.
+    ``groups`` are those that a claim names, where the issuer's are taken from one. With a
+    ``confirmation`` the token is no plain bearer.
     """
 
     issuer: str
@@ -34,6 +36,7 @@ class Claims:
     token_id: str | None
     raw: Mapping[str, Any] = field(repr=False)
     groups: tuple[str, ...] = ()
+    confirmation: Confirmation | None = None
 
     def key(self, issuer: Issuer) -> SubjectKey:
         return SubjectKey(issuer.realm, self.subject)
@@ -66,6 +69,7 @@ def read_claims(token: VerifiedToken, groups: GroupRules = ACCOUNT_GROUPS) -> Cl
         token_id=read_token_id(raw),
         raw=raw,
         groups=_groups(raw, groups),
+        confirmation=read_confirmation(raw),
     )
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum, unique
 from typing import NoReturn, Protocol, assert_never
 
 from sidecar.core.principal import Caller, Principal
+from sidecar.core.proof_offer import ProofOffer
 from sidecar.core.rate_limit import Exceeded
 from sidecar.core.routes import Route
 
@@ -58,6 +59,11 @@ class DenyReason(StrEnum):
     SUBJECT_INACTIVE = "subject_inactive"
     INSUFFICIENT_SCOPE = "insufficient_scope"
     MISSING_GROUP = "missing_group"
+    BINDING_MISSING = "binding_missing"
+    BINDING_REFUSED = "binding_refused"
+    PROOF_REFUSED = "proof_refused"
+    PROOF_REPLAYED = "proof_replayed"
+    PROOF_WITHOUT_NONCE = "proof_without_nonce"
     KEYS_UNAVAILABLE = "keys_unavailable"
     STATUS_UNAVAILABLE = "status_unavailable"
     RATE_LIMITED = "rate_limited"
@@ -72,21 +78,16 @@ class DenyReason(StrEnum):
             case DenyReason.MALFORMED_REQUEST | DenyReason.MALFORMED_CREDENTIALS:
                 return 400
             case (
-                DenyReason.NO_CREDENTIALS
-                | DenyReason.TOKEN_UNREADABLE
-                | DenyReason.TOKEN_TOO_LARGE
-                | DenyReason.ALGORITHM_REFUSED
-                | DenyReason.UNKNOWN_ISSUER
-                | DenyReason.UNKNOWN_KEY
-                | DenyReason.BAD_SIGNATURE
-                | DenyReason.TOKEN_EXPIRED
-                | DenyReason.TOKEN_NOT_YET_VALID
-                | DenyReason.CLAIMS_REFUSED
-                | DenyReason.WRONG_AUDIENCE
-                | DenyReason.TOKEN_REVOKED
-                | DenyReason.SUBJECT_UNKNOWN
-                | DenyReason.SUBJECT_INACTIVE
-            ):
+                DenyReason.NO_CREDENTIALS | DenyReason.TOKEN_UNREADABLE
+                | DenyReason.TOKEN_TOO_LARGE | DenyReason.ALGORITHM_REFUSED
+                | DenyReason.UNKNOWN_ISSUER | DenyReason.UNKNOWN_KEY | DenyReason.BAD_SIGNATURE
+                | DenyReason.TOKEN_EXPIRED | DenyReason.TOKEN_NOT_YET_VALID
+                | DenyReason.CLAIMS_REFUSED | DenyReason.WRONG_AUDIENCE | DenyReason.TOKEN_REVOKED
+                | DenyReason.SUBJECT_UNKNOWN | DenyReason.SUBJECT_INACTIVE
+                | DenyReason.BINDING_MISSING | DenyReason.BINDING_REFUSED
+                | DenyReason.PROOF_REFUSED | DenyReason.PROOF_REPLAYED
+                | DenyReason.PROOF_WITHOUT_NONCE
+            ):  # fmt: skip
                 return 401
             case (
                 DenyReason.UNTRUSTED_PEER | DenyReason.NO_ROUTE
@@ -114,15 +115,9 @@ class DenyReason(StrEnum):
     @property
     def error_code(self) -> str:
         """Return the client's ``error`` member: the same word for all reasons of one kind."""
-        match self:
-            case DenyReason.NO_CREDENTIALS:
-                # RFC 6750, 3.1: without authentication information the challenge SHOULD NOT
-                # include an error code; the body still names the status in a word.
-                return "unauthorized"
-            case DenyReason.INSUFFICIENT_SCOPE:
-                return "insufficient_scope"
-            case _:
-                return _ERROR_CODES.get(self.http_status, "server_error")
+        if self is DenyReason.INSUFFICIENT_SCOPE:
+            return "insufficient_scope"
+        return _OF_401.get(self) or _ERROR_CODES.get(self.http_status, "server_error")
 
     def challenge(self, realm: str, scopes: frozenset[str] = frozenset()) -> str | None:
         """Return the ``WWW-Authenticate`` value (RFC 6750, 3), or None where none belongs.
@@ -145,6 +140,17 @@ class DenyReason(StrEnum):
     def retry_after(self) -> int | None:
         """Return the seconds for ``Retry-After``, where waiting can help."""
         return 1 if self.http_status in (429, 503) else None
+
+
+_OF_401 = {
+    # RFC 6750, 3.1: without authentication information the challenge SHOULD NOT include an error
+    # code; the body still names the status in a word.
+    DenyReason.NO_CREDENTIALS: "unauthorized",
+    # RFC 9449, 7.1 and 9: what is wrong with the proof is told, as clients have to act on it.
+    DenyReason.PROOF_REFUSED: "invalid_dpop_proof",
+    DenyReason.PROOF_REPLAYED: "invalid_dpop_proof",
+    DenyReason.PROOF_WITHOUT_NONCE: "use_dpop_nonce",
+}
 
 
 class NotABool:
@@ -185,18 +191,33 @@ class Deny(NotABool):
     """The request may not pass. ``detail`` is for our log; the client never sees it.
 
     ``caller`` is known where the token's signature was good, ``exceeded`` where a limit was.
+    ``offer`` is what the client is told of DPoP, where that is taken.
     """
 
     reason: DenyReason
     detail: str = ""
     route: Route | None = None
     caller: Caller | None = None
+    offer: ProofOffer | None = None
     exceeded: Exceeded | None = None
 
     @property
     def retry_after(self) -> int | None:
         """Return the seconds for ``Retry-After``, where waiting can help."""
         return self.reason.retry_after if self.exceeded is None else self.exceeded.retry_after
+
+    def challenge(self, realm: str) -> str | None:
+        """Return the ``WWW-Authenticate`` value, or None where none belongs."""
+        scopes = frozenset() if self.route is None else self.route.requirement.scopes
+        return challenge_of(self.reason, realm, scopes, self.offer)
+
+
+def challenge_of(
+    reason: DenyReason, realm: str, scopes: frozenset[str], offer: ProofOffer | None
+) -> str | None:
+    """Return the ``WWW-Authenticate`` value of a denial, or None where none belongs."""
+    challenge = reason.challenge(realm, scopes)
+    return challenge if challenge is None or offer is None else offer.beside(challenge, realm)
 
 
 Decision = Grant | Deny

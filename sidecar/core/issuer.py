@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sidecar.core.confirmation import NOTHING_BOUND, BindingRules
 from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
 
 # RFC 9864 names; "EdDSA" is the old name of Ed25519. No HS*, no none: a shared secret in a
@@ -41,3 +42,4 @@ class Issuer:
     leeway: float = 0.0
     required_claims: Mapping[str, str] = field(default_factory=dict)
     groups: GroupRules = ACCOUNT_GROUPS
+    binding: BindingRules = NOTHING_BOUND

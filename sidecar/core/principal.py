@@ -30,6 +30,7 @@ class Principal:
     """The caller of a granted request.
 
     ``issued_at`` and ``expires_at`` are epoch seconds from the token; ``token_id`` is its ``jti``.
+    ``binding`` is how the token was proven to be its sender's; empty for a plain bearer.
     ``group_rules`` is how ``groups`` were found, to find them again when the account changes.
     """
 
@@ -43,4 +44,5 @@ class Principal:
     token_id: str | None
     issued_at: float | None
     expires_at: float
+    binding: str = ""
     group_rules: GroupRules = field(default=ACCOUNT_GROUPS, compare=False, repr=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 
+from sidecar.core.confirmation import Shown
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.token_memory import TokenMemory
 
@@ -50,6 +51,7 @@ class AccessRequest:
     protocols that are asked for (RFC 9110, 7.8), where it is not the front that switches: what
     follows the switch would pass unseen, so the route has to take it. ``own_credential`` says that
     the front has recognised a credential that can be upstream's own only, and never a token.
+    ``shown`` is what came beside the token, where tokens may be bound.
     """
 
     method: str
@@ -62,6 +64,7 @@ class AccessRequest:
     memory: "TokenMemory | None" = field(default=None, repr=False, compare=False)
     switches_to: tuple[str, ...] = ()
     own_credential: bool = False
+    shown: Shown | None = field(default=None, repr=False)
 
 
 def check_method(method: str) -> None:

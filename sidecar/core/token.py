@@ -140,7 +140,7 @@ def verify_signature(
     if not candidates:
         raise Denied(DenyReason.UNKNOWN_KEY, "no key with this kid and alg")
     for candidate in candidates:
-        if _is_signed_by(token, candidate):
+        if is_signed_by(token.compact, token.algorithm, candidate.key):
             return VerifiedToken(
                 issuer=token.issuer,
                 token_type=token.token_type,
@@ -150,9 +150,10 @@ def verify_signature(
     raise Denied(DenyReason.BAD_SIGNATURE, "the signature is not the key's")
 
 
-def _is_signed_by(token: UnverifiedToken, candidate: VerificationKey) -> bool:
+def is_signed_by(compact: str, algorithm: str, key: PublicKey) -> bool:
+    """Say whether the key made the signature of a JWS, by this algorithm and no other."""
     try:
-        jws.deserialize_compact(token.compact, candidate.key, registry=_registry(token.algorithm))
+        jws.deserialize_compact(compact, key, registry=_registry(algorithm))
     except (JoseError, ValueError):
         return False
     return True

@@ -9,6 +9,7 @@ generation, the account and the route are judged on every request all the same.
 from dataclasses import dataclass
 
 from sidecar.core.bearer import BearerToken
+from sidecar.core.confirmation import Demand, demand_of
 from sidecar.core.principal import Principal
 from sidecar.core.subject import Account, SubjectKey
 from sidecar.core.token import UnverifiedToken
@@ -17,11 +18,17 @@ from sidecar.core.verified_tokens import Remembered
 
 @dataclass(slots=True)
 class TokenMemory:
-    """One token's. Make a new one whenever the ``Authorization`` lines are others."""
+    """One token's. Make a new one whenever the ``Authorization`` lines are others.
+
+    ``demand`` is what has to be shown with the token each time; None for a plain bearer, which is
+    under the scheme ``Bearer``, and not ``as_dpop``.
+    """
 
     bearer: BearerToken | None = None
+    as_dpop: bool = False
     token: UnverifiedToken | None = None
     remembered: Remembered | None = None
+    demand: Demand | None = None
     key: SubjectKey | None = None
     account: Account | None = None
     principal: Principal | None = None
@@ -29,6 +36,7 @@ class TokenMemory:
     def remember(self, remembered: Remembered) -> None:
         """Take note of what the token was found to be; who that was before is forgotten."""
         issuer, claims, _ = remembered
+        self.demand = demand_of(claims.confirmation, issuer.binding, as_dpop=self.as_dpop)
         self.remembered = remembered
         self.key = claims.key(issuer)
         self.account = self.principal = None

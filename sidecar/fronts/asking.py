@@ -40,6 +40,7 @@ def read_access_request(
         AccessRequest(
             method, prepared.head.host if host is None else host, path, query,
             prepared.authorization, prepared.client, make_request_id(), prepared.memory,
+            shown=prepared.shown,
         ),
         problem,
     )  # fmt: skip

@@ -8,6 +8,7 @@ the bearer, and the octets for upstream. Only the request's own id differs; it h
 import secrets
 from dataclasses import dataclass, field
 
+from sidecar.core.confirmation import Shown
 from sidecar.core.decision import Denied, Deny
 from sidecar.core.principal import Principal
 from sidecar.core.token_memory import TokenMemory
@@ -32,6 +33,7 @@ class PreparedHead:
     client: str
     authorization: tuple[str, ...]
     problem: Deny | None
+    shown: Shown | None = None
     memory: TokenMemory = field(default_factory=TokenMemory)
     _principal: Principal | None = None
     _assertion: str = ""
@@ -67,9 +69,13 @@ class PreparedHead:
 
 
 def prepare_head(
-    rules: HeadRules, raw_headers: RawHeaders, version: tuple[int, int], peer: str
+    rules: HeadRules,
+    raw_headers: RawHeaders,
+    version: tuple[int, int],
+    peer: str,
+    certificate: str | None = None,
 ) -> PreparedHead:
-    """Read a head and judge it."""
+    """Read a head and judge it; ``certificate`` is the thumbprint of the peer's own."""
     head = rules.read(raw_headers)
     problem = None
     try:
@@ -77,4 +83,8 @@ def prepare_head(
     except Denied as denied:
         problem = Deny(denied.reason, denied.detail)
     client = rules.trusted.client(peer, head.forwarded_for)
-    return PreparedHead(raw_headers, version, head, client, tuple(head.authorization), problem)
+    shown = rules.shown.shown(
+        head.proofs, head.certificates, certificate, by_proxy=rules.trusted.trusts(peer)
+    )
+    authorization = tuple(head.authorization)
+    return PreparedHead(raw_headers, version, head, client, authorization, problem, shown)

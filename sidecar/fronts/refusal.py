@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sidecar.core.decision import Deny, DenyReason
+from sidecar.core.decision import Deny, DenyReason, challenge_of
+from sidecar.core.proof_offer import ProofOffer
 from sidecar.core.rate_limit import Exceeded
 from sidecar.ports import UpstreamError
 
@@ -56,17 +57,23 @@ class _Template:
 def refusal_of(deny: Deny, *, realm: str, request_id: str) -> Refusal:
     """Return what the client is told of a denial."""
     scopes = deny.route.requirement.scopes if deny.route is not None else _NO_SCOPES
-    return _template(deny.reason, realm, scopes, deny.exceeded).of(request_id)
+    return _template(deny.reason, realm, scopes, deny.offer, deny.exceeded).of(request_id)
 
 
-@lru_cache(maxsize=1024)  # reasons, times the sets of scopes in the settings, or pauses
+@lru_cache(maxsize=1024)  # reasons, times the sets of scopes in the settings; some nonces, pauses
 def _template(
-    reason: DenyReason, realm: str, scopes: frozenset[str], exceeded: Exceeded | None
+    reason: DenyReason,
+    realm: str,
+    scopes: frozenset[str],
+    offer: ProofOffer | None,
+    exceeded: Exceeded | None,
 ) -> _Template:
     more: list[Field] = []
-    challenge = reason.challenge(realm, scopes)
+    challenge = challenge_of(reason, realm, scopes, offer)
     if challenge is not None:
         more.append((b"WWW-Authenticate", challenge.encode()))
+    if offer is not None and offer.nonce:
+        more.append((b"DPoP-Nonce", offer.nonce.encode()))  # RFC 9449, 9
     if exceeded is not None:
         more.extend(_limit_fields(exceeded))
     elif reason.retry_after is not None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from sidecar.core.bearer import canonical
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
@@ -21,6 +20,7 @@ from sidecar.fronts.forwarded import (
 )
 from sidecar.fronts.hop_by_hop import END_TO_END, HOP_BY_HOP, read_options
 from sidecar.fronts.name_memory import NameMemory
+from sidecar.fronts.shown import NOTHING_SHOWN, ShownRules
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -46,6 +46,8 @@ class _Kind(Enum):
     CONTENT_LENGTH = auto()
     FORWARDED_FOR = auto()
     OF_PROXIES = auto()
+    PROOF = auto()
+    CERTIFICATE = auto()
 
 
 _BY_NAME = {
@@ -74,6 +76,8 @@ class RequestHead:
     expect: list[bytes] = field(default_factory=list)
     content_length: list[bytes] = field(default_factory=list)
     forwarded_for: list[str] = field(default_factory=list)
+    proofs: list[str] = field(default_factory=list)
+    certificates: list[str] = field(default_factory=list)
     octets: int = 0
 
     @property
@@ -110,6 +114,7 @@ class HeadRules:
     identity: IdentityHeaders
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     forward_authorization: bool = True
+    shown: ShownRules = NOTHING_SHOWN
     _kinds: NameMemory[bytes, _Kind] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -152,7 +157,7 @@ class HeadRules:
         if head.hosts:
             told.append((b"Host", head.hosts[0]))
         if self.forward_authorization:
-            told.extend(_authorization(head, principal))
+            told.extend(_authorization(head, principal, self.shown))
         told.extend(
             (name.encode("ascii"), value.encode("ascii"))
             for name, value in self.identity.values(principal, request_id)
@@ -179,13 +184,18 @@ class HeadRules:
         text = name.decode("latin-1")
         if found is not None:
             return found
+        if self.shown.is_proof(text.lower()):
+            return _Kind.PROOF
         if (
             lower in HOP_BY_HOP
             or self.identity.is_protected(text)
             or is_override(text)
             or is_alias_of_proxies(text)
+            or self.shown.is_alias(text)
         ):
             return _Kind.DROPPED
+        if self.shown.is_certificate(text.lower()):
+            return _Kind.CERTIFICATE
         return _Kind.OF_PROXIES if is_of_proxies(text) else _Kind.KEPT
 
 
@@ -254,17 +264,31 @@ def _read_out(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> None
             head.kept.append((name, value))
         case _Kind.FORWARDED_FOR:
             head.forwarded_for.append(value.decode("latin-1"))
+        case _Kind.PROOF:
+            head.proofs.append(value.decode("latin-1"))
         case _:
-            head.of_proxies.append((name, value))
+            _read_told(head, kind, name, value)
 
 
-def _authorization(head: RequestHead, principal: Principal | None) -> list[tuple[bytes, bytes]]:
-    if not all(value.isascii() for value in head.authorization):
+def _read_told(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> None:
+    head.of_proxies.append((name, value))
+    if kind is _Kind.CERTIFICATE:
+        head.certificates.append(value.decode("latin-1"))
+
+
+def _authorization(
+    head: RequestHead, principal: Principal | None, shown: ShownRules
+) -> list[tuple[bytes, bytes]]:
+    proofs = head.proofs if shown.forwards_proofs else []
+    if not all(value.isascii() for value in (*head.authorization, *proofs)):
         raise _malformed("Authorization is not ASCII")
+    told = [(b"DPoP", value.encode("ascii")) for value in proofs]
     if principal is None:
         # An open route: the credential is upstream's own affair (AWS SigV4, for one).
-        return [(b"Authorization", value.encode("ascii")) for value in head.authorization]
-    return [(b"Authorization", canonical(head.authorization[0]).encode("ascii"))]
+        told.extend((b"Authorization", value.encode("ascii")) for value in head.authorization)
+    else:
+        told.append((b"Authorization", shown.credential(head.authorization[0]).encode("ascii")))
+    return told
 
 
 def _malformed(detail: str) -> Denied:

@@ -169,6 +169,8 @@ def decision_members(
             line["route"] = decision.route.name
             if decision.principal is not None:
                 line["kind"] = decision.principal.kind.value
+                if decision.principal.binding:
+                    line["binding"] = decision.principal.binding
         case Deny() as deny:
             line |= {"outcome": "denied", "reason": deny.reason.value, "detail": deny.detail}
             line["route"] = deny.route.name if deny.route is not None else ""

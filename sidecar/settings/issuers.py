@@ -5,10 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from sidecar.core.confirmation import Binding, BindingRules
 from sidecar.core.groups import GroupRules
 from sidecar.core.issuer import ACCESS_TOKEN_TYPES, ASYMMETRIC_ALGORITHMS
 from sidecar.core.issuer import Issuer as IssuerRules
 from sidecar.core.subject import is_group
+from sidecar.settings.bound import BindingMode
 from sidecar.settings.fields import ReadableFile, Realm, Section, Strings, split_url
 
 GroupsClaim = Annotated[str, Field(min_length=1, max_length=255)]
@@ -51,6 +53,14 @@ class Issuer(Section):
     group_names: dict[str, str] = Field(default_factory=dict)
     """Other names for groups, such as {ops-leads: admin}: routes ask for these and upstream is told
     these. What is given out here can be had in no other way."""
+    dpop: BindingMode = Binding.OFF
+    """Tokens that are bound to a client's key (RFC 9449, cnf.jkt): off refuses them, allowed takes
+    them with a proof and others as bearers, required takes no others."""
+    mtls: BindingMode = Binding.OFF
+    """Tokens that are bound to a client's certificate (RFC 8705, cnf.x5t#S256): off refuses them,
+    allowed takes them with that certificate and others as bearers, required takes no others."""
+    insecure_bound_as_bearer: bool = False
+    """Take bound tokens as plain bearers where their binding is not checked: stolen ones too."""
     ca: ReadableFile | None = None
     """PEM file with the authorities to trust for this provider instead of the system's."""
 
@@ -137,6 +147,7 @@ class Issuer(Section):
             leeway=self.leeway,
             required_claims=dict(self.required_claims),
             groups=self._group_rules(),
+            binding=BindingRules(self.dpop, self.mtls, self.insecure_bound_as_bearer),
         )
 
     def _group_rules(self) -> GroupRules:

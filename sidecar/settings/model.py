@@ -15,6 +15,7 @@ from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
 from sidecar.settings.assertion import Assertion
+from sidecar.settings.bound import BoundTokens, check_bound
 from sidecar.settings.ext_authz import ExtAuthz
 from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.forward_auth import ForwardAuth
@@ -134,6 +135,8 @@ class Settings(Section):
     mirror: Mirror | None = None
     """Follow changes of the gateway's service accounts that pass by. `mirror: {}` is enough."""
     listen: Listen = Listen()
+    bound_tokens: BoundTokens = Field(default=BoundTokens(), validate_default=True)
+    """What proves that a bound token is its sender's."""
     admin: Admin = Admin()
     keys: Keys = Keys()
     limits: Limits = Limits()
@@ -219,6 +222,11 @@ class Settings(Section):
             if fold_name(name) in taken:
                 raise ValueError(f"{name!r} is sent empty and is an identity header; choose one")
         return names
+
+    @field_validator("bound_tokens")
+    @classmethod
+    def _are_proven(cls, bound: BoundTokens, info: ValidationInfo) -> BoundTokens:
+        return check_bound(bound, info)
 
     @field_validator("workers")
     @classmethod

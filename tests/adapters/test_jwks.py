@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.adapters import jwks
 from sidecar.adapters.jwks import KeySet, NoUsableKeys, read_key_set
+from sidecar.core import public_key
 from sidecar.core.bearer import BearerToken
 from sidecar.core.issuer import ASYMMETRIC_ALGORITHMS, Issuer
 from sidecar.core.token import VerificationKeys, read_token, verify_signature
@@ -179,7 +179,7 @@ def test_a_weak_rsa_key_is_left_out(modulus: int, exponent: int, says: str) -> N
 def test_a_key_with_the_roca_fingerprint_is_left_out() -> None:
     """CVE-2017-15361: p = k * M + (65537^a mod M), M being the product of the first primes."""
     product = 1
-    for prime in (2, *jwks._ROCA_PRIMES):
+    for prime in (2, *public_key._ROCA_PRIMES):
         product *= prime
     p, q = (11 * product + pow(65537, power, product) for power in (17, 23))
     modulus = p * q
@@ -214,7 +214,7 @@ def _order_divides_eight(y: int) -> bool:
     return (x, y) == (0, 1)
 
 
-@pytest.mark.parametrize("y", sorted(jwks._SMALL_ORDER), ids=hex)
+@pytest.mark.parametrize("y", sorted(public_key._SMALL_ORDER), ids=hex)
 @pytest.mark.parametrize("sign", [0, 1])
 def test_a_point_of_small_order_is_no_key(y: int, sign: int) -> None:
     """J19: with such a "key" a signature verifies that nobody made."""

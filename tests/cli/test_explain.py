@@ -210,3 +210,20 @@ def test_groups_that_are_not_simply_the_accounts_are_explained(site: Site, tmp_p
     said = explain()
     assert "groups     dev; from the claim" in said
     assert "left out   admin, a,b, \\x1b[31m: no name of a group" in said
+
+
+def test_what_a_token_is_bound_to_is_said(site: Site) -> None:
+    thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+    token = site.provider.issue(
+        "robot", cnf={"jkt": thumbprint, "x5t#S256": thumbprint, "kid": "1"}
+    )
+
+    code, out, _ = site.explain("GET /reports", "--token", token)
+
+    assert code == 1
+    assert (
+        "binding    to a key (dpop: off) and a certificate (mtls: off) and something that is not"
+        " known here; no proof of it is shown here"
+    ) in out
+    assert "denied: binding_refused" in out
+    assert thumbprint not in out

@@ -104,7 +104,9 @@ class Door:
     max_concurrent: int = 10
 
     def __post_init__(self) -> None:
-        rules = FieldRules(self.identity, self.trusted, self.forward_authorization)
+        rules = FieldRules(
+            self.identity, self.trusted, self.forward_authorization, self.world.shown
+        )
         self.checker = Checker(
             Parts(
                 self.world.authorizer,

@@ -180,8 +180,13 @@ def fields_of(response: bytes) -> dict[str, list[str]]:
 
 
 @asynccontextmanager
-async def reverse_proxy_door(world: World) -> AsyncIterator[ReverseProxyDoor]:
-    async with scripted_upstream() as upstream, running_front(upstream.url, world=world) as front:
+async def reverse_proxy_door(
+    world: World, *, trusted: TrustedProxies | None = None
+) -> AsyncIterator[ReverseProxyDoor]:
+    async with (
+        scripted_upstream() as upstream,
+        running_front(upstream.url, world=world, trusted=trusted) as front,
+    ):
         yield ReverseProxyDoor(world, front, upstream)
 
 
@@ -196,7 +201,7 @@ async def forward_auth_door(
 ) -> AsyncIterator[ForwardAuthDoor]:
     parts = Parts(
         world.authorizer,
-        HeadRules(identity, trusted, forward_authorization),
+        HeadRules(identity, trusted, forward_authorization, world.shown),
         dialect,
         "/auth",
         world.clock,

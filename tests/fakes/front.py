@@ -107,7 +107,7 @@ async def running_front(  # noqa: PLR0913 - what a test may want
             world.authorizer,
             streams,
             upstream,
-            HeadRules(identity, trusted or TrustedProxies(), forward_authorization),
+            HeadRules(identity, trusted or TrustedProxies(), forward_authorization, world.shown),
             world.clock,
             world.observer,
             idle_seconds=idle_seconds,

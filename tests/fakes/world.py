@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sidecar.authorize import Authorizer, Rules
+from sidecar.binding import Proofs
 from sidecar.core.decision import Decision
 from sidecar.core.issuer import Issuer
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Requirement, Route, Routes, Unregistered
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.fronts.shown import NOTHING_SHOWN, ShownRules
 from sidecar.ports import Change
 from tests.fakes.accounts import FakeAccountView
 from tests.fakes.clock import FakeClock
@@ -52,6 +54,8 @@ class World:
         *,
         issuers: Iterable[Issuer] = ISSUERS,
         routes: Iterable[Route] = ROUTES,
+        proofs: Proofs | None = None,
+        shown: ShownRules = NOTHING_SHOWN,
         **rules: Any,
     ) -> None:
         self.clock = FakeClock(NOW)
@@ -60,6 +64,8 @@ class World:
         self.observer = RecordingObserver()
         self.remembered = VerifiedTokens(64)
         self.rules: dict[str, Any] = rules
+        self.proofs = proofs
+        self.shown = shown  # what its doors read beside a token
         issuers = tuple(issuers)
         for issuer in issuers:
             self.keys.publish(issuer.name, key_set([rsa_key(), ec_key(), ed25519_key()]))
@@ -75,6 +81,7 @@ class World:
             self.clock,
             self.remembered,
             self.observer,
+            self.proofs,
         )
 
     def enroll(

@@ -13,6 +13,13 @@ def refuse(reason: DenyReason, route: Route | None = None) -> Refusal:
     return refusal_of(Deny(reason, "a detail", route), realm="sidecar", request_id="r-1")
 
 
+OF_PROOFS = (
+    DenyReason.PROOF_REFUSED,
+    DenyReason.PROOF_REPLAYED,
+    DenyReason.PROOF_WITHOUT_NONCE,
+)
+
+
 @pytest.mark.parametrize("reason", list(DenyReason), ids=lambda reason: reason.value)
 def test_every_reason_has_an_answer_that_leaks_nothing(reason: DenyReason) -> None:
     refusal = refuse(reason)
@@ -25,10 +32,13 @@ def test_every_reason_has_an_answer_that_leaks_nothing(reason: DenyReason) -> No
 
 
 def test_one_status_has_one_answer_for_all_reasons_but_absence() -> None:
-    """A client must not learn whether its subject is unknown, inactive or its token expired."""
+    """A client must not learn whether its subject is unknown, inactive or its token expired.
+
+    It is told what is wrong with a proof of its own (RFC 9449, 7.1).
+    """
     by_status: dict[int, set[Refusal]] = {}
     for reason in DenyReason:
-        if reason not in (DenyReason.NO_CREDENTIALS, DenyReason.INSUFFICIENT_SCOPE):
+        if reason not in (DenyReason.NO_CREDENTIALS, DenyReason.INSUFFICIENT_SCOPE, *OF_PROOFS):
             by_status.setdefault(reason.http_status, set()).add(refuse(reason))
 
     assert {status: len(answers) for status, answers in by_status.items() if status != 400} == {

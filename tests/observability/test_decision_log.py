@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,13 @@ def test_a_grant_says_who_asked_what() -> None:
         "client_id": "client-7",
         "token_id": "j-1",
     }
+
+
+def test_a_grant_says_how_its_token_was_bound() -> None:
+    bound = replace(ROBOT, binding="dpop+mtls")
+    line = json.loads(decision_line(request(), Grant(ROUTE, bound), 0, 0))
+
+    assert line["binding"] == "dpop+mtls"
 
 
 def test_a_denial_says_why() -> None:

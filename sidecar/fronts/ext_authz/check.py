@@ -13,12 +13,15 @@ from typing import Any
 from envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 from google.protobuf.message import DecodeError
 
+from sidecar.core.client_certificate import CertificateForm, read_thumbprint
+from sidecar.core.confirmation import Shown
 from sidecar.core.decision import Denied, Deny, DenyReason
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.asking import read_method_and_target
 from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.hop_by_hop import END_TO_END, read_options
 from sidecar.fronts.request_head import is_host
+from sidecar.fronts.shown import NOTHING_SHOWN, PROOF, ShownRules
 
 _LONGEST_LOGGED = 256
 
@@ -39,7 +42,12 @@ class Check:
     problem: Deny | None = None
 
 
-def read_check(message: bytes, trusted: TrustedProxies, request_id: str) -> Check:
+def read_check(
+    message: bytes,
+    trusted: TrustedProxies,
+    request_id: str,
+    shown: ShownRules = NOTHING_SHOWN,
+) -> Check:
     """Read a serialized ``CheckRequest``. What cannot be read comes with its problem."""
     check = Check(AccessRequest("", "", "", "", (), "", request_id))
     try:
@@ -51,6 +59,7 @@ def read_check(message: bytes, trusted: TrustedProxies, request_id: str) -> Chec
         pseudo, check.fields = _split(http)
         asked.switches_to = _switches_to(check.fields)
         asked.authorization = _values(check.fields, "authorization")
+        asked.shown = _shown(check, attributes, shown, by_proxy=trusted.trusts(check.peer))
         asked.peer = trusted.client(check.peer, _values(check.fields, "x-forwarded-for"))
         _check_pseudo(http, pseudo)
         _check_fields(http, check.fields)
@@ -60,6 +69,14 @@ def read_check(message: bytes, trusted: TrustedProxies, request_id: str) -> Chec
     except Denied as denied:
         check.problem = Deny(denied.reason, denied.detail)
     return check
+
+
+def _shown(check: Check, attributes: Any, rules: ShownRules, *, by_proxy: bool) -> Shown | None:
+    told = () if rules.header is None else _values(check.fields, rules.header.name)
+    # With ``include_peer_certificate``: Envoy's own handshake with its client.
+    of_peer = str(attributes.source.certificate)
+    own = read_thumbprint(CertificateForm.NGINX_ESCAPED_PEM, (of_peer,))
+    return rules.shown(_values(check.fields, PROOF), told, own, by_proxy=by_proxy)
 
 
 def _switches_to(fields: Fields) -> tuple[str, ...]:

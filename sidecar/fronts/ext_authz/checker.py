@@ -62,9 +62,9 @@ class Checker:
         began = self._parts.clock.steady()
         request_id = make_request_id()
         check = Check(AccessRequest("", "", "", "", (), "", request_id))
-        status = _ENVOY_GONE
+        status, rules = _ENVOY_GONE, self._parts.field_rules
         try:
-            check = read_check(message, self._parts.field_rules.trusted, request_id)
+            check = read_check(message, rules.trusted, request_id, rules.shown)
             response, status = self._say(check, await self._decide(check, caller))
         except Exception:
             log.exception("the check failed; the request is denied")

@@ -7,7 +7,6 @@ named for removal: it is overwritten. What goes is every other spelling of it.
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from sidecar.core.bearer import canonical, is_canonical
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
@@ -20,6 +19,7 @@ from sidecar.fronts.forwarded import (
 )
 from sidecar.fronts.hop_by_hop import HOP_BY_HOP
 from sidecar.fronts.name_memory import NameMemory
+from sidecar.fronts.shown import NOTHING_SHOWN, ShownRules
 
 # Envoy's own business: it speaks these hop by hop itself, or writes them anew for the edge.
 _OF_ENVOY = frozenset(
@@ -45,6 +45,7 @@ class FieldRules:
     identity: IdentityHeaders
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     forward_authorization: bool = True
+    shown: ShownRules = NOTHING_SHOWN
     _kinds: NameMemory[str, _Kind] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -65,9 +66,9 @@ class FieldRules:
         if not all(value.isascii() for value in authorization):
             raise Denied(DenyReason.MALFORMED_REQUEST, "Authorization is not ASCII")
         if self.forward_authorization and principal is not None:
-            value = authorization[0]
-            if not is_canonical(value):
-                told.append(("authorization", canonical(value)))
+            value = self.shown.credential(authorization[0])
+            if value != authorization[0]:
+                told.append(("authorization", value))
         return told
 
     def to_remove(self, check: Check) -> list[str]:
@@ -83,6 +84,8 @@ class FieldRules:
     def _kind_of(self, name: str) -> _Kind:
         if name == "authorization":
             return _Kind.KEPT if self.forward_authorization else _Kind.REMOVED
+        if self.shown.is_proof(name):
+            return _Kind.KEPT if self.shown.forwards_proofs else _Kind.REMOVED
         if name in _OF_ENVOY or name.startswith(_PREFIX_OF_ENVOY):
             return _Kind.KEPT
         if name in self._set_by_us():
@@ -92,9 +95,11 @@ class FieldRules:
             or self.identity.is_protected(name)
             or is_override(name)
             or is_alias_of_proxies(name)
+            or self.shown.is_alias(name)
         ):
             return _Kind.REMOVED
-        return _Kind.OF_PROXIES if is_of_proxies(name) else _Kind.KEPT
+        told = is_of_proxies(name) or self.shown.is_certificate(name)
+        return _Kind.OF_PROXIES if told else _Kind.KEPT
 
     def _set_by_us(self) -> frozenset[str]:
         names = (*self.identity.names.values(), *self.identity.cleared)

@@ -17,6 +17,7 @@ from sidecar.fronts.forward_auth.screen import Screen
 from sidecar.fronts.prepared_head import PreparedHead, prepare_head
 from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import HeadRules
+from sidecar.fronts.shown import PROOF, ShownRules
 from sidecar.ports import Clock, Dialect, Observer
 
 _PROXY_GONE = 499  # as nginx logs it: nobody was there to get a status
@@ -54,7 +55,7 @@ class Handler:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._screen = Screen(parts.head_rules.identity, names_of(parts.dialect))
+        self._screen = Screen(parts.head_rules.identity, _told_names(parts))
         self.is_leaving = False  # then every answer is its connection's last
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -139,11 +140,31 @@ class Handler:
         # Every one, every time: one that is absent leaves the client's own in place
         # (CVE-2026-30851). And no proxy is to answer the next question by itself.
         told = [_SERVER, _NOT_KEPT, *rules.identity.values(grant.principal, asked.request_id)]
+        removed = []
         if not rules.forward_authorization:
             told.append(("Authorization", ""))
-            if self._parts.dialect is Dialect.ENVOY:
-                told.append(("x-envoy-auth-headers-to-remove", "authorization"))
+            removed.append("authorization")
+        elif rules.shown.takes_proofs:
+            # For bearers too: a proxy that copies it would copy its absence.
+            told.append(("Authorization", _credential(rules.shown, grant, asked)))
+        if rules.shown.takes_proofs and not rules.shown.forwards_proofs:
+            told.append(("DPoP", ""))
+            removed.append(PROOF)
+        if removed and self._parts.dialect is Dialect.ENVOY:
+            told.append(("x-envoy-auth-headers-to-remove", ",".join(removed)))
         return told
+
+
+def _told_names(parts: Parts) -> tuple[str, ...]:
+    header = parts.head_rules.shown.header
+    return (*names_of(parts.dialect), *(() if header is None else (header.name,)))
+
+
+def _credential(shown: ShownRules, grant: Grant, asked: AccessRequest) -> str:
+    if len(asked.authorization) != 1 or not asked.authorization[0].isascii():
+        return ""
+    value = asked.authorization[0]
+    return value if grant.principal is None else shown.credential(value)
 
 
 def _switches_to(prepared: PreparedHead, request: web.BaseRequest) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """Reading the access request out of a call."""
 
+from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 
+from sidecar.core.client_certificate import CertificateForm, read_thumbprint
 from sidecar.core.decision import Denied, Deny, DenyReason
 from sidecar.core.request import AccessRequest, read_target
 from sidecar.fronts.asking import make_request_id
@@ -11,6 +13,7 @@ from sidecar.fronts.grpc_proxy.metadata import CallHead, malformed
 _LONGEST_LOGGED = 256
 # gRPC over HTTP/2: ":method POST", whatever the call.
 _METHOD = "POST"
+_CERTIFICATE = "x509_pem_cert"  # gRPC core's GRPC_X509_PEM_CERT_PROPERTY_NAME
 
 
 def read_access_request(
@@ -41,6 +44,15 @@ def read_peer(peer: str) -> str:
     if scheme not in ("ipv4", "ipv6"):
         return ""
     return unquote(address).rpartition(":")[0].strip("[]")
+
+
+def read_certificate(auth_context: Mapping[str, Iterable[bytes]]) -> str | None:
+    """Return the thumbprint of the certificate that the client has shown to the library."""
+    shown = tuple(auth_context.get(_CERTIFICATE, ()))
+    if len(shown) != 1:
+        return None
+    pem = shown[0].decode("latin-1")
+    return read_thumbprint(CertificateForm.NGINX_ESCAPED_PEM, (pem,))
 
 
 def _check(method: str, head: CallHead) -> None:

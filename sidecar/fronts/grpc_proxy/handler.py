@@ -12,7 +12,7 @@ from typing_extensions import override
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Deny, Grant
 from sidecar.core.request import AccessRequest
-from sidecar.fronts.grpc_proxy.asking import read_access_request, read_peer
+from sidecar.fronts.grpc_proxy.asking import read_access_request, read_certificate, read_peer
 from sidecar.fronts.grpc_proxy.exchange import Context, Exchange
 from sidecar.fronts.grpc_proxy.metadata import CallHead, MetadataRules
 from sidecar.fronts.grpc_proxy.status import CLIENT_GONE, FAILED, Status, status_of
@@ -80,6 +80,12 @@ class Handler(grpc.GenericRpcHandler):
         peer = read_peer(context.peer())
         client = self._parts.rules.trusted.client(peer, head.forwarded_for)
         asked, problem = read_access_request(method, head, client)
+        asked.shown = self._parts.rules.shown.shown(
+            head.proofs,
+            head.certificates,
+            read_certificate(context.auth_context()),
+            by_proxy=self._parts.rules.trusted.trusts(peer),
+        )
         status = FAILED
         try:
             status = await self._decide(context, head, asked, problem, peer)

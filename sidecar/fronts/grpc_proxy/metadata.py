@@ -7,7 +7,6 @@ itself, and values of octets (``-bin``). Values of one name keep their order.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sidecar.core.bearer import canonical
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
@@ -18,6 +17,7 @@ from sidecar.fronts.forwarded import (
     is_override,
 )
 from sidecar.fronts.hop_by_hop import HOP_BY_HOP
+from sidecar.fronts.shown import NOTHING_SHOWN, PROOF, ShownRules
 
 Metadatum = tuple[str, str | bytes]
 Metadata = Sequence[Metadatum]
@@ -47,6 +47,8 @@ class CallHead:
     of_proxies: list[Metadatum] = field(default_factory=list)
     authorization: list[str] = field(default_factory=list)
     forwarded_for: list[str] = field(default_factory=list)
+    proofs: list[str] = field(default_factory=list)
+    certificates: list[str] = field(default_factory=list)
     problem: str = ""
 
     def values(self, name: str) -> list[str | bytes]:
@@ -61,6 +63,7 @@ class MetadataRules:
     identity: IdentityHeaders
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     forward_authorization: bool = True
+    shown: ShownRules = NOTHING_SHOWN
 
     def read(self, metadata: Iterable[Metadatum]) -> CallHead:
         """Sort the metadata of a call."""
@@ -75,8 +78,10 @@ class MetadataRules:
                 head.authorization.append(value)
             elif name == "x-forwarded-for":
                 head.forwarded_for.append(value)
-            elif is_of_proxies(name) and not is_alias_of_proxies(name):
-                head.of_proxies.append((name, value))
+            elif self.shown.is_proof(name):
+                head.proofs.append(value)
+            elif self._is_of_proxies(name):
+                self._read_told(head, name, value)
             elif not self._is_dropped(name):
                 head.kept.append((name, value))
         return head
@@ -93,7 +98,9 @@ class MetadataRules:
         """Return the metadata for upstream."""
         told = list(head.kept)
         if self.forward_authorization:
-            told.extend(("authorization", value) for value in _credentials(head, principal))
+            told.extend(("authorization", value) for value in self._credentials(head, principal))
+            if self.shown.forwards_proofs:
+                told.extend((PROOF, value) for value in head.proofs)
         told.extend(
             _metadatum(name.lower(), value)
             for name, value in self.identity.values(principal, request_id)
@@ -107,6 +114,15 @@ class MetadataRules:
         told.append(("x-forwarded-for", ", ".join(chain)))
         return tuple(told)
 
+    def _read_told(self, head: CallHead, name: str, value: str) -> None:
+        head.of_proxies.append((name, value))
+        if self.shown.is_certificate(name):
+            head.certificates.append(value)
+
+    def _is_of_proxies(self, name: str) -> bool:
+        told = is_of_proxies(name) and not is_alias_of_proxies(name)
+        return told or self.shown.is_certificate(name)
+
     def _is_dropped(self, name: str) -> bool:
         return (
             name in _OF_THE_HOP
@@ -114,7 +130,13 @@ class MetadataRules:
             or self.identity.is_protected(name)
             or is_override(name)
             or is_of_proxies(name)
+            or self.shown.is_alias(name)
         )
+
+    def _credentials(self, head: CallHead, principal: Principal | None) -> list[str]:
+        if principal is None:
+            return head.authorization  # an open route, or a credential of upstream's own
+        return [self.shown.credential(head.authorization[0])]
 
 
 def going_down(metadata: Iterable[Metadatum]) -> tuple[Metadatum, ...]:
@@ -136,12 +158,6 @@ def going_down(metadata: Iterable[Metadatum]) -> tuple[Metadatum, ...]:
 def _is_sendable(value: str) -> bool:
     # "ASCII-Value" of gRPC over HTTP/2: 0x20 to 0x7E.
     return value.isascii() and value.isprintable()
-
-
-def _credentials(head: CallHead, principal: Principal | None) -> list[str]:
-    if principal is None:
-        return head.authorization  # an open route, or a credential of upstream's own
-    return [canonical(head.authorization[0])]
 
 
 def _metadatum(name: str, value: str) -> Metadatum:

@@ -46,12 +46,13 @@ def status_of(deny: Deny, *, realm: str, request_id: str, message: str = "") -> 
     and the pause in milliseconds that gRPC's own retries heed.
     """
     reason = deny.reason
-    scopes = deny.route.requirement.scopes if deny.route is not None else frozenset()
     code = _CODES[reason.grpc_code]
     trailers: list[Metadatum] = [("x-request-id", request_id)]
-    challenge = reason.challenge(realm, scopes)
+    challenge = deny.challenge(realm)
     if challenge is not None:
         trailers.append(("www-authenticate", challenge))
+    if deny.offer is not None and deny.offer.nonce:
+        trailers.append(("dpop-nonce", deny.offer.nonce))
     if deny.retry_after is not None:
         trailers.append(("retry-after", str(deny.retry_after)))
         trailers.append(("grpc-retry-pushback-ms", str(deny.retry_after * 1000)))

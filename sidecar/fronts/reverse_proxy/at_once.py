@@ -43,8 +43,9 @@ class AtOnce:
         prepared = client.prepared
         if prepared is None or not prepared.is_of(message.raw_headers, message.version):
             prepared = client.prepared = prepare_head(
-                self._parts.head_rules, message.raw_headers, message.version, client.peer
-            )
+                self._parts.head_rules, message.raw_headers, message.version, client.peer,
+                client.certificate,
+            )  # fmt: skip
         if prepared.head.upgrade or prepared.head.expect or message.method == "CONNECT":
             return False
         began = self._parts.clock.steady()

@@ -30,6 +30,7 @@ from sidecar.fronts.listener import Connection
 from sidecar.fronts.reverse_proxy.downstream import Downstream, reset
 from sidecar.fronts.reverse_proxy.ending import Ending
 from sidecar.fronts.reverse_proxy.one_buffer import OneBuffer
+from sidecar.fronts.shown import certificate_of
 
 if TYPE_CHECKING:
     from sidecar.fronts.prepared_head import PreparedHead
@@ -47,7 +48,7 @@ class ClientConnection(Connection, OneBuffer):
 
     __slots__ = (
         "_closes_when_sent", "_drains", "_ending", "_going", "_handler", "_has_ended",
-        "downstream", "peer", "prepared", "relay", "scheme",
+        "certificate", "downstream", "peer", "prepared", "relay", "scheme",
     )  # fmt: skip
 
     def __init__(self, handler: "Handler", *arguments: Any, **options: Any) -> None:
@@ -57,6 +58,7 @@ class ClientConnection(Connection, OneBuffer):
         self.prepared: PreparedHead | None = None
         self.peer = ""
         self.scheme = "http"
+        self.certificate: str | None = None  # its thumbprint, of the one that the client showed
         self._going = False
         self._drains = self._closes_when_sent = False  # the client has still to read the answer
         self._has_ended = False  # it sends no more, but may still read
@@ -68,7 +70,9 @@ class ClientConnection(Connection, OneBuffer):
         super().connection_made(transport)
         if isinstance(peer := transport.get_extra_info("peername"), tuple):
             self.peer = peer[0]
-        self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+        if transport.get_extra_info("sslcontext") is not None:
+            self.scheme = "https"
+            self.certificate = certificate_of(transport)
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -75,7 +75,10 @@ class Handler:
         if self.is_leaving:
             response.close_after()
         peer = _peer_of(request)
-        prepared = prepare_head(self._parts.head_rules, request.raw_headers, request.version, peer)
+        prepared = prepare_head(
+            self._parts.head_rules, request.raw_headers, request.version, peer,
+            _certificate_of(request),
+        )  # fmt: skip
         head = prepared.head
         if head.upgrade:
             # The parser drops what came behind it in the same read: no request may follow, or the
@@ -159,3 +162,8 @@ class Handler:
 def _peer_of(request: web.BaseRequest) -> str:
     peer = request.protocol.peername
     return peer[0] if isinstance(peer, tuple) else ""
+
+
+def _certificate_of(request: web.BaseRequest) -> str | None:
+    protocol = request.protocol
+    return protocol.certificate if isinstance(protocol, ClientConnection) else None

@@ -49,14 +49,19 @@ class Program:
 
     def find(self) -> str:
         """Return where the program is; skip the test, or fail it, without it."""
-        places = [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin"]
-        found = shutil.which(self.name, path=os.pathsep.join(places))
-        if found is None:
-            missing = f"{self.name} is not installed ({self.package}): deploy/ is NOT TESTED"
-            if os.environ.get("REQUIRE_PROXIES"):
-                pytest.fail(missing)
-            pytest.skip(missing)
-        return found
+        return find_program(self.name, self.package)
+
+
+def find_program(name: str, package: str) -> str:
+    """Return where it is; skip the test without it, or fail it where all have to be there."""
+    places = [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin"]
+    found = shutil.which(name, path=os.pathsep.join(places))
+    if found is None:
+        missing = f"{name} is not installed ({package}): deploy/ is NOT TESTED"
+        if os.environ.get("REQUIRE_PROXIES"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
 
 
 def _nginx(program: str, file: Path, home: Path) -> Sequence[str]:
