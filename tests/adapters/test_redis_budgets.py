@@ -120,7 +120,7 @@ async def test_while_the_store_is_away_each_goes_by_its_own_and_forgets_the_rest
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """To tell of an hour's requests afterwards would shut the caller out for as long."""
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="sidecar")
     clock = FakeClock()
     store = SharedStore(clock)
     one, other = (Process(store, Limit("account", Fraction(1), 5)) for _ in range(2))
