@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sidecar.admission import Limiter
-from sidecar.binding import BindingJudge, Proofs
+from sidecar.binding import BindingJudge
 from sidecar.core.access import check_requirement, check_switch, judge_standing, principal_of
 from sidecar.core.claims import check_claims
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
@@ -30,8 +30,11 @@ from sidecar.core.routes import Routes
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token_memory import TokenMemory
 from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.decision_services import DecisionServices
+from sidecar.introspection import IntrospectionUnavailable
 from sidecar.ports import AccountView, Clock, KeySource, Observer, StatusUnavailable
 from sidecar.shedding import Shedder
+from sidecar.status_lists import StatusListUnavailable
 from sidecar.verification import Asked, TokenVerifier, Wanted
 
 log = logging.getLogger(__name__)
@@ -80,7 +83,7 @@ class Authorizer:
         clock: Clock,
         remembered: VerifiedTokens,
         observer: Observer,
-        proofs: Proofs | None = None,
+        services: DecisionServices | None = None,
     ) -> None:
         self._rules = rules
         self._limiter = rules.admission.limiter
@@ -88,8 +91,11 @@ class Authorizer:
         self._keys = keys
         self._accounts = accounts
         self._clock = clock
-        self._verifier = TokenVerifier(rules.issuers, rules.max_token_bytes, keys, remembered)
-        self._binding = BindingJudge(clock, proofs)
+        self._services = services or DecisionServices()
+        self._verifier = TokenVerifier(
+            rules.issuers, rules.max_token_bytes, keys, remembered, self._services.status_lists
+        )
+        self._binding = BindingJudge(clock, self._services.proofs)
         self._observer = observer
         self._routes = FoundRoutes(rules.routes, rules.tolerated)
 
@@ -146,6 +152,12 @@ class Authorizer:
                     await self._fetch(decision, asked)
         except StatusUnavailable as unavailable:
             return self._deny(request, evidence, DenyReason.STATUS_UNAVAILABLE, str(unavailable))
+        except IntrospectionUnavailable as unavailable:
+            reason = DenyReason.INTROSPECTION_UNAVAILABLE
+            return self._deny(request, evidence, reason, str(unavailable))
+        except StatusListUnavailable as unavailable:
+            reason = DenyReason.STATUS_LIST_UNAVAILABLE
+            return self._deny(request, evidence, reason, str(unavailable))
         except TimeoutError:
             pass
         except Exception:
@@ -164,6 +176,11 @@ class Authorizer:
             await self._keys.refresh(*wanted.keys)
         if wanted.mark is not None:
             asked.is_unused = await self._binding.use(wanted.mark)
+        if wanted.introspection is not None:
+            asked.answer = await self._services.introspector.introspect(*wanted.introspection)
+            asked.is_answered = True
+        if wanted.status_list is not None:
+            await self._services.status_lists.read(*wanted.status_list)
 
     def _settle(
         self, request: AccessRequest, asked: Asked, evidence: Evidence
@@ -202,6 +219,10 @@ class Authorizer:
         demand = memory.demand
         if demand is not None:
             self._binding.check(demand, request, memory, asked)
+        if issuer.introspection is not None:
+            self._verifier.check_still_active(memory, claims, issuer, asked)
+        if issuer.status_list is not None:
+            self._verifier.check_status(claims, issuer)
         standing = self._standing(memory.key or claims.key(issuer), claims.token_id, asked)
         evidence.standing = standing
         principal = memory.principal

@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import floor
 
-from sidecar.core.bearer import read_bearer
+from sidecar.core.bearer import BearerToken, read_bearer
 from sidecar.core.claims import Claims, read_claims
 from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.introspection import check_active, is_opaque, issuer_of
 from sidecar.core.issuer import Issuer
 from sidecar.core.subject import Account, SubjectKey
 from sidecar.core.token import (
@@ -29,6 +30,7 @@ from sidecar.core.token import (
     read_token,
     verify_signature,
 )
+from sidecar.introspection import IntrospectionUnavailable, Introspector, NoIntrospection
 from sidecar.ports import (
     AccountNotFound,
     AccountStore,
@@ -64,8 +66,10 @@ class Revocations:
         self._auditor = auditor
         self._actor = actor
 
-    async def revoke_subject_tokens(self, key: SubjectKey) -> Account:
+    async def revoke_subject_tokens(self, key: SubjectKey, at: float | None = None) -> Account:
         """Refuse every token that the subject has by now; the account stays as it is.
+
+        ``at`` (epoch seconds) says by when instead, where that is in the past.
 
         Raises:
             AccountNotFound: there is none, so its tokens are refused already. Where a route
@@ -79,7 +83,7 @@ class Revocations:
             now = self._clock.now()
             after = replace(
                 before,
-                not_before=max(before.not_before, next_second(now)),
+                not_before=max(before.not_before, next_second(now if at is None else at)),
                 updated_at=now,
                 updated_by=self._actor,
             )
@@ -114,48 +118,73 @@ class Revocations:
 class TokenVerifier:
     """Says whose a presented token is, by its signature alone: an expired one is known too.
 
-    Audience and dates are not asked for: to revoke a token that is of no use does no harm.
+    Audience and dates are not asked for: to revoke a token that is of no use does no harm. What an
+    opaque token is, its issuer says.
     """
 
     def __init__(
-        self, keys: KeySource, issuers: Mapping[str, Issuer], max_token_bytes: int
+        self,
+        keys: KeySource,
+        issuers: Mapping[str, Issuer],
+        max_token_bytes: int,
+        introspector: Introspector | None = None,
     ) -> None:
         self._keys = keys
         self._issuers = issuers
+        self._introspector = introspector or NoIntrospection()
         self._max_token_bytes = max_token_bytes
 
     async def verify(self, text: str) -> tuple[Issuer, Claims]:
         """Return the issuer that signed the token, and the claims.
 
         Raises:
-            Denied: KEYS_UNAVAILABLE where nobody can say now; any other reason where the token is
-                none that the sidecar would let in.
+            Denied: KEYS_UNAVAILABLE or INTROSPECTION_UNAVAILABLE where nobody can say now; any
+                other reason where the token is none that the sidecar would let in.
         """
-        token = read_token(read_bearer((f"Bearer {text}",), self._max_token_bytes))
+        bearer = read_bearer((f"Bearer {text}",), self._max_token_bytes)
+        taker = issuer_of(bearer, self._issuers.values()) if is_opaque(bearer) else None
+        if taker is not None:
+            return taker, await self._introspected(bearer, taker)
+        token = read_token(bearer)
         issuer = self._issuers.get(token.issuer)
         if issuer is None:
             raise Denied(DenyReason.UNKNOWN_ISSUER, "iss is not a configured issuer")
-        check_header(token, issuer)
-        try:
-            return issuer, read_claims(self._verify(token, issuer))
-        except Denied as denied:
-            if denied.reason not in _MAY_BE_ROTATED:
-                raise
-        await self._keys.refresh(issuer.name, token.kid)
-        try:
-            return issuer, read_claims(self._verify(token, issuer))
-        except Denied as denied:
-            if denied.reason is DenyReason.UNKNOWN_KEY and self._keys.is_unsettled(
-                issuer.name, token.kid
-            ):
-                raise Denied(DenyReason.KEYS_UNAVAILABLE, "the provider was not asked") from None
-            raise
+        return issuer, read_claims(await verify_fresh(token, issuer, self._keys))
 
-    def _verify(self, token: UnverifiedToken, issuer: Issuer) -> VerifiedToken:
-        keys = self._keys.keys(issuer.name)
-        if keys is None:
-            raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
-        return verify_signature(token, keys, issuer)
+    async def _introspected(self, bearer: BearerToken, issuer: Issuer) -> Claims:
+        try:
+            answer = await self._introspector.introspect(issuer.name, bearer)
+        except IntrospectionUnavailable as unavailable:
+            raise Denied(DenyReason.INTROSPECTION_UNAVAILABLE, str(unavailable)) from None
+        return read_claims(check_active(answer, issuer))
+
+
+async def verify_fresh(token: UnverifiedToken, issuer: Issuer, keys: KeySource) -> VerifiedToken:
+    """Verify a token beside the requests; its provider may have rotated its keys in the meantime.
+
+    Raises:
+        Denied: KEYS_UNAVAILABLE where nobody can say now, or as ``verify_signature`` does.
+    """
+    check_header(token, issuer)
+    try:
+        return _verify(token, issuer, keys)
+    except Denied as denied:
+        if denied.reason not in _MAY_BE_ROTATED:
+            raise
+    await keys.refresh(issuer.name, token.kid)
+    try:
+        return _verify(token, issuer, keys)
+    except Denied as denied:
+        if denied.reason is DenyReason.UNKNOWN_KEY and keys.is_unsettled(issuer.name, token.kid):
+            raise Denied(DenyReason.KEYS_UNAVAILABLE, "the provider was not asked") from None
+        raise
+
+
+def _verify(token: UnverifiedToken, issuer: Issuer, keys: KeySource) -> VerifiedToken:
+    found = keys.keys(issuer.name)
+    if found is None:
+        raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
+    return verify_signature(token, found, issuer)
 
 
 def next_second(now: float) -> float:

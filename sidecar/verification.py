@@ -6,15 +6,18 @@ what was remembered counts only under the very same keys and rules.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sidecar.core.bearer import BearerToken, is_dpop, read_bearer
 from sidecar.core.claims import Claims, read_claims
-from sidecar.core.confirmation import Binding
+from sidecar.core.confirmation import Binding, demand_of
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.dpop import Proof
 from sidecar.core.evidence import Evidence
+from sidecar.core.introspection import check_active, check_still_active, is_opaque, issuer_of
 from sidecar.core.issuer import Issuer
 from sidecar.core.request import AccessRequest
+from sidecar.core.status_list import check_status, read_reference
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token import (
     UnverifiedToken,
@@ -26,6 +29,7 @@ from sidecar.core.token import (
 from sidecar.core.token_memory import TokenMemory
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.ports import KeySource
+from sidecar.status_lists import StatusLists
 
 
 class Wanted(Exception):
@@ -39,6 +43,8 @@ class Wanted(Exception):
         keys: tuple[str, str | None] | None = None,
         account: tuple[SubjectKey, str | None] | None = None,
         mark: str | None = None,
+        introspection: tuple[str, BearerToken] | None = None,
+        status_list: tuple[str, str] | None = None,
     ) -> None:
         super().__init__(reason, detail)
         self.reason = reason
@@ -46,6 +52,8 @@ class Wanted(Exception):
         self.keys = keys
         self.account = account
         self.mark = mark
+        self.introspection = introspection
+        self.status_list = status_list
 
 
 @dataclass(slots=True)
@@ -53,8 +61,9 @@ class Asked:
     """What one decision has waited for, and the verdicts by key generation.
 
     Keys are asked for once only. ``standing`` is what the latest wait was for, or None. ``proof``
-    is the DPoP proof once it was found good, ``is_unused`` what its mark said. ``at_once`` says
-    that nothing will be waited for.
+    is the DPoP proof once it was found good, ``is_unused`` what its mark said. ``answer`` is what
+    the issuer says of the token, once ``is_answered``: None where it is not active. ``at_once``
+    says that nothing will be waited for.
     """
 
     keys: bool = False
@@ -62,6 +71,8 @@ class Asked:
     proof: Proof | None = None
     is_unused: bool | None = None
     at_once: bool = False
+    is_answered: bool = False
+    answer: Mapping[str, Any] | None = None
 
 
 class TokenVerifier:
@@ -73,12 +84,15 @@ class TokenVerifier:
         max_token_bytes: int,
         keys: KeySource,
         remembered: VerifiedTokens,
+        status_lists: StatusLists,
     ) -> None:
         self._issuers = issuers
+        self._take_opaque = tuple(each for each in issuers.values() if each.introspection)
         self._max_token_bytes = max_token_bytes
         self._keys = keys
         self._remembered = remembered
         self._takes_dpop = any(each.binding.dpop is not Binding.OFF for each in issuers.values())
+        self._status_lists = status_lists
 
     def verified(
         self, request: AccessRequest, memory: TokenMemory, asked: Asked, evidence: Evidence
@@ -87,7 +101,7 @@ class TokenVerifier:
 
         Raises:
             Denied: the token is none of ours.
-            Wanted: keys have to be fetched first.
+            Wanted: keys have to be fetched, or the issuer has to be asked, first.
         """
         bearer = memory.bearer
         if bearer is None:
@@ -106,14 +120,23 @@ class TokenVerifier:
                     memory.remember(remembered)
                 return issuer, claims
             memory.remembered = None
+        return self._verified_anew(bearer, memory, asked, evidence)
+
+    def _verified_anew(
+        self, bearer: BearerToken, memory: TokenMemory, asked: Asked, evidence: Evidence
+    ) -> tuple[Issuer, Claims]:
         token = memory.token
         if token is None:
+            if self._take_opaque and is_opaque(bearer):
+                return self._introspected(bearer, memory, asked, evidence)
             token = memory.token = read_token(bearer)
         evidence.token = token
         found = self._issuers.get(token.issuer)
         if found is None:
             raise Denied(DenyReason.UNKNOWN_ISSUER, "iss is not a configured issuer")
         evidence.issuer = found
+        if not found.signs_tokens:
+            raise Denied(DenyReason.TOKEN_UNREADABLE, "the issuer's tokens are opaque")
         check_header(token, found)
         verified = self._verify(bearer, token, found, asked)
         claims = read_claims(verified, found.groups)
@@ -127,6 +150,52 @@ class TokenVerifier:
         )
         memory.as_dpop = is_dpop(request.authorization[0])
         return bearer
+
+    def check_still_active(
+        self, memory: TokenMemory, claims: Claims, issuer: Issuer, asked: Asked
+    ) -> None:
+        """Judge a JWT by its issuer's answer too, where the settings say so.
+
+        Raises:
+            Denied: it is not active any more.
+            Wanted: the issuer has to be asked first.
+        """
+        # What was introspected to be read is not asked about twice.
+        if issuer.introspects_all and memory.remembered is not None and memory.bearer is not None:
+            check_still_active(_answer(memory.bearer, issuer, asked), claims.raw, issuer)
+
+    def check_status(self, claims: Claims, issuer: Issuer) -> None:
+        """Judge a token by its issuer's status list, where the settings say that it has one.
+
+        Raises:
+            Denied: it is not valid any more, or does not say where its status is.
+            Wanted: the list has to be fetched first.
+        """
+        reference = read_reference(claims, issuer)
+        if reference is None:
+            return
+        found = self._status_lists.look_up(issuer.name, reference.uri)
+        if found is None:
+            raise Wanted(
+                DenyReason.STATUS_LIST_UNAVAILABLE,
+                "status list",
+                status_list=(issuer.name, reference.uri),
+            )
+        check_status(found, reference)
+
+    def _introspected(
+        self, bearer: BearerToken, memory: TokenMemory, asked: Asked, evidence: Evidence
+    ) -> tuple[Issuer, Claims]:
+        issuer = issuer_of(bearer, self._take_opaque)
+        if issuer is None:
+            raise Denied(DenyReason.UNKNOWN_ISSUER, "no issuer's opaque tokens begin so")
+        evidence.issuer = issuer
+        # The next answer may have other scopes, or another subject: nothing is remembered here.
+        memory.forget()
+        token = check_active(_answer(bearer, issuer, asked), issuer)
+        claims = read_claims(token, issuer.groups)
+        memory.demand = demand_of(claims.confirmation, issuer.binding, as_dpop=memory.as_dpop)
+        return issuer, claims
 
     def _verify(
         self, bearer: BearerToken, token: UnverifiedToken, issuer: Issuer, asked: Asked
@@ -165,3 +234,13 @@ class TokenVerifier:
             detail = "unknown kid, and the provider was not asked"
             return Denied(DenyReason.KEYS_UNAVAILABLE, detail)
         return Denied(reason, detail)
+
+
+def _answer(bearer: BearerToken, issuer: Issuer, asked: Asked) -> Mapping[str, Any] | None:
+    if not asked.is_answered:
+        raise Wanted(
+            DenyReason.INTROSPECTION_UNAVAILABLE,
+            "introspection",
+            introspection=(issuer.name, bearer),
+        )
+    return asked.answer

@@ -1,15 +1,19 @@
 """Bound tokens, decided whole: what counts is who sends them, and that they are sent once."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from sidecar import authorize
 from sidecar.core.confirmation import Binding, BindingRules, Shown
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
+from sidecar.core.issuer import Introspected, IntrospectionRules
 from sidecar.core.nonces import Nonces
 from sidecar.core.request import AccessRequest
 from sidecar.core.token_memory import TokenMemory
+from sidecar.verification import Asked
 from tests.fakes.proofs import (
     DPOP,
     MTLS,
@@ -21,7 +25,7 @@ from tests.fakes.proofs import (
     proof_of,
 )
 from tests.fakes.tokens import ec_key
-from tests.fakes.world import World
+from tests.fakes.world import NOW, World
 
 R = DenyReason
 CERTIFICATE = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"
@@ -317,3 +321,49 @@ async def test_without_a_store_no_proof_is_taken() -> None:
     token = bound_token(world)
 
     assert reason(await decide(world, token, proof_of(token))) is R.BINDING_REFUSED
+
+
+@pytest.mark.parametrize(
+    ("binding", "scheme", "proven", "expected"),
+    [
+        (DPOP, "DPoP", True, None),
+        (DPOP, "DPoP", False, R.PROOF_REFUSED),
+        (DPOP, "Bearer", True, R.BINDING_REFUSED),
+        (BindingRules(), "Bearer", False, R.BINDING_REFUSED),
+    ],
+)
+async def test_an_opaque_token_is_bound_as_its_issuer_says(
+    binding: BindingRules, scheme: str, *, proven: bool, expected: DenyReason | None
+) -> None:
+    """RFC 9449, 6.2: ``cnf`` is a member of the introspection's answer."""
+    issuer = replace(
+        next(iter(bound_issuers(binding))), introspection=IntrospectionRules(Introspected.OPAQUE)
+    )
+    world = bound_world(binding)
+    world.settle((issuer,))
+    opaque = "2YotnFZFEjr1zCsicMWpAA"
+    world.introspector.active[opaque] = {
+        "active": True, "sub": "robot", "exp": NOW + 300, "cnf": {"jkt": jkt_of()},
+        "aud": next(iter(issuer.audiences)),
+    }  # fmt: skip
+    memory = TokenMemory()
+    for _ in range(2):
+        asked = asking(world, opaque, *([proof_of(opaque)] if proven else []), scheme=scheme)
+        asked.memory = memory
+
+        assert reason(await world.authorizer.authorize(asked)) is expected
+
+
+async def test_what_is_shared_by_decisions_that_are_made_at_once_stays_empty() -> None:
+    """A proof, or a standing, that one of them left there would count for the next client."""
+    world = bound_world()
+    token = bound_token(world)
+    for asked in (
+        asking(world, token, proof_of(token)),
+        world.request(token=world.sign()),
+        world.request(token=world.sign(sub="stranger")),
+    ):
+        world.authorizer.authorize_now(asked)
+        await world.authorizer.authorize(asked)
+
+    assert Asked(at_once=True) == authorize._AT_ONCE

@@ -10,9 +10,10 @@ stream of what was changed by sidecars and by the commands (``audit_trail``).
 
 How accounts are used is in ``<beside>seen:<realm>`` and ``<beside>uses:<realm>``, by subject,
 what callers have left of a limit in ``<beside>rate:<limit>:<caller>`` (``redis_budgets``), and
-which DPoP proofs were used in ``<beside>proof:<mark>``. No view is to hear of these, so ``beside``
-does not begin as the prefix does. It ends with it: by the prefix's hash tag a Cluster keeps all in
-one slot.
+which DPoP proofs were used in ``<beside>proof:<mark>``; ``<beside>event:<digest>`` is there for
+each security event token that was put into force. No view is to hear of these, so ``beside`` does
+not begin as the prefix does. It ends with it: by the prefix's hash tag a Cluster keeps all in one
+slot.
 """
 
 from dataclasses import dataclass
@@ -70,6 +71,9 @@ class AccountKeys:
 
     def budget(self, limit: str, who: str) -> str:
         return f"{self.beside}rate:{limit}:{who}"
+
+    def event(self, digest: str) -> str:
+        return f"{self.beside}event:{digest}"
 
     def proof(self, mark: str) -> str:
         return f"{self.beside}proof:{mark}"

@@ -15,13 +15,14 @@ _PIECE = 65536
 class FetchFailed(Exception):
     """There is no document; ``outcome`` says in a word why, ``detail`` for the log.
 
-    The detail quotes nothing that was sent.
+    The detail quotes nothing that was sent. ``status`` is the answer's, where that was wrong.
     """
 
-    def __init__(self, outcome: FetchOutcome, detail: str) -> None:
+    def __init__(self, outcome: FetchOutcome, detail: str, status: int | None = None) -> None:
         super().__init__(outcome, detail)
         self.outcome = outcome
         self.detail = detail
+        self.status = status
 
 
 def open_session(accept: str, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
@@ -75,7 +76,7 @@ async def fetch(
 
 async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     if answer.status != 200:
-        raise FetchFailed(FetchOutcome.STATUS, f"status {answer.status}")
+        raise FetchFailed(FetchOutcome.STATUS, f"status {answer.status}", answer.status)
     document = bytearray()
     # Inflated by aiohttp piece by piece, so a bomb is stopped at the limit.
     async for piece in answer.content.iter_chunked(_PIECE):

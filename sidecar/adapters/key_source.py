@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from aiocache import SimpleMemoryCache
 
 from sidecar.adapters.bounded_fetch import FetchFailed
-from sidecar.adapters.discovery import discovery_urls, read_jwks_uri
+from sidecar.adapters.discovery import discover, read_jwks_uri
 from sidecar.adapters.jwks import KeySet, NoUsableKeys, read_key_set
 from sidecar.adapters.key_snapshot import KeySnapshot
 from sidecar.adapters.provider_keys import KeyPolicy, Provider, ProviderKeys
@@ -70,6 +70,8 @@ class JwksKeySource:
         Not every one: a provider that is down must not take the others' programs off every replica.
         Its own get 503, and the metrics say whose they are.
         """
+        if not self._providers:
+            return True  # every issuer's tokens are opaque
         now = self._clock.steady()
         return any(keys.usable(now) is not None for keys in self._providers.values())
 
@@ -154,15 +156,12 @@ class JwksKeySource:
 
     async def _discover(self, provider: Provider) -> str:
         issuer = provider.issuer.name
-        failure: FetchFailed | None = None
-        for url in dict.fromkeys(discovery_urls(issuer)):
-            try:
-                return read_jwks_uri(await self._fetch(url, provider), issuer)
-            except FetchFailed as failed:
-                # The first place's failure is told: the second is looked at for want of it.
-                failure = failure or failed
-        assert failure is not None, "there is always a place to look"  # noqa: S101
-        raise failure
+        return await discover(
+            issuer,
+            lambda url: self._fetch(url, provider),
+            lambda document: read_jwks_uri(document, issuer),
+            provider.metadata_urls,
+        )
 
     async def _warn(self, keys: ProviderKeys, detail: str) -> None:
         log.warning("the keys of %s could not be fetched: %s", keys.issuer, detail)

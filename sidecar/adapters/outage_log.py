@@ -10,9 +10,18 @@ _REMIND_SECONDS = 30.0
 
 
 class OutageLog:
-    """Tells of one dependency's outages. Times are steady seconds."""
+    """Tells of one dependency's outages. Times are steady seconds.
 
-    def __init__(self) -> None:
+    ``effect`` says who feels that ``what`` is away.
+    """
+
+    def __init__(
+        self,
+        what: str = "the account store",
+        effect: str = "requests that need an account get 503",
+    ) -> None:
+        self._what = what
+        self._effect = effect
         self._since: float | None = None
         self._tell_at = 0.0
         self._was_well = False
@@ -26,15 +35,13 @@ class OutageLog:
             return
         else:
             self._tell_at = now + _REMIND_SECONDS
-        log.warning(
-            "the account store is not available, and requests that need an account get 503: %s", why
-        )
+        log.warning("%s is not available, and %s: %s", self._what, self._effect, why)
 
     def over(self, now: float) -> None:
         """Take that it is well again."""
         since, self._since = self._since, None
         if since is not None:
-            log.info("the account store is available again, after %.1f s", now - since)
+            log.info("%s is available again, after %.1f s", self._what, now - since)
         elif not self._was_well:
-            log.info("the account store is available")
+            log.info("%s is available", self._what)
         self._was_well = True

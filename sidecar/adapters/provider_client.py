@@ -25,18 +25,24 @@ class ProviderClient:
         timeout: seconds that a whole fetch may take: a provider that trickles is down.
         max_bytes: bytes that a document may have, inflated.
         tls: contexts by issuer, where one is verified by other authorities than the system's.
+        accept: the media types to ask for.
     """
 
     def __init__(
-        self, timeout: float, max_bytes: int, tls: Mapping[str, ssl.SSLContext] | None = None
+        self,
+        timeout: float,
+        max_bytes: int,
+        tls: Mapping[str, ssl.SSLContext] | None = None,
+        accept: str = _ACCEPT,
     ) -> None:
+        self._accept = accept
         self._timeout = timeout
         self._max_bytes = max_bytes
         self._tls = tls or {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = open_session(_ACCEPT, aiohttp.TCPConnector(force_close=True))
+        self._session = open_session(self._accept, aiohttp.TCPConnector(force_close=True))
         return self
 
     async def __aexit__(

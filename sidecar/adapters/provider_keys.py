@@ -18,11 +18,15 @@ MAX_NAMED_KIDS = 128
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An issuer and where its keys are; without ``jwks_url`` they are found by discovery."""
+    """An issuer and where its keys are; without ``jwks_url`` they are found by discovery.
+
+    ``metadata_urls`` are looked at first for that.
+    """
 
     issuer: Issuer
     jwks_url: str | None = None
     insecure_http: bool = False
+    metadata_urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

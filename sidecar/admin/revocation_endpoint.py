@@ -14,7 +14,7 @@ from aiohttp import web
 from sidecar.admin.answers import answer
 from sidecar.admin.bodies import BodyRefused, read_body
 from sidecar.core.client_request import ClientRefused, authenticate, read_form
-from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.decision import Denied
 from sidecar.ports import StatusUnavailable
 from sidecar.revocations import Revocations, TokenVerifier
 
@@ -82,9 +82,9 @@ class RevocationEndpoint:
         try:
             issuer, claims = await self._verifier.verify(token)
         except Denied as denied:
-            if denied.reason is DenyReason.KEYS_UNAVAILABLE:
+            if denied.reason.http_status == 503:
                 raise ClientRefused(
-                    "temporarily_unavailable", "the issuer's keys cannot be had now"
+                    "temporarily_unavailable", "the issuer cannot be asked now"
                 ) from None
             # RFC 7009, 2.2: "invalid tokens do not cause an error response": what the client
             # wants has come true, the token is let in nowhere.

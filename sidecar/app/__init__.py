@@ -8,6 +8,7 @@ from sidecar.app.asking import (
     open_store,
 )
 from sidecar.app.checking import problems_of
+from sidecar.app.introspecting import introspection_warnings
 from sidecar.app.probing import exposures
 from sidecar.app.process import run
 from sidecar.app.serving import Serving, serving
@@ -17,6 +18,7 @@ __all__ = [
     "Serving",
     "confirm_store",
     "exposures",
+    "introspection_warnings",
     "open_audit",
     "open_authorizer",
     "open_gateway",

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sidecar.adapters.audit_trail import AuditTrail
@@ -11,6 +11,7 @@ from sidecar.admin.api import AdminApi
 from sidecar.admin.audit import AuditOperations
 from sidecar.admin.decisions import DecisionOperations
 from sidecar.admin.desk import Desk
+from sidecar.admin.event_listener import Receive
 from sidecar.admin.gatekeeper import PATH, Gatekeeper
 from sidecar.admin.listener import Api, Revoke
 from sidecar.admin.operations import Operation
@@ -18,15 +19,19 @@ from sidecar.admin.realms import RealmOperations, Realms
 from sidecar.admin.service_accounts import AccountOperations
 from sidecar.admin.streams import StreamOperations
 from sidecar.admin.worker_desks import WorkerDesks
+from sidecar.app.asking_issuers import open_services
 from sidecar.app.auditing import Auditing, auditing
 from sidecar.app.parts import make_accounts, make_authorizer, open_keys
+from sidecar.app.receiving import receiving
 from sidecar.app.revoking import revoking
 from sidecar.app.running import Job, running
 from sidecar.app.storing import open_store
 from sidecar.authorize import Authorizer
 from sidecar.core.routes import Requirement, Route, Routes
+from sidecar.decision_services import DecisionServices
 from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
+from sidecar.observability.introspection_metrics import UnheardIntrospection
 from sidecar.observability.observers import Observers
 from sidecar.observability.silent import SilentObserver
 from sidecar.ports import AccountStore, AccountView, Clock, KeySource
@@ -48,6 +53,7 @@ class Endpoints:
 
     revoke: Revoke | None = None
     api: Api | None = None
+    receive: Receive | None = None
     retire: Callable[[], None] = _nothing
 
 
@@ -61,6 +67,7 @@ class Office:
     audit: Auditing
     desk: Desk
     counter: ChangeCounter
+    services: DecisionServices
 
 
 @asynccontextmanager
@@ -70,20 +77,24 @@ async def administering(settings: Settings, office: Office) -> AsyncIterator[End
     Raises:
         OSError, ValueError: a secret's file is no longer what it was.
     """
-    async with revoking(settings, office.keys, office.view, office.clock, office.audit) as revoke:
-        if office.audit.trail is None:
-            yield Endpoints(revoke)
+    keys, view, audit = office.keys, office.view, office.audit
+    async with (
+        revoking(settings, keys, office.services.introspector, view, office.clock, audit) as revoke,
+        receiving(settings, view, office.clock, audit, office.counter) as receive,
+    ):
+        if audit.trail is None:
+            yield Endpoints(revoke, receive=receive)
             return
-        async with open_store(settings, office.view) as store:
+        async with open_store(settings, view) as store:
             gatekeeper = Gatekeeper(
                 _authorizer(settings, office),
                 settings.admin.read_secret(),
                 office.clock,
                 office.counter.refused,
             )
-            rows = _rows(settings, office, store, office.audit.trail, gatekeeper)
-            api = AdminApi(gatekeeper, rows, office.audit.trail)
-            yield Endpoints(revoke, api.answer, gatekeeper.retire)
+            rows = _rows(settings, office, store, audit.trail, gatekeeper)
+            api = AdminApi(gatekeeper, rows, audit.trail)
+            yield Endpoints(revoke, api.answer, receive, gatekeeper.retire)
 
 
 @asynccontextmanager
@@ -91,7 +102,8 @@ async def administering_for_workers(
     settings: Settings, clock: Clock, counter: ChangeCounter, directory: Path
 ) -> AsyncIterator[Endpoints]:
     """Give the parent what the workers have and it has not: keys, a view, a log of what changed."""
-    if not (settings.admin.revocation_clients or settings.admin.has_api):
+    admin = settings.admin
+    if not (admin.revocation_clients or admin.has_api or settings.events):
         yield Endpoints()
         return
     silent = SilentObserver()
@@ -107,7 +119,10 @@ async def administering_for_workers(
             jobs += [accounts.run, accounts.remember]
         await stack.enter_async_context(running(*jobs))
         audit = await stack.enter_async_context(auditing(settings, log, counter.audit_lost))
-        office = Office(keys, view, clock, audit, WorkerDesks(directory), counter)
+        services = await stack.enter_async_context(
+            open_services(settings, keys, clock, UnheardIntrospection())
+        )
+        office = Office(keys, view, clock, audit, WorkerDesks(directory), counter, services)
         yield await stack.enter_async_context(administering(settings, office))
 
 
@@ -147,6 +162,7 @@ def _authorizer(settings: Settings, office: Office) -> Authorizer | None:
         office.view,
         office.clock,
         SilentObserver(),
+        replace(office.services, proofs=None),
         Routes((Route("admin-api", PATH, requirement=requirement),)),
     )
 

@@ -10,11 +10,13 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.redis_last_use import RedisLastUse
 from sidecar.adapters.redis_store import RedisAccountStore, open_redis_store
 from sidecar.adapters.store_revision import Mark, make_epoch
+from sidecar.app.asking_issuers import open_services
 from sidecar.app.auditing import auditing
 from sidecar.app.parts import MEMORY, make_accounts, make_authorizer, open_keys, redis_options
 from sidecar.app.recording import open_recorded_use
 from sidecar.app.running import running
 from sidecar.authorize import Authorizer
+from sidecar.observability.introspection_metrics import UnheardIntrospection
 from sidecar.observability.observers import Observers
 from sidecar.ports import AccountStore, Auditor
 from sidecar.settings import Settings
@@ -89,6 +91,7 @@ async def open_authorizer(settings: Settings, patience: float) -> AsyncIterator[
     accounts = make_accounts(settings, clock, observer)
     async with (
         open_keys(settings, clock, observer) as keys,
+        open_services(settings, keys, clock, UnheardIntrospection()) as services,
         running(keys.run, accounts.run),
     ):
         try:
@@ -97,7 +100,7 @@ async def open_authorizer(settings: Settings, patience: float) -> AsyncIterator[
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             pass
-        yield make_authorizer(settings, keys, accounts.view, clock, observer)
+        yield make_authorizer(settings, keys, accounts.view, clock, observer, services)
 
 
 def _nobody_counts() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from sidecar.app.introspecting import introspection_files
 from sidecar.app.libraries import library_problems
 from sidecar.app.parts import (
     admin_context,
@@ -11,6 +12,7 @@ from sidecar.app.parts import (
     redis_options,
     upstream_policy,
 )
+from sidecar.app.receiving import event_problems
 from sidecar.app.tls import client_context, server_context, system_authorities
 from sidecar.settings import Problem, Settings
 from sidecar.settings.fields import ServerTls
@@ -33,6 +35,8 @@ def problems_of(settings: Settings) -> list[Problem]:
     if settings.ext_authz is not None:
         parts["ext_authz.tls"] = partial(_server_context, settings.ext_authz.tls)
     parts["issuers"] = partial(provider_contexts, settings)
+    parts["issuers.introspection"] = partial(introspection_files, settings)
+    parts["events"] = partial(event_problems, settings)
     parts["accounts"] = partial(redis_options, settings)
     for place, make in parts.items():
         try:

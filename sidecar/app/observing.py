@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sidecar.admin.desk import OwnDesk
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
+from sidecar.observability.introspection_metrics import IntrospectionMetrics
 from sidecar.observability.last_use_writer import LastUseMetrics
 from sidecar.observability.loop_watch import LoopWatch
 from sidecar.observability.metrics import Metrics
@@ -33,6 +34,7 @@ class Observing:
     sync: SyncMetrics
     desk: OwnDesk
     last_use_metrics: LastUseMetrics
+    introspection: IntrospectionMetrics
     loop_watch: LoopWatch
     upstream: UpstreamMetrics
     recent_use: RecentUse | None = None
@@ -53,6 +55,7 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
     desk = OwnDesk(RecentDecisions(clock), os.getpid())
     last_use_metrics = LastUseMetrics(metrics.registry)
     sync = SyncMetrics(metrics.registry)
+    introspection = IntrospectionMetrics(metrics.registry)
     watch = LoopWatch(metrics.registry, clock)
     upstream = UpstreamMetrics(metrics.registry)
     metrics.flush_too(watch.lag)
@@ -66,8 +69,9 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
             heard += [] if recent is None else [recent]
             heard += [desk.recent] if settings.admin.has_api else []
             return Observing(
-                Observers(*heard), metrics, sync, desk, last_use_metrics, watch, upstream, recent
-            )
+                Observers(*heard), metrics, sync, desk, last_use_metrics, introspection, watch,
+                upstream, recent,
+            )  # fmt: skip
 
         try:
             yield observed

@@ -18,9 +18,9 @@ from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
 from sidecar.adapters.redis_push import connection_for
 from sidecar.app.tls import client_context, server_context
 from sidecar.authorize import Admission, Authorizer, Rules
-from sidecar.binding import Proofs
 from sidecar.core.routes import Routes
 from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.decision_services import DecisionServices
 from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
 from sidecar.fronts.reverse_proxy.upstream.policy import HealthPolicy
@@ -104,6 +104,7 @@ async def open_keys(
             [
                 Provider(rules[each.issuer], each.jwks_url, insecure_http=each.insecure_http)
                 for each in settings.issuers
+                if rules[each.issuer].signs_tokens
             ],
             policy,
             client.fetch,
@@ -126,15 +127,12 @@ def make_authorizer(  # noqa: PLR0913 - all that a decision rests on
     accounts: AccountView,
     clock: Clock,
     observer: Observer,
+    services: DecisionServices,
     routes: Routes | None = None,
-    proofs: Proofs | None = None,
     *,
     admission: Admission = Admission(),  # noqa: B008 - it cannot be changed
 ) -> Authorizer:
-    """Return THE decision over these parts; ``routes`` instead of the settings' if given.
-
-    Without ``proofs`` no DPoP proof is taken.
-    """
+    """Return THE decision over these parts; ``routes`` instead of the settings' if given."""
     rules = Rules(
         routes=settings.routes_table() if routes is None else routes,
         issuers=settings.issuer_rules(),
@@ -145,7 +143,7 @@ def make_authorizer(  # noqa: PLR0913 - all that a decision rests on
         admission=admission,
     )
     remembered = VerifiedTokens(settings.limits.remembered_tokens)
-    return Authorizer(rules, keys, accounts, clock, remembered, observer, proofs)
+    return Authorizer(rules, keys, accounts, clock, remembered, observer, services)
 
 
 def upstream_policy(upstream: UpstreamSettings) -> UpstreamPolicy:

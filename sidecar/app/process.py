@@ -4,11 +4,12 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
 from sidecar.adapters.clock import SystemClock
+from sidecar.admin.event_listener import EventListener
 from sidecar.admin.listener import AdminListener, Render
 from sidecar.app.administering import Endpoints, administering_for_workers
 from sidecar.app.asserting import Published, assertion_keys, new_secret
@@ -24,6 +25,7 @@ from sidecar.app.generations import Generations, NotReplaced, Opened
 from sidecar.app.loop import run_in_loop
 from sidecar.app.observing import observing
 from sidecar.app.parts import admin_context, renew_admin_context
+from sidecar.app.receiving import make_event_listener, renew_event_context
 from sidecar.app.reloading import Load, Reloader
 from sidecar.app.running import running
 from sidecar.app.serving import Serving, serving_with
@@ -139,7 +141,7 @@ async def _serve(
     async with hangups() as hangup, stop_on_signals() as stop:
         tasks = asyncio.TaskGroup()
         generations = Generations(opened, tasks, stop, _READY_SECONDS)
-        tls = admin_context(settings)
+        tls, listener = admin_context(settings), make_event_listener(settings)
         admin = AdminListener(
             settings.admin.host,
             settings.admin.port,
@@ -151,16 +153,16 @@ async def _serve(
 
         async def replace(settings: Settings) -> None:
             keys = _keys_of(pages, settings)
-            _renew(tls, settings)
+            _renew(tls, listener, settings)
             await generations.replace(settings)
             process_log.configure(settings.log.level)
-            _answer_by(admin, generations.endpoints, keys)
+            _answer_by(admin, listener, generations.endpoints, keys)
 
-        async with admin, tasks:
+        async with admin, listener or nullcontext(), tasks:
             await generations.begin(settings)
-            _answer_by(admin, generations.endpoints, pages.assertion_keys(settings))
+            _answer_by(admin, listener, generations.endpoints, pages.assertion_keys(settings))
             spare_what_stays()
-            _tell_where(settings, sockets, admin.url)
+            _tell_where(settings, sockets, listener, admin.url)
             reloader = Reloader(load, settings, replace, upkeep, SystemClock())
             async with running(partial(reloader.run, hangup)):
                 await stop.asked.wait()
@@ -168,8 +170,15 @@ async def _serve(
             leave()
 
 
-def _answer_by(admin: AdminListener, endpoints: Endpoints, keys: Published | None) -> None:
+def _answer_by(
+    admin: AdminListener,
+    events: EventListener | None,
+    endpoints: Endpoints,
+    keys: Published | None,
+) -> None:
     admin.revoke, admin.api, admin.assertion_keys = endpoints.revoke, endpoints.api, keys
+    if events is not None:
+        events.receive = endpoints.receive
 
 
 def _keys_of(pages: _Pages, settings: Settings) -> Published | None:
@@ -179,17 +188,22 @@ def _keys_of(pages: _Pages, settings: Settings) -> Published | None:
         raise NotReplaced(f"assertion.secret_file: {error}") from None
 
 
-def _renew(tls: ssl.SSLContext | None, settings: Settings) -> None:
+def _renew(tls: ssl.SSLContext | None, events: EventListener | None, settings: Settings) -> None:
     try:
         renew_admin_context(tls, settings)
+        renew_event_context(events, settings)
     except OSError as error:
-        raise NotReplaced(f"admin.tls: {error}") from None
+        raise NotReplaced(f"admin.tls, or events.tls: {error}") from None
 
 
-def _tell_where(settings: Settings, sockets: Sockets, admin_url: str) -> None:
+def _tell_where(
+    settings: Settings, sockets: Sockets, events: EventListener | None, admin_url: str
+) -> None:
     for door in doors_of(settings):
         name = "listening" if door.name == "listen" else door.name
         log.info("%s on %s", name, door.url(sockets[door.name]))
+    if events is not None:
+        log.info("events on %s", events.url)
     log.info("admin on %s", admin_url)
 
 

@@ -7,13 +7,12 @@ from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.memory_proofs import MemoryProofs
 from sidecar.adapters.redis_client import open_redis
 from sidecar.adapters.redis_proofs import RedisProofs
-from sidecar.app.parts import MEMORY, make_authorizer, redis_options
-from sidecar.authorize import Admission, Authorizer
+from sidecar.app.parts import MEMORY, redis_options
 from sidecar.binding import Proofs
 from sidecar.core.confirmation import Binding
 from sidecar.core.nonces import Nonces
 from sidecar.fronts.shown import CertificateHeader, ShownRules
-from sidecar.ports import AccountView, Clock, KeySource, Observer
+from sidecar.ports import Clock
 from sidecar.settings import Settings
 
 
@@ -34,22 +33,6 @@ async def open_proofs(settings: Settings, clock: Clock) -> AsyncIterator[Proofs 
         accounts.url, redis_options(settings), accounts.prefix, accounts.timeout
     ) as client:
         yield Proofs(rules, RedisProofs(client, AccountKeys(accounts.prefix)), nonces)
-
-
-@asynccontextmanager
-async def deciding(
-    settings: Settings,
-    keys: KeySource,
-    accounts: AccountView,
-    clock: Clock,
-    observer: Observer,
-    admission: Admission,
-) -> AsyncIterator[Authorizer]:
-    """Open THE decision with all that it takes, until the block ends."""
-    async with open_proofs(settings, clock) as proofs:
-        yield make_authorizer(
-            settings, keys, accounts, clock, observer, proofs=proofs, admission=admission
-        )
 
 
 def shown_rules(settings: Settings) -> ShownRules:

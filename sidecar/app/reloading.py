@@ -12,17 +12,25 @@ from sidecar.app.parts import MEMORY
 from sidecar.observability.upkeep import Upkeep
 from sidecar.ports import Clock
 from sidecar.settings import Problem, Settings, SettingsProblems
+from sidecar.settings.events import Events
 
 log = logging.getLogger(__name__)
 
 Load = Callable[[], Settings]
 """Reads the settings anew; raises SettingsProblems."""
 
+
+def _place_of(events: Events | None) -> object:
+    """Return where events come in; who pushes them may change."""
+    return None if events is None else (events.host, events.port, events.tls)
+
+
 _RESTART = "cannot change in a reload; restart the sidecar for it"
 _FIXED: dict[str, Callable[[Settings], object]] = {
     "admin.host": lambda settings: settings.admin.host,
     "admin.port": lambda settings: settings.admin.port,
     "admin.tls": lambda settings: settings.admin.tls,
+    "events": lambda settings: _place_of(settings.events),
     "workers": Settings.worker_count,
 }
 

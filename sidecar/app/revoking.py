@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from sidecar.admin.listener import Revoke
 from sidecar.admin.revocation_endpoint import RevocationClient, RevocationEndpoint
 from sidecar.app.storing import open_store
+from sidecar.introspection import Introspector
 from sidecar.ports import AccountView, Auditor, Clock, KeySource
 from sidecar.revocations import Revocations, TokenVerifier
 from sidecar.settings import Settings
@@ -13,7 +14,12 @@ from sidecar.settings import Settings
 
 @asynccontextmanager
 async def revoking(
-    settings: Settings, keys: KeySource, view: AccountView | None, clock: Clock, auditor: Auditor
+    settings: Settings,
+    keys: KeySource,
+    introspector: Introspector,
+    view: AccountView | None,
+    clock: Clock,
+    auditor: Auditor,
 ) -> AsyncIterator[Revoke | None]:
     """Give what answers the endpoint until the block ends; None where nobody may revoke.
 
@@ -26,7 +32,9 @@ async def revoking(
     if not clients:
         yield None
         return
-    verifier = TokenVerifier(keys, settings.issuer_rules(), settings.limits.max_token_bytes)
+    verifier = TokenVerifier(
+        keys, settings.issuer_rules(), settings.limits.max_token_bytes, introspector
+    )
     async with open_store(settings, view) as store:
         yield RevocationEndpoint(
             clients,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_source import JwksKeySource
 from sidecar.admin.listener import AdminListener
 from sidecar.app.administering import Endpoints, Office, administering
+from sidecar.app.asking_issuers import open_services
 from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
 from sidecar.app.auditing import auditing
 from sidecar.app.doors import Front, Opening, Sockets
@@ -23,18 +24,20 @@ from sidecar.app.parts import (
     Accounts,
     admin_context,
     make_accounts,
+    make_authorizer,
     open_keys,
 )
-from sidecar.app.proving import deciding
 from sidecar.app.recording import recording
-from sidecar.app.running import running
+from sidecar.app.running import Job, running
 from sidecar.app.stopping import Stop
 from sidecar.app.syncing import keep_in_step
 from sidecar.authorize import Authorizer
+from sidecar.decision_services import DecisionServices
 from sidecar.observability.upstream_metrics import UpstreamHealth
 from sidecar.observability.workers import this_worker
 from sidecar.ports import Clock
 from sidecar.settings import Settings
+from sidecar.status_guard import StatusGuard
 from sidecar.stream_guard import StreamGuard
 from sidecar.streams import Streams
 
@@ -160,24 +163,24 @@ async def serving_with(
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        observer = observed.observer
-        accounts = make_accounts(settings, clock, observer)
-        keys = await enter(open_keys(settings, clock, observer))
+        accounts = make_accounts(settings, clock, observed.observer)
+        keys = await enter(open_keys(settings, clock, observed.observer))
+        services = await enter(open_services(settings, keys, clock, observed.introspection))
         streams = stack.enter_context(observed.streams(clock))
-        guard = _guard(settings, streams, accounts, clock).run
-        audit = await enter(auditing(settings, observer, observed.metrics.changes.audit_lost))
-        office = Office(keys, accounts.view, clock, audit, observed.desk, observed.metrics.changes)
-        offered = administering(settings, office) if administers else nullcontext(Endpoints())
-        endpoints = await enter(offered)
+        guards = _guards(settings, streams, accounts, clock, services)
+        counter = observed.metrics.changes
+        audit = await enter(auditing(settings, observed.observer, counter.audit_lost))
+        office = Office(keys, accounts.view, clock, audit, observed.desk, counter, services)
+        endpoints = await enter(_offered(settings, office, administers=administers))
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))
-        record = await enter(recording(settings, observed, clock))
-        report = partial(_report, accounts, clock, observed)
-        await enter(running(keys.run, accounts.run, accounts.remember, guard, report, record))
-        authorizer = await enter(_deciding(settings, keys, accounts, streams, clock, observed))
+        jobs = [keys.run, accounts.run, accounts.remember, *guards]
+        jobs.append(partial(_report, accounts, clock, observed))
+        await enter(running(*jobs, await enter(recording(settings, observed, clock))))
+        judge = await enter(_judging(settings, keys, accounts, streams, clock, observed, services))
         identity = settings.identity(make_assertions(settings, secret, clock))
         health = stack.enter_context(observed.upstream.health())
         probes = partial(_probes, settings, keys, accounts, health)
-        shared = Shared(authorizer, identity, streams, clock, observer, probes, mirror, health)
+        shared = Shared(judge, identity, streams, clock, observed.observer, probes, mirror, health)
         openings = await enter(fronts_of(settings, shared, sockets))
         served = Serving(openings, stack, shared.probes, endpoints)
         step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)
@@ -185,25 +188,41 @@ async def serving_with(
         yield served
 
 
+def _offered(
+    settings: Settings, office: Office, *, administers: bool
+) -> AbstractAsyncContextManager[Endpoints]:
+    return administering(settings, office) if administers else nullcontext(Endpoints())
+
+
 @asynccontextmanager
-async def _deciding(
+async def _judging(
     settings: Settings,
     keys: JwksKeySource,
     accounts: Accounts,
     streams: Streams,
     clock: Clock,
     observed: Observing,
+    services: DecisionServices,
 ) -> AsyncIterator[Authorizer]:
-    async with (
-        admitting(settings, observed, streams, clock) as admission,
-        deciding(settings, keys, accounts.view, clock, observed.observer, admission) as authorizer,
-    ):
-        yield authorizer
+    async with admitting(settings, observed, streams, clock) as admission:
+        observer = observed.observer
+        yield make_authorizer(
+            settings, keys, accounts.view, clock, observer, services, admission=admission
+        )
 
 
-def _guard(settings: Settings, streams: Streams, accounts: Accounts, clock: Clock) -> StreamGuard:
+def _guards(
+    settings: Settings,
+    streams: Streams,
+    accounts: Accounts,
+    clock: Clock,
+    services: DecisionServices,
+) -> list[Job]:
     leeways = {issuer.issuer: issuer.leeway for issuer in settings.issuers}
-    return StreamGuard(streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired)
+    guard = StreamGuard(streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired)
+    if all(issuer.status_list is None for issuer in settings.issuers):
+        return [guard.run]
+    return [guard.run, StatusGuard(streams, services.status_lists).run]
 
 
 def _probes(

@@ -10,7 +10,7 @@ from sidecar.app.parts import redis_options
 from sidecar.ports import AccountStore, AccountView
 from sidecar.settings import Settings
 
-_STORE_SECONDS = 2.0
+STORE_SECONDS = 2.0
 
 
 @asynccontextmanager
@@ -24,6 +24,6 @@ async def open_store(settings: Settings, view: AccountView | None) -> AsyncItera
         return
     accounts = settings.accounts
     async with open_redis_store(
-        accounts.url, redis_options(settings), AccountKeys(accounts.prefix), _STORE_SECONDS
+        accounts.url, redis_options(settings), AccountKeys(accounts.prefix), STORE_SECONDS
     ) as store:
         yield store

@@ -30,7 +30,8 @@ REMEDIES = {
         "send exactly one `Authorization: Bearer <token>`, and none in the query"
     ),
     DenyReason.TOKEN_UNREADABLE: (
-        "this is no JWT access token; was it cut, quoted, an ID token, or opaque?"
+        "this is no JWT access token; was it cut, quoted, an ID token, or opaque? The last needs"
+        " the issuer's `introspection`"
     ),
     DenyReason.TOKEN_TOO_LARGE: ("ask for fewer scopes or groups, or raise limits.max_token_bytes"),
     DenyReason.ALGORITHM_REFUSED: (
@@ -48,6 +49,9 @@ REMEDIES = {
     DenyReason.CLAIMS_REFUSED: ("the provider must set the claim; see the detail"),
     DenyReason.WRONG_AUDIENCE: (
         "request the token for this API, or add its audience to `audiences`"
+    ),
+    DenyReason.TOKEN_INACTIVE: (
+        "get a new token; the provider says that this one is expired, revoked or not its own"
     ),
     DenyReason.TOKEN_REVOKED: ("get a new token; this one was revoked"),
     DenyReason.SUBJECT_UNKNOWN: (
@@ -74,6 +78,12 @@ REMEDIES = {
     DenyReason.PROOF_WITHOUT_NONCE: ("sign a new proof with the `DPoP-Nonce` of the answer"),
     DenyReason.KEYS_UNAVAILABLE: (
         "the provider's keys cannot be fetched: see sidecar_jwks_fetches_total"
+    ),
+    DenyReason.INTROSPECTION_UNAVAILABLE: (
+        "the provider's introspection endpoint does not answer: see sidecar_introspections_total"
+    ),
+    DenyReason.STATUS_LIST_UNAVAILABLE: (
+        "the provider's status list cannot be fetched: see sidecar_status_list_fetches_total"
     ),
     DenyReason.STATUS_UNAVAILABLE: (
         "the account store cannot be asked: is accounts.url right, and is it running?"
@@ -170,7 +180,11 @@ def _token_steps(evidence: Evidence, now: float) -> Iterator[str]:
         yield f"issuer     known, realm {evidence.issuer.realm}"
     if evidence.claims is not None:
         claims = evidence.claims
-        yield "signature  good"
+        yield (
+            "signature  good"
+            if evidence.token is not None
+            else "answer     active, by introspection"
+        )
         yield f"subject    {claims.subject}"
         yield (
             f"claims     aud {', '.join(sorted(claims.audiences)) or 'none'};"

@@ -3,15 +3,16 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from sidecar import __version__, app
 from sidecar.cli import accounts, declared_accounts, explain, revocations, store, watch
-from sidecar.cli.common import Config, check, find_config, load_settings, stop
+from sidecar.cli.common import Config, check, find_config, load_settings, stop, wait_for
 from sidecar.observability import process_log
-from sidecar.settings import load
+from sidecar.settings import Problem, Settings, load
 from sidecar.settings import schema as settings_schema
 
 cli = typer.Typer(
@@ -75,16 +76,25 @@ def check_config(
     config: Config = None,
     probe: Annotated[
         bool,
-        typer.Option("--probe", help="Warn also where upstream can be reached past the sidecar."),
+        typer.Option(
+            "--probe",
+            help="Warn also where upstream can be reached past the sidecar, and where an"
+            " introspection endpoint does not answer as it should.",
+        ),
     ] = False,
 ) -> None:
     """Read the settings and report every problem at once, each with its place and remedy."""
     settings = load_settings(config)
     check(settings)
-    for warning in app.exposures(settings) if probe else ():
+    for warning in _probe(settings) if probe else ():
         typer.echo(f"warning: {warning}", err=True)
     routes = len(settings.routes_table().routes)
     typer.echo(f"the settings are good: {len(settings.issuers)} issuer(s), {routes} routes")
+
+
+def _probe(settings: Settings) -> Iterator[Problem]:
+    yield from app.exposures(settings)
+    yield from wait_for(app.introspection_warnings(settings), settings)
 
 
 @cli.command()

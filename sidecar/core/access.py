@@ -18,6 +18,7 @@ from sidecar.core.request import (
     other_readings,
 )
 from sidecar.core.routes import Requirement, Route, Routes, Unregistered
+from sidecar.core.status_list import read_reference
 from sidecar.core.subject import Standing
 
 
@@ -114,6 +115,7 @@ def principal_of(
         expires_at=claims.expires_at,
         binding=binding,
         group_rules=issuer.groups,
+        status=read_reference(claims, issuer),
     )
 
 

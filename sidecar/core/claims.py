@@ -7,6 +7,7 @@ from typing import Any
 from sidecar.core.confirmation import Confirmation, read_confirmation
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
+from sidecar.core.introspection import IntrospectedToken
 from sidecar.core.issuer import Issuer
 from sidecar.core.principal import Caller
 from sidecar.core.subject import SubjectKey, is_subject
@@ -45,7 +46,9 @@ class Claims:
         return Caller(self.key(issuer), self.issuer, self.client_id, self.token_id)
 
 
-def read_claims(token: VerifiedToken, groups: GroupRules = ACCOUNT_GROUPS) -> Claims:
+def read_claims(
+    token: VerifiedToken | IntrospectedToken, groups: GroupRules = ACCOUNT_GROUPS
+) -> Claims:
     """Read the claims' shapes; absence of a required one is a failure.
 
     Raises:

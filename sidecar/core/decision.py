@@ -55,6 +55,7 @@ class DenyReason(StrEnum):
     CLAIMS_REFUSED = "claims_refused"
     WRONG_AUDIENCE = "wrong_audience"
     TOKEN_REVOKED = "token_revoked"  # noqa: S105
+    TOKEN_INACTIVE = "token_inactive"  # noqa: S105
     SUBJECT_UNKNOWN = "subject_unknown"
     SUBJECT_INACTIVE = "subject_inactive"
     INSUFFICIENT_SCOPE = "insufficient_scope"
@@ -65,6 +66,8 @@ class DenyReason(StrEnum):
     PROOF_REPLAYED = "proof_replayed"
     PROOF_WITHOUT_NONCE = "proof_without_nonce"
     KEYS_UNAVAILABLE = "keys_unavailable"
+    INTROSPECTION_UNAVAILABLE = "introspection_unavailable"
+    STATUS_LIST_UNAVAILABLE = "status_list_unavailable"
     STATUS_UNAVAILABLE = "status_unavailable"
     RATE_LIMITED = "rate_limited"
     TOO_MANY_CONCURRENT = "too_many_concurrent"
@@ -83,6 +86,7 @@ class DenyReason(StrEnum):
                 | DenyReason.UNKNOWN_ISSUER | DenyReason.UNKNOWN_KEY | DenyReason.BAD_SIGNATURE
                 | DenyReason.TOKEN_EXPIRED | DenyReason.TOKEN_NOT_YET_VALID
                 | DenyReason.CLAIMS_REFUSED | DenyReason.WRONG_AUDIENCE | DenyReason.TOKEN_REVOKED
+                | DenyReason.TOKEN_INACTIVE
                 | DenyReason.SUBJECT_UNKNOWN | DenyReason.SUBJECT_INACTIVE
                 | DenyReason.BINDING_MISSING | DenyReason.BINDING_REFUSED
                 | DenyReason.PROOF_REFUSED | DenyReason.PROOF_REPLAYED
@@ -99,8 +103,10 @@ class DenyReason(StrEnum):
             case DenyReason.RATE_LIMITED | DenyReason.TOO_MANY_CONCURRENT:
                 return 429
             case (
-                DenyReason.KEYS_UNAVAILABLE | DenyReason.STATUS_UNAVAILABLE | DenyReason.OVERLOADED
-            ):
+                DenyReason.KEYS_UNAVAILABLE | DenyReason.INTROSPECTION_UNAVAILABLE
+                | DenyReason.STATUS_LIST_UNAVAILABLE | DenyReason.STATUS_UNAVAILABLE
+                | DenyReason.OVERLOADED
+            ):  # fmt: skip
                 return 503
             case DenyReason.INTERNAL_ERROR:
                 return 500

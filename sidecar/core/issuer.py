@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum, unique
 
 from sidecar.core.confirmation import NOTHING_BOUND, BindingRules
 from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
@@ -19,6 +20,39 @@ ASYMMETRIC_ALGORITHMS = frozenset(
 
 # RFC 9068, 4: "at+jwt" or "application/at+jwt"; most providers still write "JWT".
 ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+
+
+@unique
+class Introspected(StrEnum):
+    """Which bearers are introspected (RFC 7662); the value is a setting.
+
+    ``OPAQUE``: those that are no JWT. ``OPAQUE_ONLY``: the same, and the issuer signs no JWTs.
+    ``ALL``: JWTs too, once their signature was found good.
+    """
+
+    OPAQUE = "opaque"
+    OPAQUE_ONLY = "opaque_only"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class IntrospectionRules:
+    """Which tokens the issuer is asked about, and which member of the answer is the subject.
+
+    Its opaque tokens are those that begin with ``prefix``; the empty one is every token's.
+    """
+
+    tokens: Introspected = Introspected.OPAQUE
+    prefix: str = ""
+    subject_claim: str = "sub"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusListRules:
+    """Where the issuer's status lists may be: each address begins with one of ``uris``."""
+
+    uris: frozenset[str]
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +77,17 @@ class Issuer:
     required_claims: Mapping[str, str] = field(default_factory=dict)
     groups: GroupRules = ACCOUNT_GROUPS
     binding: BindingRules = NOTHING_BOUND
+    introspection: IntrospectionRules | None = None
+    status_list: StatusListRules | None = None
+
+    @property
+    def signs_tokens(self) -> bool:
+        """Whether it makes JWTs, so that there are keys to verify them by."""
+        asked = self.introspection
+        return asked is None or asked.tokens is not Introspected.OPAQUE_ONLY
+
+    @property
+    def introspects_all(self) -> bool:
+        """Whether its JWTs are introspected too."""
+        asked = self.introspection
+        return asked is not None and asked.tokens is Introspected.ALL

@@ -8,6 +8,13 @@ from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
 from sidecar.core.subject import SubjectKey
 
 
+class StatusReference(NamedTuple):
+    """Where a token's status is: a list, and the place in it."""
+
+    uri: str
+    place: int
+
+
 @unique
 class PrincipalKind(StrEnum):
     """What kind of caller the principal is."""
@@ -31,7 +38,8 @@ class Principal:
 
     ``issued_at`` and ``expires_at`` are epoch seconds from the token; ``token_id`` is its ``jti``.
     ``binding`` is how the token was proven to be its sender's; empty for a plain bearer.
-    ``group_rules`` is how ``groups`` were found, to find them again when the account changes.
+    ``group_rules`` is how ``groups`` were found, to find them again when the account changes, and
+    ``status`` is where its issuer says whether the token is still valid, if there is such a place.
     """
 
     key: SubjectKey
@@ -46,3 +54,4 @@ class Principal:
     expires_at: float
     binding: str = ""
     group_rules: GroupRules = field(default=ACCOUNT_GROUPS, compare=False, repr=False)
+    status: StatusReference | None = field(default=None, compare=False)

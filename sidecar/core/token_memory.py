@@ -40,3 +40,7 @@ class TokenMemory:
         self.remembered = remembered
         self.key = claims.key(issuer)
         self.account = self.principal = None
+
+    def forget(self) -> None:
+        """Keep nothing but how the bearer is spelled: what it is worth may change any time."""
+        self.remembered = self.demand = self.key = self.account = self.principal = None

@@ -9,6 +9,7 @@ from typing_extensions import override
 from sidecar.core.admin_refusal import AdminRefusal
 from sidecar.observability.silent import SilentObserver
 from sidecar.ports import AuditRecord
+from sidecar.security_events import EventOutcome
 
 _ACTIONS = (
     "create", "update", "disable", "enable", "delete", "hold", "restore",
@@ -30,6 +31,10 @@ class ChangeCounter(SilentObserver):
             ("reason",), registry=self.registry,
         )  # fmt: skip
         self._refusals = {reason: refusals.labels(reason.value) for reason in AdminRefusal}
+        self._events = Counter(
+            "sidecar_security_events", "Security events of identity providers, by what came of it.",
+            ("receiver", "outcome"), registry=self.registry,
+        )  # fmt: skip
         self._lost = Counter(
             "sidecar_audit_lost", "Audit records that could not be kept in the account store.",
             registry=self.registry,
@@ -42,6 +47,10 @@ class ChangeCounter(SilentObserver):
     def refused(self, reason: AdminRefusal) -> None:
         """Count a request that the admin API refused."""
         self._refusals[reason].inc()
+
+    def event_received(self, receiver: str, outcome: EventOutcome) -> None:
+        """Count what became of a security event."""
+        self._events.labels(receiver, outcome.value).inc()
 
     def audit_lost(self) -> None:
         """Count an audit record that is in the log alone."""

@@ -12,6 +12,8 @@ from sidecar.core.issuer import Issuer as IssuerRules
 from sidecar.core.subject import is_group
 from sidecar.settings.bound import BindingMode
 from sidecar.settings.fields import ReadableFile, Realm, Section, Strings, split_url
+from sidecar.settings.introspection import Introspection, ambiguity
+from sidecar.settings.status_list import StatusList
 
 GroupsClaim = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -63,6 +65,8 @@ class Issuer(Section):
     """Take bound tokens as plain bearers where their binding is not checked: stolen ones too."""
     ca: ReadableFile | None = None
     """PEM file with the authorities to trust for this provider instead of the system's."""
+    introspection: Introspection | None = None
+    """Ask the provider about opaque tokens (RFC 7662); without it they are refused."""
 
     @field_validator("issuer")
     @classmethod
@@ -73,6 +77,25 @@ class Issuer(Section):
     @classmethod
     def _keys_by_https(cls, text: str | None, info: ValidationInfo) -> str | None:
         return None if text is None else _check_url(text, info, "keys")
+
+    status_list: StatusList | None = None
+    """Look tokens up in the provider's status lists; without it their `status` is not looked at."""
+
+    @field_validator("status_list")
+    @classmethod
+    def _lists_by_https(cls, lists: StatusList | None, info: ValidationInfo) -> StatusList | None:
+        for uri in () if lists is None else lists.uris:
+            _check_url(uri, info, "status list")
+        return lists
+
+    @field_validator("introspection")
+    @classmethod
+    def _asks_by_https(
+        cls, asked: Introspection | None, info: ValidationInfo
+    ) -> Introspection | None:
+        if asked is not None and asked.url is not None:
+            _check_url(asked.url, info, "introspection")
+        return asked
 
     @field_validator("algorithms")
     @classmethod
@@ -148,6 +171,8 @@ class Issuer(Section):
             required_claims=dict(self.required_claims),
             groups=self._group_rules(),
             binding=BindingRules(self.dpop, self.mtls, self.insecure_bound_as_bearer),
+            introspection=None if self.introspection is None else self.introspection.rules(),
+            status_list=None if self.status_list is None else self.status_list.rules(),
         )
 
     def _group_rules(self) -> GroupRules:
@@ -163,6 +188,15 @@ def repeated(issuers: Iterable[Issuer]) -> str | None:
             return each.issuer
         seen.add(each.issuer)
     return None
+
+
+def ambiguous(issuers: Iterable[Issuer]) -> str | None:
+    """Return which issuers take the same opaque tokens, or None."""
+    return ambiguity(
+        (place, each.introspection)
+        for place, each in enumerate(issuers)
+        if each.introspection is not None
+    )
 
 
 def _check_url(text: str, info: ValidationInfo, what: str) -> str:

@@ -16,15 +16,17 @@ from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
 from sidecar.settings.assertion import Assertion
 from sidecar.settings.bound import BoundTokens, check_bound
+from sidecar.settings.events import Events, stranger
 from sidecar.settings.ext_authz import ExtAuthz
 from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.grpc import Grpc, is_metadata_name
+from sidecar.settings.header_names import HeaderName, is_header
 from sidecar.settings.hoop import CLEARED, hoop_routes
-from sidecar.settings.issuers import Issuer, repeated
+from sidecar.settings.issuers import Issuer, ambiguous, repeated
 from sidecar.settings.mirror import Mirror
 from sidecar.settings.networks import Network
-from sidecar.settings.rate_limit import RateLimit
+from sidecar.settings.rate_limit import RateLimit, check_shared
 from sidecar.settings.routes import Route, limits_of_routes
 from sidecar.settings.sections import (
     Accounts,
@@ -50,16 +52,6 @@ _DEFAULT_HEADERS: dict[str, str | None] = {
     "request_id": "X-Request-Id",
     ASSERTION: "X-Auth-Assertion",
 }
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
-# Setting one of these empty, or to somebody's name, would break the message or the decision.
-_NOT_OURS = frozenset(
-    {
-        "authorization", "connection", "content-length", "content-type", "cookie", "expect",
-        "forwarded", "host", "http2-settings", "keep-alive", "proxy-authenticate",
-        "proxy-authentication-info", "proxy-authorization", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade",
-    }
-)  # fmt: skip
 _OTHER_DOORS = ("forward_auth", "grpc", "ext_authz")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 
@@ -68,15 +60,6 @@ def _read_workers(value: Any) -> Any:
     if isinstance(value, str) and value != "auto":
         return int(value) if value.isascii() and value.isdigit() else value
     return value
-
-
-def _is_header(name: str) -> str:
-    folded = fold_name(name)
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is no header name")
-    if folded in _NOT_OURS or folded.startswith("x-forwarded-"):
-        raise ValueError(f"{name!r} has a meaning of its own; choose another name")
-    return name
 
 
 def _count_of(value: Any) -> Any:
@@ -95,9 +78,6 @@ def _is_prefix(text: str) -> str:
 
 def _cleared_by(preset: str | None) -> tuple[str, ...]:
     return CLEARED if preset == "hoop" else ()
-
-
-HeaderName = Annotated[str, AfterValidator(_is_header)]
 
 
 class Settings(Section):
@@ -143,6 +123,8 @@ class Settings(Section):
     rate_limit: RateLimit | None = None
     """How much one caller may ask for; without it as much as it likes."""
     streams: Streams = Streams()
+    events: Events | None = None
+    """Receive security events of identity providers, on a listener of its own."""
     sync: Sync | None = None
     """Keep the accounts in step with the gateway's. Needs a way to sign in there."""
     log: Log = Log()
@@ -178,6 +160,9 @@ class Settings(Section):
         twice = repeated(issuers)
         if twice is not None:
             raise ValueError(f"{twice!r} is there twice; join the two")
+        either = ambiguous(issuers)
+        if either is not None:
+            raise ValueError(either)
         return issuers
 
     @field_validator("routes")
@@ -218,7 +203,7 @@ class Settings(Section):
     def _are_headers(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         told = {**_DEFAULT_HEADERS, **info.data.get("identity_headers", {})}
         taken = {fold_name(name) for name in told.values() if name is not None}
-        for name in (*map(_is_header, names), *_cleared_by(info.data.get("preset"))):
+        for name in (*map(is_header, names), *_cleared_by(info.data.get("preset"))):
             if fold_name(name) in taken:
                 raise ValueError(f"{name!r} is sent empty and is an identity header; choose one")
         return names
@@ -227,6 +212,15 @@ class Settings(Section):
     @classmethod
     def _are_proven(cls, bound: BoundTokens, info: ValidationInfo) -> BoundTokens:
         return check_bound(bound, info)
+
+    @field_validator("events")
+    @classmethod
+    def _are_about_somebody(cls, events: Events | None, info: ValidationInfo) -> Events | None:
+        issuers = frozenset(issuer.issuer for issuer in info.data.get("issuers", ()))
+        unknown = None if events is None or not issuers else stranger(events, issuers)
+        if unknown is not None:
+            raise ValueError(unknown)
+        return events
 
     @field_validator("workers")
     @classmethod
@@ -239,11 +233,7 @@ class Settings(Section):
     @field_validator("rate_limit")
     @classmethod
     def _has_a_store(cls, limit: RateLimit | None, info: ValidationInfo) -> RateLimit | None:
-        accounts = info.data.get("accounts")
-        is_shared = limit is not None and limit.is_shared
-        if is_shared and accounts is not None and accounts.url.startswith("memory:"):
-            raise ValueError("shared: accounts in memory:// are in no Redis; leave it out")
-        return limit
+        return check_shared(limit, info)
 
     @field_validator("sync")
     @classmethod

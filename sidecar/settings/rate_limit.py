@@ -66,3 +66,12 @@ class RateLimit(Budget):
     @property
     def is_shared(self) -> bool:
         return self.shared is not None
+
+
+def check_shared(limit: RateLimit | None, info: ValidationInfo) -> RateLimit | None:
+    """Refuse to share budgets where there is no Redis."""
+    accounts = info.data.get("accounts")
+    is_shared = limit is not None and limit.is_shared
+    if is_shared and accounts is not None and accounts.url.startswith("memory:"):
+        raise ValueError("shared: accounts in memory:// are in no Redis; leave it out")
+    return limit

@@ -4,6 +4,7 @@ import asyncio
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from sidecar.admin.listener import AdminListener
 from sidecar.admin.revocation_endpoint import RevocationClient, RevocationEndpoint
+from sidecar.core.issuer import IntrospectionRules
 from sidecar.ports import StatusUnavailable
 from sidecar.revocations import MARGIN_SECONDS, Revocations, TokenVerifier
 from tests.fakes.store import FakeAccountStore
@@ -34,10 +36,14 @@ def basic(secret: str = SOC.secret) -> dict[str, str]:
 class Desk:
     """A listener among fakes. ``ask`` posts to it; ``revoked`` is what it has written."""
 
-    def __init__(self, body_seconds: float = 10.0) -> None:
+    def __init__(self, body_seconds: float = 10.0, *, takes_opaque: bool = False) -> None:
         self.world = World()
         self.store = FakeAccountStore()
-        verifier = TokenVerifier(self.world.keys, {each.name: each for each in ISSUERS}, 8192)
+        issuers = {each.name: each for each in ISSUERS}
+        if takes_opaque:
+            asked = replace(ISSUERS[0], introspection=IntrospectionRules())
+            issuers[ISSUER] = asked
+        verifier = TokenVerifier(self.world.keys, issuers, 8192, self.world.introspector)
         self._endpoint = RevocationEndpoint(
             [SOC], verifier, self._revocations, body_seconds=body_seconds
         )
@@ -265,3 +271,21 @@ async def test_a_body_that_does_not_unpack_is_an_invalid_request(desk: Desk) -> 
     status, body, _ = await desk.ask(POSTED, **{"Content-Encoding": "gzip"})
 
     assert (status, body["error"]) == (400, "invalid_request")
+
+
+async def test_an_opaque_token_is_revoked_by_what_its_issuer_says_of_it() -> None:
+    desk = Desk(takes_opaque=True)
+    answers = desk.world.introspector.active
+    answers["named"] = {"active": True, "sub": "robot", "exp": NOW + 300, "jti": "j-1"}
+    answers["nameless"] = {"active": True, "sub": "robot", "exp": NOW + 300}
+    async with desk.listener:
+        assert (await desk.ask({"token": "named", **POSTED}))[0] == 200
+        nameless = await desk.ask({"token": "nameless", **POSTED})
+        assert (await desk.ask({"token": "inactive", **POSTED}))[0] == 200
+        desk.world.introspector.is_down = True
+        unknown = await desk.ask({"token": "named", **POSTED})
+
+    assert list(desk.revoked) == [("corp", "j-1")]
+    # Good, and it would stay so: 200 would be a lie.
+    assert (nameless[0], nameless[1]["error"]) == (400, "unsupported_token_type")
+    assert (unknown[0], unknown[1]["error"]) == (503, "temporarily_unavailable")

@@ -19,6 +19,7 @@ from sidecar.app.administering import (
 )
 from sidecar.app.auditing import auditing
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
+from sidecar.decision_services import DecisionServices
 from sidecar.demo.redis_server import RedisServer
 from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.recent_decisions import RecentDecisions
@@ -72,7 +73,13 @@ class Case:
     async def administered(self, wanted: Settings) -> AsyncIterator[Endpoints]:
         async with auditing(wanted, self.observer, self.counter.audit_lost) as audit:
             office = Office(
-                self.world.keys, self.accounts, self.world.clock, audit, self.desk, self.counter
+                self.world.keys,
+                self.accounts,
+                self.world.clock,
+                audit,
+                self.desk,
+                self.counter,
+                DecisionServices(),
             )
             async with administering(wanted, office) as endpoints:
                 yield endpoints

@@ -122,6 +122,31 @@ def test_the_admin_listeners_tls_is_of_its_start_too(desk: Desk, tmp_path: Path)
     ]
 
 
+def test_where_events_come_in_is_of_the_start_and_who_pushes_them_is_not(
+    desk: Desk, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a secret of some length")
+    receiver = {
+        "name": "idp",
+        "issuer": "https://idp.example/",
+        "audiences": ["https://sidecar.example"],
+        "secret_file": str(secret),
+    }
+    before = settings(tmp_path, events={"receivers": [receiver]})
+    desk.write(events={"receivers": [{**receiver, "name": "another"}]})
+    assert read_anew(desk.load, before).events is not None
+
+    desk.write(events={"port": 1, "receivers": [receiver]})
+    assert problems(desk, before) == [
+        "events: cannot change in a reload; restart the sidecar for it"
+    ]
+    desk.write()
+    assert problems(desk, before) == [
+        "events: cannot change in a reload; restart the sidecar for it"
+    ]
+
+
 def test_accounts_in_memory_would_be_forgotten(desk: Desk, tmp_path: Path) -> None:
     memory = settings(tmp_path, accounts={"url": "memory://"})
 

@@ -8,6 +8,7 @@ from sidecar.admin.listener import AdminListener, Revoke
 from sidecar.app.revoking import revoking
 from sidecar.core.subject import SubjectKey
 from sidecar.demo.redis_server import RedisServer
+from sidecar.introspection import NoIntrospection
 from tests.admin.test_listener import ask
 from tests.app.test_parts import settings
 from tests.fakes.observer import RecordingObserver
@@ -32,7 +33,7 @@ async def test_without_clients_there_is_no_such_path(tmp_path: Path) -> None:
     found = settings(tmp_path)
     world, observer = World(), RecordingObserver()
     async with (
-        revoking(found, world.keys, None, SystemClock(), observer) as revoke,
+        revoking(found, world.keys, NoIntrospection(), None, SystemClock(), observer) as revoke,
         listener(revoke) as admin,
     ):
         assert revoke is None
@@ -56,7 +57,7 @@ async def test_in_redis_it_is_written_under_the_prefix_of_the_settings(tmp_path:
             admin={"revocation_clients": [CLIENT]},
         )
         async with (
-            revoking(found, world.keys, None, SystemClock(), observer) as revoke,
+            revoking(found, world.keys, NoIntrospection(), None, SystemClock(), observer) as revoke,
             listener(revoke) as admin,
         ):
             assert await revoke_one(admin.url, world.sign(jti="j", exp=4102444800)) == 200
@@ -72,7 +73,7 @@ async def test_in_memory_the_view_itself_is_written_to(tmp_path: Path) -> None:
     )
     world, observer, accounts = World(), RecordingObserver(), MemoryAccounts()
     async with (
-        revoking(found, world.keys, accounts, SystemClock(), observer) as revoke,
+        revoking(found, world.keys, NoIntrospection(), accounts, SystemClock(), observer) as revoke,
         listener(revoke) as admin,
     ):
         assert await revoke_one(admin.url, world.sign(jti="j")) == 200

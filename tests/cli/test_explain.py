@@ -10,11 +10,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from sidecar.cli.explain import REMEDIES
+from sidecar.cli.explain import REMEDIES, _steps
 from sidecar.cli.main import cli
 from sidecar.core.decision import DenyReason
 from sidecar.demo.identity_provider import Client, IdentityProvider
 from sidecar.demo.redis_server import RedisServer
+from tests.test_introspection import OPAQUE, asking
 
 
 class Site:
@@ -227,3 +228,19 @@ def test_what_a_token_is_bound_to_is_said(site: Site) -> None:
     ) in out
     assert "denied: binding_refused" in out
     assert thumbprint not in out
+
+
+async def test_an_opaque_token_is_explained_by_what_its_issuer_answered() -> None:
+    world = asking()
+    request = world.request(token=OPAQUE)
+    lines = list(_steps(request, *await world.authorizer.explain(request), world.clock.now()))
+
+    assert "answer     active, by introspection" in lines
+    assert "subject    robot" in lines
+    assert lines[-1] == "decision   granted"
+    assert OPAQUE not in "".join(lines)
+    world.introspector.is_down = True
+    lines = list(_steps(request, *await world.authorizer.explain(request), world.clock.now()))
+
+    assert "client     sees 503 temporarily_unavailable" in lines
+    assert "introspection endpoint does not answer" in lines[-1]

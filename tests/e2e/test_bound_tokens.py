@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 
 from sidecar.adapters.clock import SystemClock
+from tests.app.test_tls import Certificates
 from tests.e2e.conftest import Site
 from tests.e2e.processes import running_sidecar
 from tests.e2e.proxies.programs import NGINX, Program, running_proxy
@@ -19,6 +21,7 @@ from tests.fakes.proofs import URL, jkt_of, proof_of
 from tests.fakes.tokens import ec_key
 from tests.fakes.upstream import scripted_upstream
 from tests.fakes.waiting import until
+from tests.fronts.test_bound_doors import thumbprint_in
 
 pytestmark = pytest.mark.e2e
 
@@ -139,3 +142,39 @@ def nginx_with_bound_tokens(directory: Path) -> Program:
     file = directory / "bound.conf"
     file.write_text(text)
     return replace(NGINX, file=file)
+
+
+async def test_a_token_is_of_use_with_the_certificate_that_it_is_bound_to(site: Site) -> None:
+    ours, other = Certificates(site.directory, "ours"), Certificates(site.directory, "other")
+    both = site.directory / "both.pem"
+    both.write_bytes(ours.ca.read_bytes() + other.ca.read_bytes())
+    plain = site.settings()
+    plain["listen"]["tls"] = {
+        "certificate": str(ours.certificate),
+        "key": str(ours.key),
+        "client_ca": str(both),
+    }
+    settings = {**plain, "issuers": [{**plain["issuers"][0], "mtls": "required"}]}
+    await site.enable()
+    token = site.token(cnf={"x5t#S256": thumbprint_in(ours)})
+    async with running_sidecar(settings, site.directory) as sidecar:
+        url = sidecar.url.replace("127.0.0.1", "localhost") + PATH
+        statuses = []
+        for shown, bearer in ((ours, token), (other, token), (ours, site.token())):
+            context = ssl.create_default_context(cafile=ours.ca)
+            context.load_cert_chain(shown.certificate, shown.key)
+            headers = {"Authorization": f"Bearer {bearer}"}
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(url, headers=headers, ssl=context) as answer,
+            ):
+                statuses.append(answer.status)
+        await until(lambda: len(sidecar.decisions) == 3)
+
+    assert statuses == [200, 401, 401]
+    assert [each.get("binding") for each in sidecar.decisions] == ["mtls", None, None]
+    assert [each["reason"] for each in sidecar.decisions] == [
+        "",
+        "binding_refused",
+        "binding_missing",
+    ]

@@ -11,12 +11,15 @@ from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Requirement, Route, Routes, Unregistered
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.decision_services import DecisionServices
 from sidecar.fronts.shown import NOTHING_SHOWN, ShownRules
 from sidecar.ports import Change
 from tests.fakes.accounts import FakeAccountView
 from tests.fakes.clock import FakeClock
+from tests.fakes.introspection import FakeIntrospector
 from tests.fakes.keys import FakeKeySource
 from tests.fakes.observer import RecordingObserver
+from tests.fakes.status_lists import FakeStatusLists
 from tests.fakes.tokens import SigningKey, ec_key, ed25519_key, key_set, rsa_key, seal
 
 ISSUER = "https://idp.example"
@@ -63,6 +66,8 @@ class World:
         self.accounts = FakeAccountView()
         self.observer = RecordingObserver()
         self.remembered = VerifiedTokens(64)
+        self.introspector = FakeIntrospector()
+        self.status_lists = FakeStatusLists()
         self.rules: dict[str, Any] = rules
         self.proofs = proofs
         self.shown = shown  # what its doors read beside a token
@@ -81,7 +86,7 @@ class World:
             self.clock,
             self.remembered,
             self.observer,
-            self.proofs,
+            DecisionServices(self.introspector, self.status_lists, self.proofs),
         )
 
     def enroll(

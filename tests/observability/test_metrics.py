@@ -17,7 +17,9 @@ from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.core.subject import SubjectKey
+from sidecar.introspection import AnsweredFrom, IntrospectionOutcome
 from sidecar.observability.change_counter import ChangeCounter
+from sidecar.observability.introspection_metrics import IntrospectionMetrics
 from sidecar.observability.last_use_writer import LastUseMetrics
 from sidecar.observability.loop_watch import LoopWatch
 from sidecar.observability.metrics import Metrics, render_all
@@ -32,6 +34,7 @@ from sidecar.ports import (
     UpstreamError,
     ViewEvent,
 )
+from sidecar.security_events import EventOutcome
 from tests.fakes.clock import FakeClock
 
 ROOT = Path(__file__).parent.parent.parent
@@ -152,6 +155,7 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
     SyncMetrics(registry)
     LoopWatch(registry, FakeClock())
     UpstreamMetrics(registry)
+    IntrospectionMetrics(registry)
     registered = {
         (
             metric._name + ("_total" if metric._type == "counter" else ""),
@@ -178,6 +182,10 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
         ("sidecar_jwks_fetches_total", FetchOutcome),
         ("sidecar_account_view_events_total", ViewEvent),
         ("sidecar_sync_failures_total", SyncFailure),
+        ("sidecar_introspections_total", IntrospectionOutcome),
+        ("sidecar_security_events_total", EventOutcome),
+        ("sidecar_status_list_fetches_total", FetchOutcome),
+        ("sidecar_introspection_answers_total", AnsweredFrom),
     ],
 )
 def test_the_page_names_every_value_that_a_label_can_have(
