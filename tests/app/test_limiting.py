@@ -8,9 +8,11 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.admission import Limiter
 from sidecar.app.limiting import admitting, make_limiter
 from sidecar.app.observing import observing
+from sidecar.demo.redis_server import RedisServer
 from sidecar.streams import Streams
 from tests.app.test_parts import settings
 from tests.fakes.observer import RecordingObserver
+from tests.fakes.waiting import until
 
 
 def made(directory: Path, **sections: Any) -> Limiter | None:
@@ -55,3 +57,28 @@ async def test_the_shedder_hears_of_the_loop_for_as_long_as_it_serves(tmp_path: 
                 watch.loop_watch.ran(SystemClock().steady() - 10.0 + late)
             assert shedder.share == 0  # it has not lasted
         assert admission.limiter is None
+
+
+async def test_two_processes_hear_of_each_other_through_redis(tmp_path: Path) -> None:
+    limits = {"requests_per_second": 0.001, "burst": 9, "shared": "redis", "exchange_every": 0.01}
+    clock, streams = SystemClock(), Streams(RecordingObserver())
+
+    def is_told(limiter: Limiter) -> bool:
+        buckets = next(iter(limiter.budgets)).buckets
+        assert buckets is not None
+        return buckets.take("robot", clock.steady()) > 0
+
+    async with RedisServer() as redis:
+        found = settings(tmp_path, accounts={"url": redis.url}, rate_limit=limits)
+        with observing(clock) as observed:
+            watched = observed(found)
+            async with (
+                admitting(found, watched, streams, clock) as one,
+                admitting(found, watched, streams, clock) as other,
+            ):
+                assert one.limiter is not None
+                assert other.limiter is not None
+                taken = sum(not is_told(one.limiter) for _ in range(9))
+                await until(lambda: other.limiter is not None and is_told(other.limiter))
+
+    assert taken == 9
