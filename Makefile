@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak bench-revocation bench-grpc bench-ext-authz bench-overload redis-bars unit e2e chaos-long lint types imports schema docker-lint lock clean
+.PHONY: help demo test bench soak bench-revocation bench-grpc bench-ext-authz bench-overload redis-bars unit e2e fuzz chaos-long lint types imports schema docker-lint lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -80,6 +80,19 @@ e2e: $(VENV)/dev.stamp ## end-to-end tests: the real process, real servers, sock
 	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --ignore=tests/chaos
 	@$(BIN)/python -m pytest -q tests/chaos
 
+FUZZ_SECONDS ?= 60
+FUZZ := .venv-fuzz
+$(FUZZ)/stamp: lock/fuzz.txt
+	@$(PYTHON) -m venv $(FUZZ)
+	@$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r lock/fuzz.txt
+	@touch $@
+
+fuzz: $(VENV)/dev.stamp $(FUZZ)/stamp ## tokens changed at random, by libFuzzer for FUZZ_SECONDS (60) and beside an oracle
+	@mkdir -p .fuzz
+	@PYTHONPATH=. $(FUZZ)/bin/python tests/fuzz/token_path.py -max_total_time=$(FUZZ_SECONDS) \
+	  -max_len=4096 -timeout=10 -rss_limit_mb=1024 -artifact_prefix=.fuzz/ .fuzz tests/fuzz/corpus
+	@FUZZ_MUTATIONS=100000 $(BIN)/python -m pytest -q tests/fuzz --timeout=600
+
 ROUNDS ?= 20
 chaos-long: $(VENV)/dev.stamp ## the chaos tests of e2e, each fault ROUNDS times (20)
 	@CHAOS_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q tests/chaos
@@ -100,7 +113,8 @@ lock: $(VENV)/dev.stamp ## write the lock anew from pyproject.toml
 	@$(COMPILE) pyproject.toml --extra demo -o lock/demo.txt
 	@$(COMPILE) pyproject.toml --extra grpc -o lock/grpc.txt
 	@$(COMPILE) pyproject.toml --extra dev -o lock/dev.txt
+	@$(COMPILE) pyproject.toml --extra fuzz -o lock/fuzz.txt
 	@echo 'hatchling>=1.27' | $(COMPILE) - -o lock/build.txt
 
 clean: ## remove the environment and the caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@rm -rf $(VENV) $(FUZZ) .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

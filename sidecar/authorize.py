@@ -212,17 +212,16 @@ class Authorizer:
         if request.query and names_access_token(request.query):
             # RFC 6750, 2: a client uses one way to send a token; and a query gets logged.
             raise Denied(DenyReason.MALFORMED_CREDENTIALS, "access_token in the query")
-        memory = request.memory or TokenMemory()
+        memory = request.memory or asked.memory or TokenMemory()
+        if not asked.at_once:
+            asked.memory = memory
         issuer, claims = self._verifier.verified(request, memory, asked, evidence)
         evidence.issuer, evidence.claims = issuer, claims
         check_claims(claims, issuer, self._clock.now())
         demand = memory.demand
         if demand is not None:
             self._binding.check(demand, request, memory, asked)
-        if issuer.introspection is not None:
-            self._verifier.check_still_active(memory, claims, issuer, asked)
-        if issuer.status_list is not None:
-            self._verifier.check_status(claims, issuer)
+        self._verifier.check_with_issuer(memory, claims, issuer, asked)
         standing = self._standing(memory.key or claims.key(issuer), claims.token_id, asked)
         evidence.standing = standing
         principal = memory.principal

@@ -10,7 +10,7 @@ from typing import Any
 
 from sidecar.core.bearer import BearerToken, is_dpop, read_bearer
 from sidecar.core.claims import Claims, read_claims
-from sidecar.core.confirmation import Binding, demand_of
+from sidecar.core.confirmation import Binding
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.dpop import Proof
 from sidecar.core.evidence import Evidence
@@ -58,18 +58,20 @@ class Wanted(Exception):
 
 @dataclass(slots=True)
 class Asked:
-    """What one decision has waited for, and the verdicts by key generation.
+    """What one decision has waited for, and what it has read on the way.
 
     Keys are asked for once only. ``standing`` is what the latest wait was for, or None. ``proof``
     is the DPoP proof once it was found good, ``is_unused`` what its mark said. ``answer`` is what
-    the issuer says of the token, once ``is_answered``: None where it is not active. ``at_once``
-    says that nothing will be waited for.
+    the issuer says of the token, once ``is_answered``: None where it is not active. ``memory`` lets
+    the walk after a wait not read the token again: whoever forges one pays nothing for it.
+    ``at_once`` says that nothing will be waited for.
     """
 
     keys: bool = False
     standing: Standing | None = None
     proof: Proof | None = None
     is_unused: bool | None = None
+    memory: TokenMemory | None = None
     at_once: bool = False
     is_answered: bool = False
     answer: Mapping[str, Any] | None = None
@@ -151,26 +153,28 @@ class TokenVerifier:
         memory.as_dpop = is_dpop(request.authorization[0])
         return bearer
 
-    def check_still_active(
+    def check_with_issuer(
         self, memory: TokenMemory, claims: Claims, issuer: Issuer, asked: Asked
     ) -> None:
-        """Judge a JWT by its issuer's answer too, where the settings say so.
+        """Judge a token by its issuer's answer and status list too, where the settings say so.
 
         Raises:
-            Denied: it is not active any more.
-            Wanted: the issuer has to be asked first.
+            Denied: it is not active any more, not valid, or does not say where its status is.
+            Wanted: the issuer has to be asked, or the list fetched, first.
         """
+        if issuer.introspection is not None:
+            self._check_still_active(memory, claims, issuer, asked)
+        if issuer.status_list is not None:
+            self._check_status(claims, issuer)
+
+    def _check_still_active(
+        self, memory: TokenMemory, claims: Claims, issuer: Issuer, asked: Asked
+    ) -> None:
         # What was introspected to be read is not asked about twice.
         if issuer.introspects_all and memory.remembered is not None and memory.bearer is not None:
             check_still_active(_answer(memory.bearer, issuer, asked), claims.raw, issuer)
 
-    def check_status(self, claims: Claims, issuer: Issuer) -> None:
-        """Judge a token by its issuer's status list, where the settings say that it has one.
-
-        Raises:
-            Denied: it is not valid any more, or does not say where its status is.
-            Wanted: the list has to be fetched first.
-        """
+    def _check_status(self, claims: Claims, issuer: Issuer) -> None:
         reference = read_reference(claims, issuer)
         if reference is None:
             return
@@ -190,11 +194,9 @@ class TokenVerifier:
         if issuer is None:
             raise Denied(DenyReason.UNKNOWN_ISSUER, "no issuer's opaque tokens begin so")
         evidence.issuer = issuer
-        # The next answer may have other scopes, or another subject: nothing is remembered here.
-        memory.forget()
         token = check_active(_answer(bearer, issuer, asked), issuer)
         claims = read_claims(token, issuer.groups)
-        memory.demand = demand_of(claims.confirmation, issuer.binding, as_dpop=memory.as_dpop)
+        memory.take_answer(issuer, claims)
         return issuer, claims
 
     def _verify(

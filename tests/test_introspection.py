@@ -1,11 +1,13 @@
 """Opaque tokens in THE decision: the issuer's word for a signature, and the same rules after it."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sidecar.core.bearer import BearerToken
+from sidecar.core.confirmation import Binding, BindingRules, Shown
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.issuer import Introspected, IntrospectionRules, Issuer
 from sidecar.core.subject import SubjectKey
@@ -249,3 +251,42 @@ async def test_revoking_its_jti_refuses_an_opaque_token() -> None:
     world.accounts.change(Change(REALM, None, "7"))
 
     assert reason_of(await ask(world)) is DenyReason.TOKEN_REVOKED
+
+
+async def test_a_bound_opaque_token_is_never_taken_as_a_plain_bearer() -> None:
+    """RFC 9449, 6.2 and RFC 8705, 3.2: the answer says what it is bound to."""
+    world = asking()
+    for member in ("jkt", "x5t#S256"):
+        world.introspector.active[OPAQUE] = answer(cnf={member: "A" * 43})
+        assert reason_of(await ask(world)) is DenyReason.BINDING_REFUSED
+
+
+async def test_a_binding_that_the_issuer_adds_is_demanded_on_the_same_connection() -> None:
+    world = asking()
+    request = world.request(token=OPAQUE)
+    request.memory = TokenMemory()
+    assert isinstance(await world.authorizer.authorize(request), Grant)
+    world.introspector.active[OPAQUE] = answer(cnf={"jkt": "A" * 43})
+
+    decision = await world.authorizer.authorize(request)
+
+    assert reason_of(decision) is DenyReason.BINDING_REFUSED
+
+
+async def test_an_answer_that_binds_a_jwt_otherwise_than_it_says_is_refused() -> None:
+    world = asking(Introspected.ALL)
+    token = world.sign()
+    world.introspector.active[token] = {"active": True, "cnf": {"jkt": "A" * 43}}
+
+    assert reason_of(await ask(world, token)) is DenyReason.CLAIMS_REFUSED
+
+
+async def test_a_bound_opaque_token_gets_in_with_its_certificate() -> None:
+    world = asking()
+    world.settle((replace(issuer(), binding=BindingRules(Binding.OFF, Binding.ALLOWED)),))
+    world.introspector.active[OPAQUE] = answer(cnf={"x5t#S256": "A" * 43})
+    request = world.request(token=OPAQUE)
+    assert reason_of(await world.authorizer.authorize(request)) is DenyReason.BINDING_REFUSED
+    request.shown = Shown(certificate="A" * 43)
+
+    assert isinstance(await world.authorizer.authorize(request), Grant)

@@ -90,7 +90,7 @@ class DenyReason(StrEnum):
                 | DenyReason.SUBJECT_UNKNOWN | DenyReason.SUBJECT_INACTIVE
                 | DenyReason.BINDING_MISSING | DenyReason.BINDING_REFUSED
                 | DenyReason.PROOF_REFUSED | DenyReason.PROOF_REPLAYED
-                | DenyReason.PROOF_WITHOUT_NONCE
+                | DenyReason.PROOF_WITHOUT_NONCE | DenyReason.TOKEN_INACTIVE
             ):  # fmt: skip
                 return 401
             case (

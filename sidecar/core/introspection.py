@@ -116,6 +116,9 @@ def check_still_active(
     for name in _SAME:
         if name in members and name in claims and members[name] != claims[name]:
             raise Denied(DenyReason.CLAIMS_REFUSED, f"introspection: {name} is another's")
+    if "cnf" in members and members["cnf"] != claims.get("cnf"):
+        # RFC 9449, 6.2: the answer may bind what the token itself does not.
+        raise Denied(DenyReason.CLAIMS_REFUSED, "introspection: cnf is not the token's")
 
 
 def _check_access_token(answer: Mapping[str, Any] | None, issuer: Issuer) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from joserfc.util import base64_to_int
 from sidecar.core.token import PublicKey
 
 _RSA_BITS = range(2048, 8193)  # RFC 7518, 3.3 asks for 2048; beyond 8192 only the CPU suffers
+_MAX_MEMBER = 4096  # characters; to make a number of a whole document would hold up everybody
 _RSA_EXPONENTS = range(3, 2**33)
 _PUBLIC = ("kty", "n", "e", "crv", "x", "y")
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
@@ -86,6 +87,8 @@ def import_public(member: Mapping[str, Any]) -> PublicKey:
     # Only what makes the key: joserfc would take a private half, and at each verification would
     # hold the rest against the token again (a key that says EdDSA, a token that says Ed25519).
     public = {name: member[name] for name in _PUBLIC if name in member}
+    if any(len(value) > _MAX_MEMBER for value in public.values() if isinstance(value, str)):
+        raise Unfit("has a member too long for any key")
     try:
         if member["kty"] == "RSA":
             _check_rsa(base64_to_int(public["n"]), base64_to_int(public["e"]))

@@ -6,13 +6,16 @@ us refuse them. The standard decoder also accepts ``NaN`` and UTF-16, and overfl
 
 import json
 import re
+from array import array
+from itertools import accumulate
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
 
 # A string that does not end goes to the end of the text, else each quote in it would be tried anew.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_AS_SQUARE = bytes.maketrans(b"{}", b"[]")
+_STEPS = bytes.maketrans(b"{[}]", b"\x01\x01\xff\xff")  # +1 and -1, of a signed octet
+_TOO_MANY = b"\x01" * (MAX_DEPTH + 1)
 _NO_BRACKETS = bytes(octet for octet in range(256) if octet not in b"[]{}")
 
 
@@ -39,7 +42,7 @@ def read_json(text: bytes) -> Any:
         NotStrictJSON: there is none, with a reason that quotes nothing of the text.
     """
     if _is_too_deep(text):
-        raise NotStrictJSON(f"nested deeper than {MAX_DEPTH}, or unpaired")
+        raise NotStrictJSON(f"nested deeper than {MAX_DEPTH}")
     try:
         return _DECODER.decode(text.decode("utf-8"))
     except NotStrictJSON:
@@ -52,20 +55,17 @@ def read_json(text: bytes) -> Any:
 
 
 def _is_too_deep(text: bytes) -> bool:
-    """Say whether the brackets nest too deep, or do not pair.
+    """Say whether the brackets nest too deep; whether they pair, the decoder sees.
 
-    No loop over the octets: strangers choose them, and would pay less for sending than we for
-    reading. Each round takes away the innermost pairs, so there are as many rounds as levels.
+    No loop of ours over the octets: strangers choose them, and would pay less for sending than we
+    for reading. Where more brackets close than have opened, the decoder has stopped before.
     """
     if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
         return False
-    brackets = _STRING.sub(b"", text).translate(_AS_SQUARE, _NO_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        shorter = brackets.replace(b"[]", b"")
-        if len(shorter) == len(brackets):
-            break
-        brackets = shorter
-    return bool(brackets)
+    steps = _STRING.sub(b"", text).translate(_STEPS, _NO_BRACKETS)
+    if _TOO_MANY in steps:  # what is truly deep is cheap
+        return True
+    return max(accumulate(array("b", steps)), default=0) > MAX_DEPTH
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,9 @@ generation, the account and the route are judged on every request all the same.
 from dataclasses import dataclass
 
 from sidecar.core.bearer import BearerToken
+from sidecar.core.claims import Claims
 from sidecar.core.confirmation import Demand, demand_of
+from sidecar.core.issuer import Issuer
 from sidecar.core.principal import Principal
 from sidecar.core.subject import Account, SubjectKey
 from sidecar.core.token import UnverifiedToken
@@ -41,6 +43,11 @@ class TokenMemory:
         self.key = claims.key(issuer)
         self.account = self.principal = None
 
-    def forget(self) -> None:
-        """Keep nothing but how the bearer is spelled: what it is worth may change any time."""
-        self.remembered = self.demand = self.key = self.account = self.principal = None
+    def take_answer(self, issuer: Issuer, claims: Claims) -> None:
+        """Take note of what the issuer says just now, and of nothing that it said before.
+
+        The next answer may have other scopes, or another subject: only what has to be shown with
+        the token is kept, until then.
+        """
+        self.demand = demand_of(claims.confirmation, issuer.binding, as_dpop=self.as_dpop)
+        self.remembered = self.key = self.account = self.principal = None

@@ -1,9 +1,11 @@
 """A question over HTTP, to a server in every state but well (K5, K6, K7)."""
 
+import asyncio
 import gzip
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -83,6 +85,23 @@ async def test_a_token_cannot_smuggle_a_parameter() -> None:
 async def test_each_failure_has_its_name(answer: bytes | None, expected: FetchOutcome) -> None:
     async with answering(answer) as server:
         assert await outcome(server.url) is expected
+
+
+async def test_a_server_that_trickles_is_down() -> None:
+    """K6: each byte comes in time, and the answer never."""
+
+    async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        with suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    listener = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    async with listener:
+        port = listener.sockets[0].getsockname()[1]
+        assert await outcome(f"http://127.0.0.1:{port}/") is FetchOutcome.TIMEOUT
 
 
 async def test_a_redirect_is_followed_nowhere() -> None:

@@ -1,12 +1,11 @@
 """The source of keys against a real provider, and against one that the test plays (K1 to K13)."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from typing_extensions import override
@@ -21,45 +20,12 @@ from sidecar.demo.identity_provider import IdentityProvider, Outage
 from sidecar.ports import FetchOutcome
 from tests.fakes.clock import FakeClock
 from tests.fakes.observer import RecordingObserver
+from tests.fakes.provider import KEYS_URL, PlayedProvider
 from tests.fakes.tokens import SigningKey, ec_key, rsa_key
 from tests.fakes.waiting import until
 
 ISSUER = "https://idp.example"
-KEYS_URL = "https://keys.example/jwks"
 RULES = Issuer(ISSUER, algorithms=frozenset({"RS256", "ES256"}))
-
-
-@dataclass
-class PlayedProvider:
-    """A provider that answers from memory, and counts. ``held`` keeps its answers back."""
-
-    signing: list[SigningKey] = field(default_factory=lambda: [rsa_key()])
-    jwks_url: str = KEYS_URL
-    failure: Exception | None = None
-    held: asyncio.Event | None = None
-    fetched: list[str] = field(default_factory=list)
-
-    async def fetch(self, url: str, provider: Provider) -> bytes:
-        self.fetched.append(url)
-        if self.held is not None:
-            await self.held.wait()
-        if self.failure is not None:
-            raise self.failure
-        if url.endswith("openid-configuration"):
-            document: Any = {"issuer": provider.issuer.name, "jwks_uri": self.jwks_url}
-        elif url == self.jwks_url:
-            document = {
-                "keys": [
-                    {**key.public.as_dict(private=False), "kid": key.kid} for key in self.signing
-                ]
-            }
-        else:
-            raise FetchFailed(FetchOutcome.STATUS, "status 404")
-        return json.dumps(document).encode()
-
-    @property
-    def key_fetches(self) -> int:
-        return self.fetched.count(self.jwks_url)
 
 
 @dataclass

@@ -4,13 +4,10 @@ What HTTP's own parser refuses before us is a 400 as well. Whatever is not grant
 never heard of; what is granted, it gets octet for octet.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
 from sidecar.core.decision import DenyReason
-from tests.attacks.test_corpus import REQUESTS, TOKENS, forge, named
+from tests.attacks.tables import REQUESTS, Row, named
 from tests.fakes.front import Front, running_front, status_of
 from tests.fakes.upstream import ScriptedUpstream, scripted_upstream
 from tests.fakes.world import World
@@ -43,7 +40,7 @@ async def judge(
 
 
 @pytest.mark.parametrize("row", REQUESTS, ids=named)
-async def test_a_request_of_the_corpus_over_the_wire(row: Mapping[str, Any]) -> None:
+async def test_a_request_of_the_corpus_over_the_wire(row: Row) -> None:
     world = World()
     world.enroll("robot", "admin")
     method, target = row.get("method", "GET"), row["path"]
@@ -67,13 +64,3 @@ async def test_a_request_of_the_corpus_over_the_wire(row: Mapping[str, Any]) -> 
         if not row.get("open"):
             response = await front.send(wire(method, target, []))
             assert status_of(response) in (400, 401, 403, 405)
-
-
-@pytest.mark.parametrize("row", TOKENS, ids=named)
-async def test_a_token_of_the_corpus_over_the_wire(row: Mapping[str, Any]) -> None:
-    world = World()
-    async with scripted_upstream() as upstream, running_front(upstream.url, world=world) as front:
-        token = forge(world, row)
-        octets = wire("GET", "/reports", [f"Bearer {token}"])
-        parsed = token.isascii() and token.isprintable() and len(token) < 8000
-        await judge(front, upstream, octets, row["expected"], parsed=parsed)

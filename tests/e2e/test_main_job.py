@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 
 import aiohttp
 import pytest
@@ -205,6 +206,32 @@ async def test_a_new_key_is_fetched_when_its_first_token_comes(site: Site) -> No
                 await asyncio.sleep(0.05)
         # While the cool-down runs it is "not now", never "your token is bad".
         assert set(statuses[:-1]) <= {503}
+
+
+async def test_a_rotation_under_load_refuses_no_good_token(site: Site) -> None:
+    """K2: the first tokens of a new key wait for its fetch, and are not even told to try again."""
+    await site.enable()
+    seen: Counter[int] = Counter()
+    done = asyncio.Event()
+
+    async def ask_on(sidecar: Sidecar) -> None:
+        while not done.is_set():
+            seen[await status(site, sidecar, site.token())] += 1
+
+    async with (
+        running_sidecar(site.settings(), site.directory) as sidecar,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for _ in range(8):
+            tasks.create_task(ask_on(sidecar))
+        await until(lambda: seen.total() > 50)
+        site.identity_provider.rotate()
+        before = seen.total()
+        await until(lambda: seen.total() > before + 100)
+        done.set()
+
+    assert set(seen) == {200}
+    assert len(site.identity_provider.kids) == 2
 
 
 async def test_explain_says_step_by_step_why(site: Site) -> None:

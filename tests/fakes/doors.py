@@ -5,6 +5,7 @@ on what that was.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -46,12 +47,14 @@ class Asked:
 class Answer:
     """What became of a request: ``told`` is what upstream hears of it, by name in lower case.
 
-    Nothing where it was refused.
+    Nothing where it was refused: then ``refusal`` is what the client hears, all but the request's
+    id. ``decision`` is None where the request came to none.
     """
 
     status: int
-    decision: Decision
+    decision: Decision | None
     told: Mapping[str, list[str]] = field(default_factory=dict)
+    refusal: str = ""
 
 
 class Door(Protocol):
@@ -71,7 +74,7 @@ class ReverseProxyDoor:
     upstream: ScriptedUpstream
 
     async def ask(self, asked: Asked) -> Answer:
-        before = len(self.upstream.conversations)
+        before, heard = len(self.upstream.conversations), len(self.world.observer.decisions)
         response = await self.front.send(
             question(asked.method, asked.target, [f"Host: {HOST}", *asked.lines()])
         )
@@ -79,7 +82,8 @@ class ReverseProxyDoor:
         for conversation in self.upstream.conversations[before:]:
             for name, value in conversation.fields:
                 told.setdefault(name.lower(), []).append(value)
-        return Answer(status_of(response), self.world.observer.decisions[-1][1], told)
+        decision = decided(self.world, heard)
+        return Answer(status_of(response), decision, told, refusal_in(response))
 
 
 @dataclass
@@ -91,6 +95,7 @@ class ForwardAuthDoor:
     dialect: Dialect
 
     async def ask(self, asked: Asked) -> Answer:
+        heard = len(self.world.observer.decisions)
         response = await self.send(question_of(self.dialect, asked))
         status, answered = status_of(response), fields_of(response)
         told: dict[str, list[str]] = {}
@@ -98,7 +103,7 @@ class ForwardAuthDoor:
             for name, value in asked.fields:
                 told.setdefault(name.lower(), []).append(value)
             told |= answered
-        return Answer(status, self.world.observer.decisions[-1][1], told)
+        return Answer(status, decided(self.world, heard), told, refusal_in(response))
 
     async def send(self, octets: bytes) -> bytes:
         """Send and return everything that comes back until the connection ends."""
@@ -126,6 +131,7 @@ class ExtAuthzDoor:
         check = checks.check_of(
             *bearers, *asked.fields, method=asked.method, target=asked.target, raw=self.raw
         )
+        heard = len(self.world.observer.decisions)
         answer = await self.checks.send(check)
         told: dict[str, list[str]] = {}
         if answer.status == 200:
@@ -135,7 +141,24 @@ class ExtAuthzDoor:
             told |= {name: [value] for name, value in answer.set.items()}
             for name in answer.removed:
                 told.pop(name, None)
-        return Answer(answer.status, self.world.observer.decisions[-1][1], told)
+        refusal = without_id(f"{answer.client}{answer.body}")
+        return Answer(answer.status, decided(self.world, heard), told, refusal)
+
+
+def decided(world: World, before: int) -> Decision | None:
+    """Return the latest of the decisions after so many, or None where there is none."""
+    made = world.observer.decisions[before:]
+    return made[-1][1] if made else None
+
+
+def refusal_in(response: bytes) -> str:
+    """Return a response as the client gets it, without the request's id and the time."""
+    return without_id(response.decode("latin-1")) if status_of(response) >= 400 else ""
+
+
+def without_id(text: str) -> str:
+    text = re.sub(r'"request_id":"[^"]*"', '"request_id":"..."', text)
+    return re.sub(r"(?im)^(date|x-request-id): .*$", r"\1: ...", text)
 
 
 def question(method: str, target: str, lines: list[str]) -> bytes:

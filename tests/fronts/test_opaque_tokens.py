@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.core.decision import DenyReason, Grant
-from tests.attacks.test_corpus import verdict
+from tests.attacks.tables import verdict
 from tests.fakes.doors import DOORS, Asked
 from tests.test_introspection import OPAQUE, asking
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from tests.attacks.test_corpus import REQUESTS
+from tests.attacks.tables import REQUESTS
 
 # As the corpus means them: see tests/fakes/world.py.
 ROUTES: list[dict[str, Any]] = [
