@@ -141,7 +141,7 @@ class TokenVerifier:
             raise Denied(DenyReason.TOKEN_UNREADABLE, "the issuer's tokens are opaque")
         check_header(token, found)
         verified = self._verify(bearer, token, found, asked)
-        claims = read_claims(verified, found.groups)
+        claims = read_claims(verified, found.groups, found.scope_claims)
         self._remembered.remember(bearer, found, claims, verified.generation)
         memory.remember((found, claims, verified.generation))
         return found, claims
@@ -195,7 +195,7 @@ class TokenVerifier:
             raise Denied(DenyReason.UNKNOWN_ISSUER, "no issuer's opaque tokens begin so")
         evidence.issuer = issuer
         token = check_active(_answer(bearer, issuer, asked), issuer)
-        claims = read_claims(token, issuer.groups)
+        claims = read_claims(token, issuer.groups, issuer.scope_claims)
         memory.take_answer(issuer, claims)
         return issuer, claims
 

@@ -18,6 +18,7 @@ LONG_FUNCTIONS: dict[str, str] = {}
 TESTED_ELSEWHERE = {
     "sidecar/ports.py": "tests/test_authorize.py",  # Protocols and values without behaviour
     "sidecar/verification.py": "tests/test_authorize.py",
+    "sidecar/core/protection.py": "tests/core/test_decision.py",
     "sidecar/decision_services.py": "tests/test_status_lists.py",
     "sidecar/__main__.py": "tests/e2e/test_main_job.py",
     "sidecar/observability/silent.py": "tests/observability/test_decision_log.py",

@@ -18,7 +18,7 @@ from sidecar.app.running import running
 from sidecar.authorize import Authorizer
 from sidecar.observability.introspection_metrics import UnheardIntrospection
 from sidecar.observability.observers import Observers
-from sidecar.ports import AccountStore, Auditor
+from sidecar.ports import AccountStore, AccountView, Auditor
 from sidecar.settings import Settings
 
 _STORE_SECONDS = 5.0
@@ -82,8 +82,12 @@ async def _open_redis(settings: Settings) -> AsyncIterator[RedisAccountStore]:
 
 
 @asynccontextmanager
-async def open_authorizer(settings: Settings, patience: float) -> AsyncIterator[Authorizer]:
+async def open_authorizer(
+    settings: Settings, patience: float
+) -> AsyncIterator[tuple[Authorizer, AccountView]]:
     """Open THE decision with keys and accounts as a running sidecar would have them.
+
+    The accounts come with it, to be asked about others than the decision's subject.
 
     Waits at most ``patience`` seconds for them; what has not come by then denies, with its reason.
     """
@@ -100,7 +104,8 @@ async def open_authorizer(settings: Settings, patience: float) -> AsyncIterator[
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             pass
-        yield make_authorizer(settings, keys, accounts.view, clock, observer, services)
+        authorizer = make_authorizer(settings, keys, accounts.view, clock, observer, services)
+        yield authorizer, accounts.view
 
 
 def _nobody_counts() -> None:

@@ -4,6 +4,7 @@ from functools import partial
 
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.fronts import Shared
+from sidecar.app.protecting import realm_of
 from sidecar.app.proving import shown_rules
 from sidecar.fronts.ext_authz.checker import Checker, Parts
 from sidecar.fronts.ext_authz.fields import FieldRules
@@ -34,6 +35,7 @@ def ext_authz_opening(
             clock=shared.clock,
             observer=shared.observer,
             max_concurrent=section.max_concurrent,
+            realm=realm_of(settings),
         )
     )
     address = Address(section.host, section.port, _certificate(section), sockets.get("ext_authz"))

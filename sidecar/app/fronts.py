@@ -8,6 +8,7 @@ from functools import partial
 from sidecar.account_mirror import AccountMirror
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.parts import listen_policy, upstream_policy
+from sidecar.app.protecting import realm_of, resource_metadata
 from sidecar.app.proving import shown_rules
 from sidecar.authorize import Authorizer
 from sidecar.core.identity_headers import IdentityHeaders
@@ -87,6 +88,8 @@ def _reverse_proxy(
             observer=shared.observer,
             idle_seconds=idle_seconds,
             mirror=shared.mirror,
+            realm=realm_of(settings),
+            metadata=resource_metadata(settings),
         )
     )
     policy = listen_policy(settings.listen, sockets.get("listen"))
@@ -104,6 +107,8 @@ def _forward_auth(
             prefix=section.path,
             clock=shared.clock,
             observer=shared.observer,
+            realm=realm_of(settings),
+            metadata=resource_metadata(settings),
         )
     )
     policy = listen_policy(section, sockets.get("forward_auth"))

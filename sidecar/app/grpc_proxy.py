@@ -5,6 +5,7 @@ from functools import partial
 
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.fronts import Shared
+from sidecar.app.protecting import realm_of
 from sidecar.app.proving import shown_rules
 from sidecar.app.tls import system_authorities
 from sidecar.fronts.forwarded import TrustedProxies
@@ -40,6 +41,7 @@ async def grpc_proxy_opening(
             clock=shared.clock,
             observer=shared.observer,
             scheme="http" if section.tls is None else "https",
+            realm=realm_of(settings),
         )
     )
     policy = ListenPolicy(

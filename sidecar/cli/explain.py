@@ -8,11 +8,15 @@ import typer
 from sidecar.adapters.clock import SystemClock
 from sidecar.app.asking import open_authorizer
 from sidecar.cli.common import Config, bare, load_settings, read_token_file, stop, wait_for
+from sidecar.cli.denied import Case, other_names, shown
+from sidecar.cli.mistakes import likely_mistakes
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.evidence import Evidence
 from sidecar.core.groups import ACCOUNT_GROUPS
 from sidecar.core.request import AccessRequest
+from sidecar.core.subject import SubjectKey, is_subject
 from sidecar.observability import process_log
+from sidecar.ports import AccountView
 
 _PATIENCE_SECONDS = 8.0
 _MOST_SHOWN = 10
@@ -121,15 +125,42 @@ def explain(
     authorization = () if credential is None else (f"Bearer {credential}",)
     asked = AccessRequest(method, "explain", path, query, authorization, "127.0.0.1", "explain")
 
-    async def ask() -> tuple[Decision, Evidence]:
+    async def ask() -> tuple[Decision, Evidence, list[str]]:
         typer.echo("asking the identity provider and the account store ...", err=True)
-        async with open_authorizer(settings, _PATIENCE_SECONDS) as authorizer:
-            return await authorizer.explain(asked)
+        async with open_authorizer(settings, _PATIENCE_SECONDS) as (authorizer, accounts):
+            decision, evidence = await authorizer.explain(asked)
+            return decision, evidence, await _registered_names(decision, evidence, accounts)
 
-    decision, evidence = wait_for(ask(), settings)
-    for line in _steps(asked, decision, evidence, SystemClock().now()):
+    decision, evidence, registered = wait_for(ask(), settings)
+    now = SystemClock().now()
+    for line in _steps(asked, decision, evidence, now):
         typer.echo(line)
+    if isinstance(decision, Deny):
+        rules = settings.issuer_rules()
+        _say_mistakes(Case(credential or "", decision, evidence, rules, registered, now))
     raise typer.Exit(_exit_code(decision))
+
+
+def _say_mistakes(case: Case) -> None:
+    for mistake in likely_mistakes(case):
+        typer.echo(f"mistake    {mistake}")
+
+
+async def _registered_names(
+    decision: Decision, evidence: Evidence, accounts: AccountView
+) -> list[str]:
+    """Return the names other than `sub` under which the token's client has an account."""
+    issuer = evidence.issuer
+    if issuer is None or not isinstance(decision, Deny):
+        return []
+    if decision.reason is not DenyReason.SUBJECT_UNKNOWN:
+        return []
+    found = []
+    for name in filter(is_subject, other_names(evidence)):
+        standing = await accounts.read(SubjectKey(issuer.realm, name), None)
+        if standing.account is not None:
+            found.append(name)
+    return found
 
 
 def _exit_code(decision: Decision) -> int:
@@ -173,8 +204,8 @@ def _token_steps(evidence: Evidence, now: float) -> Iterator[str]:
     if evidence.token is not None:
         token = evidence.token
         yield (
-            f"token      alg {_shown(token.algorithm)}, kid {_shown(token.kid)},"
-            f" typ {_shown(token.token_type)}, iss {_shown(token.issuer)}"
+            f"token      alg {shown(token.algorithm)}, kid {shown(token.kid)},"
+            f" typ {shown(token.token_type)}, iss {shown(token.issuer)}"
         )
     if evidence.issuer is not None:
         yield f"issuer     known, realm {evidence.issuer.realm}"
@@ -223,18 +254,11 @@ def _group_steps(evidence: Evidence) -> Iterator[str]:
     yield f"groups     {', '.join(groups) or 'none'}; from {source}, under their group_names"
     left_out = issuer.groups.left_out(claims.raw)
     if left_out:
-        names = ", ".join(_shown(name) for name in left_out[:_MOST_SHOWN])
+        names = ", ".join(shown(name) for name in left_out[:_MOST_SHOWN])
         yield (
             f"left out   {names}{', ...' if left_out[_MOST_SHOWN:] else ''}: no name of a group (a"
             " comma, a letter beyond ASCII), or one that group_names gives to others"
         )
-
-
-def _shown(text: str | None) -> str:
-    """Return unverified text fit for a terminal: escapes in a `kid` are an attack on its reader."""
-    if not text:
-        return "missing"
-    return text[:100].encode("unicode_escape").decode("ascii")
 
 
 def _read_token(token: str | None, token_file: str | None) -> str | None:

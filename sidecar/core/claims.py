@@ -1,6 +1,6 @@
 """Claims: read once from a verified token, judged against the clock on every request."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,8 +8,9 @@ from sidecar.core.confirmation import Confirmation, read_confirmation
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
 from sidecar.core.introspection import IntrospectedToken
-from sidecar.core.issuer import Issuer
+from sidecar.core.issuer import SCOPE_CLAIMS, Issuer
 from sidecar.core.principal import Caller
+from sidecar.core.profile import Profile, check_needed, check_rfc9068
 from sidecar.core.subject import SubjectKey, is_subject
 from sidecar.core.token import VerifiedToken
 
@@ -47,7 +48,9 @@ class Claims:
 
 
 def read_claims(
-    token: VerifiedToken | IntrospectedToken, groups: GroupRules = ACCOUNT_GROUPS
+    token: VerifiedToken | IntrospectedToken,
+    groups: GroupRules = ACCOUNT_GROUPS,
+    scope_claims: Iterable[str] = SCOPE_CLAIMS,
 ) -> Claims:
     """Read the claims' shapes; absence of a required one is a failure.
 
@@ -63,8 +66,9 @@ def read_claims(
         issuer=token.issuer,
         subject=subject,
         audiences=frozenset(_strings(raw, "aud", split=False)),
-        scopes=frozenset(_strings(raw, "scope", split=True))
-        | frozenset(_strings(raw, "scp", split=True)),
+        scopes=frozenset(
+            scope for name in scope_claims for scope in _strings(raw, name, split=True)
+        ),
         client_id=_client_id(raw),
         expires_at=expires_at,
         not_before=_date(raw, "nbf"),
@@ -117,6 +121,10 @@ def check_claims(claims: Claims, issuer: Issuer, now: float) -> None:
     for name, value in issuer.required_claims.items():
         if claims.raw.get(name) != value:
             raise _refused(f"{name} is not as required")
+    if issuer.needed_claims:
+        check_needed(claims.raw, issuer.needed_claims)
+    if issuer.profile is Profile.RFC9068:
+        check_rfc9068(claims.raw)
 
 
 def _check_audience(claims: Claims, issuer: Issuer) -> None:

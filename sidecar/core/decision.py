@@ -10,6 +10,7 @@ from typing import NoReturn, Protocol, assert_never
 
 from sidecar.core.principal import Caller, Principal
 from sidecar.core.proof_offer import ProofOffer
+from sidecar.core.protection import Realm
 from sidecar.core.rate_limit import Exceeded
 from sidecar.core.routes import Route
 
@@ -125,10 +126,11 @@ class DenyReason(StrEnum):
             return "insufficient_scope"
         return _OF_401.get(self) or _ERROR_CODES.get(self.http_status, "server_error")
 
-    def challenge(self, realm: str, scopes: frozenset[str] = frozenset()) -> str | None:
+    def challenge(self, realm: Realm, scopes: frozenset[str] = frozenset()) -> str | None:
         """Return the ``WWW-Authenticate`` value (RFC 6750, 3), or None where none belongs.
 
         ``scopes`` are the ones the route requires; they are named with insufficient_scope only.
+        The realm's metadata are pointed to where a token is missing or no good (RFC 9728, 5.1).
         """
         if self.http_status == 401 or self is DenyReason.MALFORMED_CREDENTIALS:
             error = self.error_code
@@ -138,9 +140,12 @@ class DenyReason(StrEnum):
             error = self.error_code
         else:
             return None
-        if self is DenyReason.NO_CREDENTIALS:
-            return f'Bearer realm="{realm}"'
-        return f'Bearer realm="{realm}", error="{error}"'
+        challenge = f'Bearer realm="{realm.name}"'
+        if self is not DenyReason.NO_CREDENTIALS:
+            challenge += f', error="{error}"'
+        if self.http_status == 401 and realm.metadata_url is not None:
+            challenge += f', resource_metadata="{realm.metadata_url}"'
+        return challenge
 
     @property
     def retry_after(self) -> int | None:
@@ -212,18 +217,18 @@ class Deny(NotABool):
         """Return the seconds for ``Retry-After``, where waiting can help."""
         return self.reason.retry_after if self.exceeded is None else self.exceeded.retry_after
 
-    def challenge(self, realm: str) -> str | None:
+    def challenge(self, realm: Realm) -> str | None:
         """Return the ``WWW-Authenticate`` value, or None where none belongs."""
         scopes = frozenset() if self.route is None else self.route.requirement.scopes
         return challenge_of(self.reason, realm, scopes, self.offer)
 
 
 def challenge_of(
-    reason: DenyReason, realm: str, scopes: frozenset[str], offer: ProofOffer | None
+    reason: DenyReason, realm: Realm, scopes: frozenset[str], offer: ProofOffer | None
 ) -> str | None:
     """Return the ``WWW-Authenticate`` value of a denial, or None where none belongs."""
     challenge = reason.challenge(realm, scopes)
-    return challenge if challenge is None or offer is None else offer.beside(challenge, realm)
+    return challenge if challenge is None or offer is None else offer.beside(challenge, realm.name)
 
 
 Decision = Grant | Deny

@@ -6,20 +6,25 @@ from enum import StrEnum, unique
 
 from sidecar.core.confirmation import NOTHING_BOUND, BindingRules
 from sidecar.core.groups import ACCOUNT_GROUPS, GroupRules
+from sidecar.core.profile import Profile
 
-# RFC 9864 names; "EdDSA" is the old name of Ed25519. No HS*, no none: a shared secret in a
-# verifier could forge, and `none` is no signature (RFC 8725, 3.1 and 3.2).
+# RFC 9864 and RFC 9964 names; "EdDSA" is the old name of Ed25519. No HS*, no none: a shared secret
+# in a verifier could forge, and `none` is no signature (RFC 8725, 3.1 and 3.2).
 ASYMMETRIC_ALGORITHMS = frozenset(
     {
         "RS256", "RS384", "RS512",
         "PS256", "PS384", "PS512",
         "ES256", "ES384", "ES512",
         "Ed25519", "EdDSA",
+        "ML-DSA-44", "ML-DSA-65", "ML-DSA-87",
     }
 )  # fmt: skip
 
 # RFC 9068, 4: "at+jwt" or "application/at+jwt"; most providers still write "JWT".
 ACCESS_TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+
+# RFC 9068, 2.2.3 has `scope`; Okta and Entra ID write `scp`.
+SCOPE_CLAIMS = ("scope", "scp")
 
 
 @unique
@@ -61,7 +66,8 @@ class Issuer:
 
     ``name`` is compared with ``iss`` byte for byte. A token names one of ``audiences``, or, where
     ``client_claim`` is set (for providers whose tokens carry no ``aud``), that claim is one of
-    ``clients``. ``token_types`` are lower-case; ``leeway`` is in seconds.
+    ``clients``. ``token_types`` are lower-case; ``leeway`` is in seconds. The
+    scopes are those of all ``scope_claims``; ``needed_claims`` have to be there, whatever they say.
     """
 
     name: str
@@ -76,6 +82,9 @@ class Issuer:
     leeway: float = 0.0
     required_claims: Mapping[str, str] = field(default_factory=dict)
     groups: GroupRules = ACCOUNT_GROUPS
+    scope_claims: tuple[str, ...] = SCOPE_CLAIMS
+    needed_claims: frozenset[str] = frozenset()
+    profile: Profile = Profile.JWT
     binding: BindingRules = NOTHING_BOUND
     introspection: IntrospectionRules | None = None
     status_list: StatusListRules | None = None

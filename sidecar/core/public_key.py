@@ -9,19 +9,21 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.jwk import ECKey, OKPKey, RSAKey
-from joserfc.util import base64_to_int
+from joserfc.util import base64_to_int, urlsafe_b64decode
 
+from sidecar.core.mldsa import SIGNATURE_OCTETS, MLDSAKey
 from sidecar.core.token import PublicKey
 
 _RSA_BITS = range(2048, 8193)  # RFC 7518, 3.3 asks for 2048; beyond 8192 only the CPU suffers
 _MAX_MEMBER = 4096  # characters; to make a number of a whole document would hold up everybody
 _RSA_EXPONENTS = range(3, 2**33)
 _PUBLIC = ("kty", "n", "e", "crv", "x", "y")
-_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "priv"})
 
 _RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 # RFC 9864, 3.1: EdDSA is the old name, and a key may bear either.
 _ED25519_ALGORITHMS = frozenset({"Ed25519", "EdDSA"})
+_MLDSA_ALGORITHMS = frozenset(SIGNATURE_OCTETS)
 
 # The y of the eight points of small order on edwards25519; the sign of x tells two of a y apart.
 # With such a point as a "key", signatures verify that nobody made (RFC 8032, 5.1.7; Wycheproof).
@@ -58,7 +60,8 @@ def fitting_algorithms(member: Mapping[str, Any]) -> frozenset[str]:
     """Return the algorithms that type, curve and ``alg`` agree on. Raises Unfit."""
     algorithms = _algorithms_of_type(member.get("kty"), member.get("crv"))
     if "alg" not in member:
-        return algorithms
+        # RFC 9964: an Algorithm Key Pair is made for one algorithm, and MUST say which.
+        return algorithms - _MLDSA_ALGORITHMS
     # RFC 8725, 3.1: a key is for one algorithm; what it says outweighs what it could do.
     named = member["alg"]
     if named in tuple(_ED25519_ALGORITHMS):
@@ -78,6 +81,8 @@ def _algorithms_of_type(kty: Any, crv: Any) -> frozenset[str]:
             return frozenset({"ES512"})
         case "OKP", "Ed25519":
             return _ED25519_ALGORITHMS
+        case "AKP", _:
+            return _MLDSA_ALGORITHMS
         case _:
             raise Unfit("has an unknown type or curve")
 
@@ -95,6 +100,8 @@ def import_public(member: Mapping[str, Any]) -> PublicKey:
             return RSAKey.import_key(public)
         if member["kty"] == "EC":
             return _on_curve(ECKey.import_key(public))
+        if member["kty"] == "AKP":
+            return _checked_mldsa(member["alg"], urlsafe_b64decode(member["pub"].encode()))
         return _checked_ed25519(OKPKey.import_key(public))
     except Unfit:
         raise
@@ -123,6 +130,14 @@ def _checked_ed25519(key: OKPKey) -> OKPKey:
     if y in _SMALL_ORDER or y >= _ED25519_PRIME:
         raise Unfit("is a point of small order, or not canonically encoded")
     return key
+
+
+def _checked_mldsa(algorithm: str, octets: bytes) -> MLDSAKey:
+    # FIPS 204, algorithm 8: where t1 is zero the challenge has no part in what is verified, and
+    # anybody makes signatures. The seed before it is of 32 octets.
+    if not any(octets[32:]):
+        raise Unfit("is zero: anybody could sign")
+    return MLDSAKey.import_octets(algorithm, octets)
 
 
 def _on_curve(key: ECKey) -> ECKey:

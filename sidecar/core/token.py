@@ -17,6 +17,7 @@ from typing_extensions import override
 from sidecar.core.bearer import BearerToken
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.issuer import Issuer
+from sidecar.core.mldsa import MLDSAKey
 from sidecar.core.strict_json import NotStrictJSON, read_json_object
 
 MAX_KID_LENGTH = 256
@@ -26,7 +27,7 @@ MAX_KID_LENGTH = 256
 # 3.6), and keys that travel with the token (RFC 8725, 3.10; CVE-2026-27962).
 _REFUSED_PARAMETERS = frozenset({"crit", "b64", "zip", "enc", "cty", "jwk", "jku", "x5c", "x5u"})
 
-PublicKey = RSAKey | ECKey | OKPKey
+PublicKey = RSAKey | ECKey | OKPKey | MLDSAKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,9 @@ def verify_signature(
 
 def is_signed_by(compact: str, algorithm: str, key: PublicKey) -> bool:
     """Say whether the key made the signature of a JWS, by this algorithm and no other."""
+    if isinstance(key, MLDSAKey):
+        message, _, signature = compact.encode("ascii").rpartition(b".")
+        return algorithm == key.algorithm and key.has_signed(message, urlsafe_b64decode(signature))
     try:
         jws.deserialize_compact(compact, key, registry=_registry(algorithm))
     except (JoseError, ValueError):

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from sidecar.core.decision import Deny, DenyReason, challenge_of
 from sidecar.core.proof_offer import ProofOffer
+from sidecar.core.protection import Realm
 from sidecar.core.rate_limit import Exceeded
 from sidecar.ports import UpstreamError
 
@@ -54,7 +55,7 @@ class _Template:
         return Refusal(self.status, self.fields, f'{self.body}{request_id}"}}'.encode())
 
 
-def refusal_of(deny: Deny, *, realm: str, request_id: str) -> Refusal:
+def refusal_of(deny: Deny, *, realm: Realm, request_id: str) -> Refusal:
     """Return what the client is told of a denial."""
     scopes = deny.route.requirement.scopes if deny.route is not None else _NO_SCOPES
     return _template(deny.reason, realm, scopes, deny.offer, deny.exceeded).of(request_id)
@@ -63,7 +64,7 @@ def refusal_of(deny: Deny, *, realm: str, request_id: str) -> Refusal:
 @lru_cache(maxsize=1024)  # reasons, times the sets of scopes in the settings; some nonces, pauses
 def _template(
     reason: DenyReason,
-    realm: str,
+    realm: Realm,
     scopes: frozenset[str],
     offer: ProofOffer | None,
     exceeded: Exceeded | None,

@@ -1,36 +1,47 @@
 """An issuer's settings: whose tokens, for whom, signed how."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from sidecar.core.confirmation import Binding, BindingRules
 from sidecar.core.groups import GroupRules
-from sidecar.core.issuer import ACCESS_TOKEN_TYPES, ASYMMETRIC_ALGORITHMS
+from sidecar.core.issuer import (
+    ACCESS_TOKEN_TYPES,
+    ASYMMETRIC_ALGORITHMS,
+    SCOPE_CLAIMS,
+    Introspected,
+)
 from sidecar.core.issuer import Issuer as IssuerRules
+from sidecar.core.profile import RFC9068_TOKEN_TYPES, Profile
 from sidecar.core.subject import is_group
 from sidecar.settings.bound import BindingMode
-from sidecar.settings.fields import ReadableFile, Realm, Section, Strings, split_url
+from sidecar.settings.fields import ReadableFile, Realm, Strings, split_url
 from sidecar.settings.introspection import Introspection, ambiguity
+from sidecar.settings.preset_section import PresetSection, check_issuer, is_said_elsewhere
+from sidecar.settings.presets import PRESETS
 from sidecar.settings.status_list import StatusList
 
 GroupsClaim = Annotated[str, Field(min_length=1, max_length=255)]
 
 
-class Issuer(Section):
+class Issuer(PresetSection):
     """One identity provider's issuer."""
 
     insecure_http: bool = False
     """Allow http:// for this issuer: whoever stands between can forge every token."""
-    issuer: str
-    """The tokens' `iss`, byte for byte; an https URL."""
+    issuer: str = Field(default="", validate_default=True)
+    """The tokens' `iss`, byte for byte; an https URL. Most presets make it."""
     realm: Realm = "default"
     """Issuers of one realm share their subjects."""
     jwks_url: str | None = None
     """Where the keys are; without it they are found by OpenID Connect Discovery."""
     algorithms: Strings = ("RS256",)
     """Algorithms that the provider signs with; asymmetric ones only."""
+    profile: Profile = Profile.JWT
+    """What the tokens keep: jwt, or rfc9068 for RFC 9068 (`typ` is at+jwt, and each token has
+    `client_id`, `iat` and `jti`)."""
     client_claim: str | None = None
     """Claim that names the client, for providers whose tokens have no `aud` (Cognito)."""
     clients: Strings = Field(default=(), validate_default=True)
@@ -47,6 +58,10 @@ class Issuer(Section):
     """Seconds by which the clocks may differ. The Hoop gateway has 0."""
     required_claims: dict[str, str] = Field(default_factory=dict)
     """Claims that have to have exactly this value, such as token_use: access."""
+    needed_claims: Strings = ()
+    """Claims that have to be there whatever they say, such as azp: ID tokens may lack it."""
+    scope_claims: Strings = SCOPE_CLAIMS
+    """Claims with the scopes: a list, or words parted by spaces."""
     groups_from: Literal["account", "claim"] = "account"
     """Whose word counts for the caller's groups: the account's, or that of a claim of the token."""
     groups_claim: GroupsClaim | None = Field(default=None, validate_default=True)
@@ -71,7 +86,13 @@ class Issuer(Section):
     @field_validator("issuer")
     @classmethod
     def _is_https(cls, text: str, info: ValidationInfo) -> str:
-        return _check_url(text, info, "issuer")
+        if is_said_elsewhere(text, info.data):
+            return text
+        if not text:
+            raise ValueError("is missing; set it, or a preset that makes it")
+        _check_url(text, info, "issuer")
+        check_issuer(text, info.data)
+        return text
 
     @field_validator("jwks_url")
     @classmethod
@@ -116,6 +137,8 @@ class Issuer(Section):
         if not all(clients):
             raise ValueError("a client is empty; leave it out")
         if bool(clients) != bool(info.data.get("client_claim")):
+            if info.data.get("preset") is not None:
+                raise ValueError("expected the client ids to let in: these tokens have no `aud`")
             raise ValueError("client_claim and clients belong together; set both, or neither")
         return clients
 
@@ -128,6 +151,8 @@ class Issuer(Section):
                 " for whatever service, would pass. If its tokens have none, set client_claim and"
                 " clients"
             )
+        if not audiences and info.data.get("profile") is Profile.RFC9068:
+            raise ValueError("expected an audience: RFC 9068 wants one in each token, and judged")
         if not all(audiences):
             raise ValueError("an audience is empty; leave it out")
         return audiences
@@ -155,8 +180,16 @@ class Issuer(Section):
     def _are_lower(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name.lower() for name in names)
 
+    @field_validator("scope_claims", "needed_claims")
+    @classmethod
+    def _are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(names):
+            raise ValueError("a claim's name is empty; leave it out")
+        return names
+
     def rules(self) -> IssuerRules:
         """Return what the decision demands of this issuer's tokens."""
+        is_profiled = self.profile is Profile.RFC9068
         return IssuerRules(
             name=self.issuer,
             realm=self.realm,
@@ -164,20 +197,66 @@ class Issuer(Section):
             audiences=frozenset(self.audiences),
             client_claim=self.client_claim,
             clients=frozenset(self.clients),
-            token_types=frozenset(self.token_types),
-            type_required=self.type_required,
+            token_types=RFC9068_TOKEN_TYPES if is_profiled else frozenset(self.token_types),
+            type_required=self.type_required or is_profiled,
             kid_optional=self.kid_optional,
             leeway=self.leeway,
             required_claims=dict(self.required_claims),
             groups=self._group_rules(),
+            scope_claims=self.scope_claims,
+            needed_claims=frozenset(self.needed_claims),
+            profile=self.profile,
             binding=BindingRules(self.dpop, self.mtls, self.insecure_bound_as_bearer),
             introspection=None if self.introspection is None else self.introspection.rules(),
             status_list=None if self.status_list is None else self.status_list.rules(),
         )
 
+    def twin(self) -> "Issuer | None":
+        """Return the issuer that the preset means as well: Entra ID has two for one tenant."""
+        preset = None if self.preset is None else PRESETS[self.preset]
+        if preset is None or preset.twin is None:
+            return None
+        parts = {"tenant": self.issuer.split("/")[3], "clients": self.clients}
+        mine, other = preset.fill_in(parts), PRESETS[preset.twin].fill_in(parts)
+        # What was set by hand holds for both; opaque tokens are asked about once.
+        unset = {name: value for name, value in other.items() if getattr(self, name) == mine[name]}
+        required = self.required_claims | other["required_claims"]
+        asked = self.introspection
+        if asked is not None and asked.tokens is not Introspected.ALL:
+            asked = None
+        update = {**unset, "required_claims": required, "introspection": asked}
+        return self.model_copy(update=update)
+
     def _group_rules(self) -> GroupRules:
         claim = (self.groups_claim or "groups") if self.groups_from == "claim" else None
         return GroupRules(claim, dict(self.group_names))
+
+
+def with_twins(issuers: Iterable[Issuer]) -> Iterator[Issuer]:
+    """Return the issuers, and those that their presets mean as well."""
+    for each in issuers:
+        yield each
+        twin = each.twin()
+        if twin is not None:
+            yield twin
+
+
+def check_issuers(given: Iterable[Issuer]) -> tuple[Issuer, ...]:
+    """Return the issuers with those that their presets mean as well.
+
+    Raises:
+        ValueError: there are none, or two cannot be told apart.
+    """
+    issuers = tuple(with_twins(given))
+    if not issuers:
+        raise ValueError("expected at least one issuer: whose tokens are to be accepted?")
+    twice = repeated(issuers)
+    if twice is not None:
+        raise ValueError(f"{twice!r} is there twice; join the two")
+    either = ambiguous(issuers)
+    if either is not None:
+        raise ValueError(either)
+    return issuers
 
 
 def repeated(issuers: Iterable[Issuer]) -> str | None:

@@ -23,10 +23,11 @@ from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.grpc import Grpc, is_metadata_name
 from sidecar.settings.header_names import HeaderName, is_header
 from sidecar.settings.hoop import CLEARED, hoop_routes
-from sidecar.settings.issuers import Issuer, ambiguous, repeated
+from sidecar.settings.issuers import Issuer, check_issuers
 from sidecar.settings.mirror import Mirror
 from sidecar.settings.networks import Network
 from sidecar.settings.rate_limit import RateLimit, check_shared
+from sidecar.settings.resource import Resource
 from sidecar.settings.routes import Route, limits_of_routes
 from sidecar.settings.sections import (
     Accounts,
@@ -36,6 +37,7 @@ from sidecar.settings.sections import (
     Log,
     Upstream,
 )
+from sidecar.settings.signature_sizes import check_limits
 from sidecar.settings.streams import Streams
 from sidecar.settings.sync import Sync
 
@@ -114,12 +116,14 @@ class Settings(Section):
     """Whether the token goes on to upstream. The Hoop gateway verifies it again."""
     mirror: Mirror | None = None
     """Follow changes of the gateway's service accounts that pass by. `mirror: {}` is enough."""
+    resource: Resource | None = None
+    """Tell clients without a token whose they need (RFC 9728). Needs `resource.identifier`."""
     listen: Listen = Listen()
     bound_tokens: BoundTokens = Field(default=BoundTokens(), validate_default=True)
     """What proves that a bound token is its sender's."""
     admin: Admin = Admin()
     keys: Keys = Keys()
-    limits: Limits = Limits()
+    limits: Limits = Field(default=Limits(), validate_default=True)
     rate_limit: RateLimit | None = None
     """How much one caller may ask for; without it as much as it likes."""
     streams: Streams = Streams()
@@ -155,15 +159,7 @@ class Settings(Section):
     @field_validator("issuers")
     @classmethod
     def _are_different(cls, issuers: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
-        if not issuers:
-            raise ValueError("expected at least one issuer: whose tokens are to be accepted?")
-        twice = repeated(issuers)
-        if twice is not None:
-            raise ValueError(f"{twice!r} is there twice; join the two")
-        either = ambiguous(issuers)
-        if either is not None:
-            raise ValueError(either)
-        return issuers
+        return check_issuers(issuers)
 
     @field_validator("routes")
     @classmethod
@@ -207,6 +203,11 @@ class Settings(Section):
             if fold_name(name) in taken:
                 raise ValueError(f"{name!r} is sent empty and is an identity header; choose one")
         return names
+
+    @field_validator("limits")
+    @classmethod
+    def _take_the_signatures(cls, limits: Limits, info: ValidationInfo) -> Limits:
+        return check_limits(limits, info)
 
     @field_validator("bound_tokens")
     @classmethod

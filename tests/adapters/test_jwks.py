@@ -14,8 +14,9 @@ from sidecar.adapters.jwks import KeySet, NoUsableKeys, read_key_set
 from sidecar.core import public_key
 from sidecar.core.bearer import BearerToken
 from sidecar.core.issuer import ASYMMETRIC_ALGORITHMS, Issuer
+from sidecar.core.mldsa import MLDSAKey
 from sidecar.core.token import VerificationKeys, read_token, verify_signature
-from tests.fakes.tokens import SigningKey, ec_key, ed25519_key, rsa_key, seal
+from tests.fakes.tokens import SigningKey, ec_key, ed25519_key, mldsa_key, rsa_key, seal
 
 ISSUER = Issuer("https://idp.example", algorithms=ASYMMETRIC_ALGORITHMS)
 
@@ -149,7 +150,9 @@ def test_a_private_key_is_used_by_its_public_half_and_told() -> None:
 
     assert "private half" in found.left_out[0]
     assert found.fingerprint == read(member(rsa_key())).fingerprint
-    assert found.by_kid["rsa"][0].key.is_private is False
+    key = found.by_kid["rsa"][0].key
+    assert not isinstance(key, MLDSAKey)
+    assert key.is_private is False
 
 
 def number(value: int) -> str:
@@ -311,3 +314,42 @@ def test_any_members_are_read_or_left_out(keys: list[Any]) -> None:
 def test_any_octets_are_a_key_set_or_refused(document: bytes) -> None:
     with pytest.raises(NoUsableKeys):
         read_key_set(document, ISSUER, 64)
+
+
+@pytest.mark.parametrize("algorithm", ["ML-DSA-44", "ML-DSA-65", "ML-DSA-87"])
+def test_a_post_quantum_key_verifies_the_algorithm_that_it_names(algorithm: str) -> None:
+    key = mldsa_key("pq", algorithm)
+    found = read(key.jwk())
+    token = seal({"alg": algorithm, "kid": "pq"}, {"iss": ISSUER.name}, key)
+
+    keys = VerificationKeys(found.by_kid, 1)
+    assert verify_signature(read_token(BearerToken(token)), keys, ISSUER).issuer == ISSUER.name
+    assert found.by_kid["pq"][0].algorithms == {algorithm}
+    assert found.fingerprint != read(mldsa_key("another", algorithm).jwk(kid="pq")).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"alg": None}, "fits none"),
+        ({"alg": "ML-DSA-00"}, "fits none"),
+        ({"alg": "ES256"}, "fits none"),
+        ({"alg": "ML-DSA-65"}, "cannot be read"),
+        ({"pub": None}, "cannot be read"),
+        ({"pub": ""}, "is zero"),
+        ({"pub": 7}, "cannot be read"),
+        ({"pub": "____" * 300}, "cannot be read"),
+        ({"pub": "_" * 40 + "A" * 1710}, "is zero: anybody could sign"),
+        ({"pub": mldsa_key().jwk()["pub"] + "=="}, "cannot be read"),
+        ({"use": "enc"}, "not for signatures"),
+    ],
+)
+def test_a_post_quantum_key_that_is_wrong_is_left_out(changed: dict[str, Any], says: str) -> None:
+    assert says in left_out(mldsa_key().jwk(**changed))
+
+
+def test_a_published_seed_is_told() -> None:
+    found = read(mldsa_key().jwk(priv="AAAA"))
+
+    assert "its private half is published" in found.left_out[0]
+    assert list(found.by_kid) == ["pq"]

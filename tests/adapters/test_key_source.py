@@ -20,7 +20,7 @@ from sidecar.demo.identity_provider import IdentityProvider, Outage
 from sidecar.ports import FetchOutcome
 from tests.fakes.clock import FakeClock
 from tests.fakes.observer import RecordingObserver
-from tests.fakes.provider import KEYS_URL, PlayedProvider
+from tests.fakes.played_provider import KEYS_URL, PlayedProvider
 from tests.fakes.tokens import SigningKey, ec_key, rsa_key
 from tests.fakes.waiting import until
 

@@ -17,6 +17,7 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_source import JwksKeySource, KeyPolicy, Provider
 from sidecar.adapters.provider_client import ProviderClient
 from sidecar.core.issuer import Issuer
+from sidecar.core.mldsa import MLDSAKey
 from sidecar.ports import FetchOutcome
 from tests.fakes.observer import RecordingObserver
 from tests.fakes.tokens import SigningKey, ec_key, rsa_key
@@ -214,4 +215,8 @@ async def test_the_good_among_bad_keys_are_used() -> None:
 
     assert found is not None
     assert set(found.by_kid) == {"private", "rsa", "ec"}
-    assert not any(key.key.is_private for same in found.by_kid.values() for key in same)
+    assert not any(
+        not isinstance(key.key, MLDSAKey) and key.key.is_private
+        for same in found.by_kid.values()
+        for key in same
+    )

@@ -24,7 +24,7 @@ from sidecar.ports import FetchOutcome
 from tests.attacks.tables import verdict
 from tests.fakes.clock import FakeClock
 from tests.fakes.observer import RecordingObserver
-from tests.fakes.provider import KEYS_URL, PlayedProvider
+from tests.fakes.played_provider import KEYS_URL, PlayedProvider
 from tests.fakes.tokens import SigningKey, ec_key, rsa_key
 from tests.fakes.waiting import until
 from tests.fakes.world import ISSUERS, ROUTES, World

@@ -213,6 +213,18 @@ def test_groups_that_are_not_simply_the_accounts_are_explained(site: Site, tmp_p
     assert "left out   admin, a,b, \\x1b[31m: no name of a group" in said
 
 
+def test_an_account_under_another_name_of_the_client_is_found(site: Site) -> None:
+    site.command("HSET", "sidecar:account:default:robot", "status", "active", "groups", "ops")
+    token = site.provider.issue("robot", sub="object-id")
+
+    code, out, err = site.explain("GET /reports", "--token", token)
+
+    assert code == 1
+    assert "mistake    the account robot is there, which is another name of this client" in out
+    assert "the token's `sub` is object-id; create that one, and delete the other" in out
+    assert token not in out + err
+
+
 def test_what_a_token_is_bound_to_is_said(site: Site) -> None:
     thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
     token = site.provider.issue(

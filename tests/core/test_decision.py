@@ -3,9 +3,11 @@
 import pytest
 
 from sidecar.core.decision import Denied, Deny, DenyReason, Grant
+from sidecar.core.protection import Realm
 from sidecar.core.routes import Route
 
 R = DenyReason
+API = Realm("api")
 INVALID = 'Bearer realm="api", error="invalid_token"'
 
 # reason: status, error, challenge without scopes, Retry-After
@@ -79,7 +81,7 @@ def test_every_reason_has_its_row() -> None:
 
 @pytest.mark.parametrize("reason", list(DenyReason))
 def test_a_reason_on_the_wire(reason: DenyReason) -> None:
-    wire = (reason.http_status, reason.error_code, reason.challenge("api"), reason.retry_after)
+    wire = (reason.http_status, reason.error_code, reason.challenge(API), reason.retry_after)
 
     assert wire == WIRE[reason]
 
@@ -95,11 +97,11 @@ def test_only_insufficient_scope_names_the_scopes() -> None:
     """The scopes of a route are nobody's business who has no good token."""
     scopes = frozenset({"write", "read"})
 
-    assert R.INSUFFICIENT_SCOPE.challenge("api", scopes) == (
+    assert R.INSUFFICIENT_SCOPE.challenge(API, scopes) == (
         'Bearer realm="api", error="insufficient_scope", scope="read write"'
     )
     for reason in set(DenyReason) - {R.INSUFFICIENT_SCOPE}:
-        assert reason.challenge("api", scopes) == WIRE[reason][2]
+        assert reason.challenge(API, scopes) == WIRE[reason][2]
 
 
 def test_a_client_cannot_tell_why_its_token_failed() -> None:
@@ -125,3 +127,15 @@ def test_a_denial_says_why_in_our_log_only() -> None:
 
     assert (denied.reason, denied.detail) == (R.BAD_SIGNATURE, "detail")
     assert Denied(R.NO_ROUTE).detail == ""
+
+
+def test_where_the_metadata_are_is_said_with_every_401_and_nothing_else() -> None:
+    """RFC 9728, 5.1; the errors of RFC 6750 stay as they are."""
+    realm = Realm("api", "https://api.example/.well-known/oauth-protected-resource")
+
+    for reason in R:
+        plain, pointed = reason.challenge(API), reason.challenge(realm)
+        if reason.http_status == 401:
+            assert pointed == f'{plain}, resource_metadata="{realm.metadata_url}"'
+        else:
+            assert pointed == plain

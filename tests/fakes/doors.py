@@ -14,11 +14,13 @@ from typing import Protocol, assert_never
 
 from sidecar.core.decision import Decision
 from sidecar.core.identity_headers import IdentityHeaders
+from sidecar.core.protection import SIDECAR, Realm
 from sidecar.fronts.forward_auth.handler import Handler, Parts
 from sidecar.fronts.forward_auth.server import listening
 from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.listener import Listener, ListenPolicy
 from sidecar.fronts.request_head import HeadRules
+from sidecar.fronts.resource_metadata import ResourceMetadata
 from sidecar.ports import Dialect
 from tests.fakes import checks
 from tests.fakes.front import IDENTITY, Front, read_all, running_front, status_of
@@ -221,6 +223,8 @@ async def forward_auth_door(
     identity: IdentityHeaders = IDENTITY,
     trusted: TrustedProxies = LOOPBACK,
     forward_authorization: bool = True,
+    realm: Realm = SIDECAR,
+    metadata: ResourceMetadata | None = None,
 ) -> AsyncIterator[ForwardAuthDoor]:
     parts = Parts(
         world.authorizer,
@@ -229,6 +233,8 @@ async def forward_auth_door(
         "/auth",
         world.clock,
         world.observer,
+        realm,
+        metadata,
     )
     async with listening(Handler(parts), ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)) as door:
         yield ForwardAuthDoor(world, door, dialect)

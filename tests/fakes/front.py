@@ -8,9 +8,11 @@ from typing import Any
 
 from sidecar.account_mirror import AccountMirror
 from sidecar.core.identity_headers import IdentityHeaders
+from sidecar.core.protection import SIDECAR, Realm
 from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.listener import Listener, ListenPolicy
 from sidecar.fronts.request_head import HeadRules
+from sidecar.fronts.resource_metadata import ResourceMetadata
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
 from sidecar.fronts.reverse_proxy.server import listening
 from sidecar.fronts.reverse_proxy.upstream import Upstream, UpstreamPolicy
@@ -98,6 +100,8 @@ async def running_front(  # noqa: PLR0913 - what a test may want
     idle_seconds: float = 10.0,
     policy: UpstreamPolicy | None = None,
     mirror: AccountMirror | None = None,
+    realm: Realm = SIDECAR,
+    metadata: ResourceMetadata | None = None,
 ) -> AsyncIterator[Front]:
     world = world or World()
     streams = Streams(world.observer)
@@ -112,6 +116,8 @@ async def running_front(  # noqa: PLR0913 - what a test may want
             world.observer,
             idle_seconds=idle_seconds,
             mirror=mirror,
+            realm=realm,
+            metadata=metadata,
         )
         listen = ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)
         async with listening(Handler(parts), listen) as proxy:

@@ -9,11 +9,19 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.mldsa import (
+    MLDSA44PrivateKey,
+    MLDSA65PrivateKey,
+    MLDSA87PrivateKey,
+)
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 from joserfc.util import urlsafe_b64encode
 
-from sidecar.core.token import PublicKey, VerificationKey
+from sidecar.core.mldsa import MLDSAKey
+from sidecar.core.token import VerificationKey
+
+JoseKey = RSAKey | ECKey | OKPKey
 
 
 @dataclass(frozen=True)
@@ -22,10 +30,10 @@ class SigningKey:
 
     kid: str
     algorithm: str
-    private: PublicKey
+    private: JoseKey
 
     @property
-    def public(self) -> PublicKey:
+    def public(self) -> JoseKey:
         return type(self.private).import_key(self.private.as_dict(private=False))
 
     def verification_key(self, *algorithms: str) -> VerificationKey:
@@ -35,6 +43,46 @@ class SigningKey:
     def sign(self, message: bytes) -> bytes:
         """Return the raw JWS signature."""
         return JWSRegistry.algorithms[self.algorithm].sign(message, self.private)
+
+
+@dataclass(frozen=True)
+class MLDSASigningKey:
+    """An ML-DSA key, which joserfc does not know."""
+
+    kid: str
+    algorithm: str
+    private: MLDSA44PrivateKey | MLDSA65PrivateKey | MLDSA87PrivateKey
+
+    @property
+    def public(self) -> MLDSAKey:
+        return MLDSAKey.import_octets(self.algorithm, self.private.public_key().public_bytes_raw())
+
+    def verification_key(self) -> VerificationKey:
+        return VerificationKey(self.public, frozenset({self.algorithm}))
+
+    def sign(self, message: bytes) -> bytes:
+        return self.private.sign(message)
+
+    def jwk(self, **changed: Any) -> dict[str, Any]:
+        """Return the JSON Web Key as RFC 9964 has it published."""
+        octets = self.private.public_key().public_bytes_raw()
+        pub = urlsafe_b64encode(octets).decode()
+        members = {"kty": "AKP", "alg": self.algorithm, "kid": self.kid, "pub": pub, **changed}
+        return {name: value for name, value in members.items() if value is not None}
+
+
+AnyKey = SigningKey | MLDSASigningKey
+
+
+@cache
+def mldsa_key(kid: str = "pq", algorithm: str = "ML-DSA-44") -> MLDSASigningKey:
+    match algorithm:
+        case "ML-DSA-44":
+            return MLDSASigningKey(kid, algorithm, MLDSA44PrivateKey.generate())
+        case "ML-DSA-65":
+            return MLDSASigningKey(kid, algorithm, MLDSA65PrivateKey.generate())
+        case _:
+            return MLDSASigningKey(kid, algorithm, MLDSA87PrivateKey.generate())
 
 
 @cache
@@ -53,7 +101,7 @@ def ed25519_key(kid: str = "ed", algorithm: str = "Ed25519") -> SigningKey:
     return SigningKey(kid, algorithm, OKPKey.generate_key("Ed25519"))
 
 
-def key_set(keys: Iterable[SigningKey]) -> dict[str, tuple[VerificationKey, ...]]:
+def key_set(keys: Iterable[AnyKey]) -> dict[str, tuple[VerificationKey, ...]]:
     """Return the keys by ``kid``; several may share one."""
     by_kid: dict[str, tuple[VerificationKey, ...]] = {}
     for key in keys:
@@ -73,7 +121,7 @@ def encode(text: str | bytes | Mapping[str, Any]) -> str:
 def seal(
     header: str | bytes | Mapping[str, Any],
     claims: str | bytes | Mapping[str, Any],
-    key: SigningKey,
+    key: AnyKey,
 ) -> str:
     """Return a token with this header and these claims, verbatim, signed by the key."""
     message = f"{encode(header)}.{encode(claims)}"

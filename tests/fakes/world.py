@@ -20,7 +20,7 @@ from tests.fakes.introspection import FakeIntrospector
 from tests.fakes.keys import FakeKeySource
 from tests.fakes.observer import RecordingObserver
 from tests.fakes.status_lists import FakeStatusLists
-from tests.fakes.tokens import SigningKey, ec_key, ed25519_key, key_set, rsa_key, seal
+from tests.fakes.tokens import AnyKey, ec_key, ed25519_key, key_set, rsa_key, seal
 
 ISSUER = "https://idp.example"
 REALM = "corp"
@@ -130,7 +130,7 @@ class World:
     def sign(
         self,
         *,
-        key: SigningKey | None = None,
+        key: AnyKey | None = None,
         header: Mapping[str, Any] | None = None,
         **claims: Any,
     ) -> str:

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from sidecar.core.decision import Deny, DenyReason
+from sidecar.core.protection import SIDECAR
 from sidecar.core.rate_limit import Exceeded
 from sidecar.core.routes import Requirement, Route
 from sidecar.fronts.refusal import Refusal, refusal_of, upstream_refusal
@@ -10,7 +11,7 @@ from sidecar.ports import UpstreamError
 
 
 def refuse(reason: DenyReason, route: Route | None = None) -> Refusal:
-    return refusal_of(Deny(reason, "a detail", route), realm="sidecar", request_id="r-1")
+    return refusal_of(Deny(reason, "a detail", route), realm=SIDECAR, request_id="r-1")
 
 
 OF_PROOFS = (
@@ -73,7 +74,7 @@ def test_what_may_get_well_says_when_to_come_back() -> None:
 def test_whose_budget_is_used_up_is_told_when_there_is_some_again() -> None:
     """RFC 6585, 4, and draft-ietf-httpapi-ratelimit-headers-10."""
     deny = Deny(DenyReason.RATE_LIMITED, exceeded=Exceeded("account", 100, 2, 3))
-    refusal = refusal_of(deny, realm="sidecar", request_id="r-1")
+    refusal = refusal_of(deny, realm=SIDECAR, request_id="r-1")
 
     assert refusal.status == 429
     assert (b"Retry-After", b"3") in refusal.fields
@@ -84,7 +85,7 @@ def test_whose_budget_is_used_up_is_told_when_there_is_some_again() -> None:
 
 def test_of_what_is_in_flight_nobody_knows_when_there_is_room() -> None:
     deny = Deny(DenyReason.TOO_MANY_CONCURRENT, exceeded=Exceeded("account", 5, 0))
-    fields = dict(refusal_of(deny, realm="sidecar", request_id="r-1").fields)
+    fields = dict(refusal_of(deny, realm=SIDECAR, request_id="r-1").fields)
 
     assert fields[b"Retry-After"] == b"1"
     assert b"RateLimit" not in fields

@@ -18,6 +18,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from sidecar.core.decision import Deny
 from sidecar.core.principal import Principal
+from sidecar.core.protection import Realm
 from sidecar.fronts.refusal import refusal_of
 
 # Its default would append our value to the client's: "root,api-user".
@@ -42,7 +43,7 @@ def granted(
     return bytes(response.SerializeToString())
 
 
-def denied(deny: Deny, *, realm: str, request_id: str) -> tuple[bytes, int]:
+def denied(deny: Deny, *, realm: Realm, request_id: str) -> tuple[bytes, int]:
     """Return the serialized response that refuses a request, and the client's HTTP status."""
     refusal = refusal_of(deny, realm=realm, request_id=request_id)
     response = CheckResponse(

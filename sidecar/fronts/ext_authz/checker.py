@@ -12,6 +12,7 @@ from typing import Protocol
 
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
+from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.asking import make_request_id
 from sidecar.fronts.ext_authz.answer import denied, granted
@@ -46,7 +47,7 @@ class Parts:
     field_rules: FieldRules
     clock: Clock
     observer: Observer
-    realm: str = "sidecar"
+    realm: Realm = SIDECAR
     max_concurrent: int = 1000
 
 

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
+from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.asking import make_request_id, read_access_request
 from sidecar.fronts.forward_auth.original import Original, names_of, read_original
@@ -17,6 +18,7 @@ from sidecar.fronts.forward_auth.screen import Screen
 from sidecar.fronts.prepared_head import PreparedHead, prepare_head
 from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import HeadRules
+from sidecar.fronts.resource_metadata import ResourceMetadata
 from sidecar.fronts.shown import PROOF, ShownRules
 from sidecar.ports import Clock, Dialect, Observer
 
@@ -30,7 +32,8 @@ class Parts:
     """What the front works with.
 
     ``prefix`` is the path at which proxies ask; ``head_rules.trusted`` are those that may.
-    ``realm`` is the one that challenges name (RFC 9110, 11.5).
+    ``realm`` is the one that challenges name (RFC 9110, 11.5). ``metadata`` are answered for here,
+    to proxies that send their clients' requests for them on.
     """
 
     authorizer: Authorizer
@@ -39,7 +42,8 @@ class Parts:
     prefix: str
     clock: Clock
     observer: Observer
-    realm: str = "sidecar"
+    realm: Realm = SIDECAR
+    metadata: ResourceMetadata | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,9 @@ class Handler:
         question = self._read(request)
         status = _PROXY_GONE
         try:
-            response = self._answer(await self._decide(question), question.asked)
+            response = self._told_to_all(request) or self._answer(
+                await self._decide(question), question.asked
+            )
             if self.is_leaving or request.can_read_body or "Upgrade" in request.headers:
                 # A body is not read; and behind an upgrade the parser sees no further question.
                 response.force_close()
@@ -83,6 +89,21 @@ class Handler:
         response.force_close()
         self._parts.observer.answered(asked, response.status, 0.0)
         return response
+
+    def _told_to_all(self, request: web.BaseRequest) -> web.Response | None:
+        """Return the metadata where the request is for them, and no question at all."""
+        metadata, prefix = self._parts.metadata, self._parts.prefix
+        path = request.raw_path.partition("?")[0]
+        if (
+            metadata is None
+            or path != metadata.path
+            or f"{path}/".startswith(f"{prefix}/")
+            or not self._parts.head_rules.trusted.trusts(_peer_of(request))
+        ):
+            return None
+        answer = metadata.answer(request.method)
+        told = [(name.decode(), value.decode()) for name, value in answer.fields]
+        return web.Response(status=answer.status, headers=[_SERVER, *told], body=answer.body)
 
     def _read(self, request: web.BaseRequest) -> _Question:
         rules, peer = self._parts.head_rules, _peer_of(request)

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Deny, Grant
+from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.grpc_proxy.asking import read_access_request, read_certificate, read_peer
 from sidecar.fronts.grpc_proxy.exchange import Context, Exchange
@@ -34,7 +35,7 @@ class Parts:
     clock: Clock
     observer: Observer
     scheme: str = "http"
-    realm: str = "sidecar"
+    realm: Realm = SIDECAR
 
 
 class Handler(grpc.GenericRpcHandler):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import grpc
 
 from sidecar.core.decision import Deny
+from sidecar.core.protection import Realm
 from sidecar.fronts.grpc_proxy.metadata import Metadatum
 from sidecar.fronts.reverse_proxy.cutting import deny_reason_of, words_of
 from sidecar.ports import CutReason, UpstreamError
@@ -39,7 +40,7 @@ FAILED = Status(grpc.StatusCode.INTERNAL, "internal server error")
 TOO_LARGE = Status(grpc.StatusCode.RESOURCE_EXHAUSTED, "message too large")
 
 
-def status_of(deny: Deny, *, realm: str, request_id: str, message: str = "") -> Status:
+def status_of(deny: Deny, *, realm: Realm, request_id: str, message: str = "") -> Status:
     """Return what the client is told of a denial.
 
     The trailers are those headers that HTTP's answer would have (RFC 6750, 3; RFC 9110, 10.2.3),
@@ -59,7 +60,7 @@ def status_of(deny: Deny, *, realm: str, request_id: str, message: str = "") -> 
     return Status(code, message or _MESSAGES[code], tuple(trailers))
 
 
-def status_of_cut(reason: CutReason, *, realm: str, request_id: str) -> Status:
+def status_of_cut(reason: CutReason, *, realm: Realm, request_id: str) -> Status:
     """Return what the client is told when its call is cut."""
     deny = Deny(deny_reason_of(reason), "cut")
     return status_of(deny, realm=realm, request_id=request_id, message=words_of(reason))

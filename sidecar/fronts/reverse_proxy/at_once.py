@@ -28,6 +28,7 @@ class AtOnce:
     def __init__(self, parts: "Parts", handler: "Handler") -> None:
         self._parts = parts
         self._handler = handler
+        self._told_path = () if parts.metadata is None else (parts.metadata.path,)
 
     def take(
         self, client: "ClientConnection", message: RawRequestMessage, payload: StreamReader
@@ -38,7 +39,7 @@ class AtOnce:
         """
         if message.upgrade or message.chunked or not payload.is_eof() or payload.exception():
             return False
-        if message.method != "GET" and self._handler.change_of(message.method, message.path):
+        if self._is_the_handlers(message):
             return False
         prepared = client.prepared
         if prepared is None or not prepared.is_of(message.raw_headers, message.version):
@@ -68,6 +69,12 @@ class AtOnce:
             framing.stays = stays and not prepared.head.announces_body
             self._refuse(client, framing, decision, asked, began)
         return True
+
+    def _is_the_handlers(self, message: RawRequestMessage) -> bool:
+        if message.path.startswith(self._told_path):
+            return True
+        change_of = self._handler.change_of
+        return message.method != "GET" and change_of(message.method, message.path) is not None
 
     def give_up(self, client: "ClientConnection", message: RawRequestMessage) -> None:
         """Answer a request that one of our own faults ended; the connection ends with it."""

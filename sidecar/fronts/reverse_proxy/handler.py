@@ -15,11 +15,13 @@ from sidecar.account_mirror import AccountMirror
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Deny, Grant
 from sidecar.core.gateway_change import GatewayChange
+from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.asking import make_request_id, read_access_request
 from sidecar.fronts.prepared_head import prepare_head
 from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import HeadRules, RequestHead
+from sidecar.fronts.resource_metadata import ResourceMetadata
 from sidecar.fronts.reverse_proxy.at_once import AtOnce
 from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
 from sidecar.fronts.reverse_proxy.downstream import Downstream
@@ -39,7 +41,8 @@ _LONGEST_LOGGED = 256
 class Parts:
     """What the front works with. ``realm`` is the one that challenges name (RFC 9110, 11.5).
 
-    ``mirror`` follows what changes the gateway's accounts, where that is wanted.
+    ``mirror`` follows what changes the gateway's accounts, where that is wanted; ``metadata`` are
+    answered for here.
     """
 
     authorizer: Authorizer
@@ -48,9 +51,10 @@ class Parts:
     head_rules: HeadRules
     clock: Clock
     observer: Observer
-    realm: str = "sidecar"
+    realm: Realm = SIDECAR
     idle_seconds: float = 300.0
     mirror: AccountMirror | None = None
+    metadata: ResourceMetadata | None = None
 
 
 class Handler:
@@ -114,6 +118,10 @@ class Handler:
         problem: Deny | None,
         peer: str,
     ) -> None:
+        metadata = self._parts.metadata
+        if problem is None and metadata is not None and asked.path == metadata.path:
+            self._tell(metadata, response, head, asked)
+            return
         if problem is None:
             decision = self._parts.authorizer.authorize_now(asked)
             if decision is None:
@@ -153,6 +161,19 @@ class Handler:
         if change is None or self._parts.mirror is None:
             return Exchange
         return partial(MirroredExchange, self._parts.mirror, change)
+
+    def _tell(
+        self,
+        metadata: ResourceMetadata,
+        response: Downstream,
+        head: RequestHead,
+        asked: AccessRequest,
+    ) -> None:
+        if head.announces_body:
+            response.close_after()  # it is not read
+        self._parts.observer.decided(asked, metadata.grant, 0.0)
+        answer = metadata.answer(asked.method)
+        response.answer(answer.status, answer.fields, answer.body)
 
     def _refuse(self, response: Downstream, deny: Deny, asked: AccessRequest) -> None:
         refusal = refusal_of(deny, realm=self._parts.realm, request_id=asked.request_id)

@@ -6,6 +6,7 @@ import pytest
 from envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 
 from sidecar.core.decision import Deny, DenyReason, Grant
+from sidecar.core.protection import SIDECAR
 from sidecar.core.routes import Requirement, Route
 from sidecar.fronts.ext_authz.answer import denied, granted
 from tests.fakes.checks import read_answer
@@ -13,7 +14,7 @@ from tests.fakes.world import NOW, World
 
 
 def refuse(reason: DenyReason, route: Route | None = None) -> bytes:
-    answer, status = denied(Deny(reason, "a detail", route), realm="sidecar", request_id="r-1")
+    answer, status = denied(Deny(reason, "a detail", route), realm=SIDECAR, request_id="r-1")
     assert status == reason.http_status
     return answer
 
@@ -37,7 +38,7 @@ def test_a_client_learns_no_more_than_from_the_reverse_proxy(reason: DenyReason)
     assert set(json.loads(told.body)) == {"message", "error", "request_id"}
     assert told.client["Cache-Control"] == "no-store"
     assert told.client["Content-Type"] == "application/json"
-    assert told.client.get("WWW-Authenticate") == reason.challenge("sidecar")
+    assert told.client.get("WWW-Authenticate") == reason.challenge(SIDECAR)
     retry_after = reason.retry_after
     assert told.client.get("Retry-After") == (None if retry_after is None else str(retry_after))
     assert b"a detail" not in answer

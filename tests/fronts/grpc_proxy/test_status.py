@@ -4,6 +4,7 @@ import grpc
 import pytest
 
 from sidecar.core.decision import Deny, DenyReason
+from sidecar.core.protection import SIDECAR
 from sidecar.core.rate_limit import Exceeded
 from sidecar.core.routes import Requirement, Route
 from sidecar.fronts.grpc_proxy.status import Status, status_of, status_of_cut, status_of_failure
@@ -13,7 +14,7 @@ SECRET = "aud names none of ours: api://secret"
 
 
 def refused(reason: DenyReason, route: Route | None = None) -> Status:
-    return status_of(Deny(reason, SECRET, route), realm="sidecar", request_id="r-1")
+    return status_of(Deny(reason, SECRET, route), realm=SIDECAR, request_id="r-1")
 
 
 @pytest.mark.parametrize("reason", list(DenyReason))
@@ -44,7 +45,7 @@ def test_the_challenge_and_the_pause_go_as_trailers() -> None:
 
 def test_a_used_up_budget_says_when_there_is_some_again() -> None:
     deny = Deny(DenyReason.RATE_LIMITED, exceeded=Exceeded("account", 10, 5, 4))
-    status = status_of(deny, realm="sidecar", request_id="r-1")
+    status = status_of(deny, realm=SIDECAR, request_id="r-1")
 
     assert status.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert dict(status.trailers)["grpc-retry-pushback-ms"] == "4000"
@@ -59,7 +60,7 @@ def test_a_missing_scope_is_named() -> None:
 
 @pytest.mark.parametrize("reason", list(CutReason))
 def test_every_cut_has_its_code(reason: CutReason) -> None:
-    status = status_of_cut(reason, realm="sidecar", request_id="r-1")
+    status = status_of_cut(reason, realm=SIDECAR, request_id="r-1")
 
     unknown = reason is CutReason.STATUS_UNAVAILABLE
     expected = grpc.StatusCode.UNAVAILABLE if unknown else grpc.StatusCode.UNAUTHENTICATED
