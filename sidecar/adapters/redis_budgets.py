@@ -111,7 +111,9 @@ class BudgetExchange:
 
     async def run(self) -> None:
         """Exchange every so often, until cancelled. Raises nothing else."""
-        while True:
+        task = asyncio.current_task()
+        # A cancellation in the midst of a command may come back as an error of the client's own.
+        while task is None or not task.cancelling():
             await asyncio.sleep(self._every)
             try:
                 await self.exchange()

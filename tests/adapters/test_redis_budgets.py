@@ -242,3 +242,33 @@ async def test_the_job_goes_on_after_whatever_fails() -> None:
         await until(is_told)
 
     assert store.calls >= 2
+
+
+class Swallowing:
+    """Hangs, and turns a cancellation into an error of its own, as a client of Redis may."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def exchange(
+        self, name: str, taken: Mapping[Hashable, int], rate: Fraction, burst: int
+    ) -> Mapping[Hashable, float]:
+        del name, taken, rate, burst
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise StatusUnavailable("disconnected") from None
+        return {}
+
+
+async def test_the_job_ends_although_its_cancellation_was_swallowed() -> None:
+    store = Swallowing()
+    budget = Budget("account", Limit("account", Fraction(1), 50), LimitRules(shared=True))
+    exchange = BudgetExchange([budget], store, FakeClock(), 0.001)
+    assert budget.buckets is not None
+    budget.buckets.take(ALICE, 1.0)
+
+    async with asyncio.timeout(10):
+        async with running(exchange.run):
+            await store.asked.wait()
