@@ -9,9 +9,10 @@ The map, from the outside in (imports point one way, down this list):
 - ``adapters``: outbound edges (PIP): keys, accounts, clock
 - ``observability``: metrics and the decision log
 - ``account_sync``: many accounts at once, from the gateway or a file
-- ``authorize``: THE decision (PDP); ``streams``: what is in flight; ``service_accounts``,
-  ``revocations``: use cases
+- ``authorize``: THE decision (PDP); ``streams``, ``stream_guard``: what is in flight;
+  ``service_accounts``, ``revocations``: use cases
 - ``settings``: typed, immutable, all problems at once
+- ``admission``: limits of callers; ``shedding``: limits of what is done for all of them
 - ``ports``: the Protocols between the parts
 - ``core``: pure rules without clock, logging or I/O
 """

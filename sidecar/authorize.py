@@ -11,8 +11,9 @@ Steps raise; one place catches and fails closed.
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from sidecar.admission import Limiter
 from sidecar.binding import BindingJudge
 from sidecar.core.access import check_requirement, check_switch, judge_standing, principal_of
 from sidecar.core.claims import check_claims
@@ -32,6 +33,7 @@ from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.decision_services import DecisionServices
 from sidecar.introspection import IntrospectionUnavailable
 from sidecar.ports import AccountView, Clock, KeySource, Observer, StatusUnavailable
+from sidecar.shedding import Shedder
 from sidecar.status_lists import StatusListUnavailable
 from sidecar.verification import Asked, TokenVerifier, Wanted
 
@@ -52,10 +54,19 @@ _AT_ONCE = Asked(at_once=True)
 
 
 @dataclass(frozen=True, slots=True)
+class Admission:
+    """The ``shedder`` refuses before anything is done, the ``limiter`` some of what is granted."""
+
+    shedder: Shedder | None = None
+    limiter: Limiter | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What the decision is made by. ``budget_seconds`` bounds the waiting for one decision.
 
-    ``strict`` reads the account store for each decision instead of believing the view.
+    ``strict`` reads the account store for each decision instead of believing the view. A request
+    has to get past ``admission`` as well.
     """
 
     routes: Routes
@@ -64,6 +75,7 @@ class Rules:
     max_token_bytes: int = 8192
     budget_seconds: float = 5.0
     strict: bool = False
+    admission: Admission = field(default_factory=Admission)
 
 
 class Authorizer:
@@ -80,6 +92,8 @@ class Authorizer:
         services: DecisionServices | None = None,
     ) -> None:
         self._rules = rules
+        self._limiter = rules.admission.limiter
+        self._shedder = rules.admission.shedder
         self._keys = keys
         self._accounts = accounts
         self._clock = clock
@@ -96,10 +110,15 @@ class Authorizer:
 
         Raises nothing.
         """
+        if self._shedder is not None and (shed := self._shedder.refusal()) is not None:
+            self._observer.decided(request, shed, 0.0)
+            return shed
         began = self._clock.steady()
         decision = self._settle(request, _AT_ONCE, Evidence())
         if isinstance(decision, Wanted):
             return None
+        if self._limiter is not None and type(decision) is Grant:
+            decision = self._limited(self._limiter, decision, request, began)
         self._observer.decided(request, decision, self._clock.steady() - began)
         return decision
 
@@ -107,6 +126,8 @@ class Authorizer:
         """Answer one access request. Raises nothing but ``CancelledError``."""
         began = self._clock.steady()
         decision = await self._decide(request, Evidence())
+        if self._limiter is not None and type(decision) is Grant:
+            decision = self._limited(self._limiter, decision, request, self._clock.steady())
         self._observer.decided(request, decision, self._clock.steady() - began)
         return decision
 
@@ -114,6 +135,16 @@ class Authorizer:
         """Answer like ``authorize``, unobserved, and show what was established on the way."""
         evidence = Evidence()
         return await self._decide(request, evidence), evidence
+
+    def _limited(
+        self, limiter: Limiter, grant: Grant, request: AccessRequest, now: float
+    ) -> Decision:
+        # Here and not in the walk: that may be walked again, and `explain` spends nobody's budget.
+        try:
+            return limiter.judge(grant, request, now)
+        except Exception:
+            log.exception("the limits failed; the request is denied")
+            return Deny(DenyReason.INTERNAL_ERROR, "see the log", grant.route)
 
     async def _decide(self, request: AccessRequest, evidence: Evidence) -> Decision:
         asked = Asked()

@@ -75,16 +75,6 @@ class OnExpiry(StrEnum):
 
 
 @unique
-class Dialect(StrEnum):
-    """How a proxy that asks the forward-auth door says what was asked; the value is a setting."""
-
-    TRAEFIK = "traefik"
-    CADDY = "caddy"
-    NGINX = "nginx"
-    ENVOY = "envoy"
-
-
-@unique
 class CutReason(StrEnum):
     """Why a stream was cut; the value is a metric label."""
 
@@ -99,6 +89,7 @@ class UpstreamError(StrEnum):
 
     CONNECT = "connect"
     CONNECT_TIMEOUT = "connect_timeout"
+    CIRCUIT_OPEN = "circuit_open"
     TLS = "tls"
     FIRST_BYTE_TIMEOUT = "first_byte_timeout"
     IDLE_TIMEOUT = "idle_timeout"

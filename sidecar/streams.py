@@ -9,35 +9,20 @@ turn of the event loop, and changes are heard in the same loop. A change that wa
 decision was judged by it; one that comes later finds the registration.
 """
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Protocol, Self
 
-from sidecar.core.access import check_standing
-from sidecar.core.decision import Denied, Grant
-from sidecar.core.subject import Standing, SubjectKey
-from sidecar.ports import (
-    AccountView,
-    Change,
-    Clock,
-    CutReason,
-    Observer,
-    OnExpiry,
-    StatusUnavailable,
-    StreamKind,
-)
+from sidecar.core.decision import Grant
+from sidecar.core.subject import SubjectKey
+from sidecar.ports import Change, CutReason, Observer, StreamKind
 
 log = logging.getLogger(__name__)
 
 # In one turn of the event loop so many streams are cut at most; between two turns other requests
 # have theirs. To cut one costs about half a millisecond, with what its tasks do at their end.
 CUT_PER_TURN = 8
-# Changes, and tokens within one, that wait for an answer at the same time.
-_JUDGED_AT_ONCE = 32
-# To look at one without cutting it costs less than a microsecond.
-_LOOKED_AT_PER_TURN = 2000
 
 
 class Cut(Protocol):
@@ -95,11 +80,12 @@ _Leave = Callable[[Stream], None]
 
 
 class Streams:
-    """The book of everything in flight. ``now`` is the wall clock, for people who look."""
+    """The book of everything ``in_flight``. ``now`` is the wall clock, for people who look."""
 
     def __init__(self, observer: Observer, now: Callable[[], float] = lambda: 0.0) -> None:
         self._observer = observer
         self._now = now
+        self.in_flight = 0
         self._by_subject: dict[SubjectKey, dict[Stream, None]] = {}
 
     def registered(self, grant: Grant, kind: StreamKind, cut: Cut) -> Stream:
@@ -108,7 +94,10 @@ class Streams:
         Call it in the same turn of the event loop in which the decision was returned.
         """
         stream = Stream(grant, kind, cut, self._leave, self._now())
+        self.in_flight += 1
         self._observer.in_flight(kind, 1)
+        if grant.slot is not None:
+            grant.slot.take()
         if grant.principal is not None:
             self._by_subject.setdefault(grant.principal.key, {})[stream] = None
         return stream
@@ -129,7 +118,7 @@ class Streams:
         return [
             stream
             for stream in concerned
-            if change.token_id is None or change.token_id == _token_of(stream)[1]
+            if change.token_id is None or change.token_id == token_of(stream)[1]
         ]
 
     def cut(self, streams: Iterable[Stream], reason: CutReason) -> int:
@@ -147,7 +136,10 @@ class Streams:
         return ended
 
     def _leave(self, stream: Stream) -> None:
+        self.in_flight -= 1
         self._observer.in_flight(stream.kind, -1)
+        if stream.grant.slot is not None:
+            stream.grant.slot.give_back()
         if stream.grant.principal is None:
             return
         key = stream.grant.principal.key
@@ -158,143 +150,8 @@ class Streams:
                 del self._by_subject[key]
 
 
-class StreamGuard:
-    """Watches the account view and the clock, and cuts what may no longer run.
-
-    The lease is looked at every ``lease_seconds``, expiry every ``expiry_seconds``. ``on_expiry``
-    may let plain responses finish when their token expires; revocation cuts those too.
-
-    However many are concerned, no turn of the event loop gets long: they are judged and cut in
-    batches. Those who have something to cut take turns, so that a revocation does not queue behind
-    the ten thousand streams of a lapsed lease.
-    """
-
-    def __init__(
-        self,
-        streams: Streams,
-        accounts: AccountView,
-        clock: Clock,
-        leeways: Mapping[str, float],
-        *,
-        on_expiry: OnExpiry = OnExpiry.CUT,
-        lease_seconds: float = 0.05,
-        expiry_seconds: float = 0.25,
-    ) -> None:
-        self._streams = streams
-        self._accounts = accounts
-        self._clock = clock
-        self._leeways = leeways
-        self._on_expiry = on_expiry
-        self._lease_seconds = lease_seconds
-        self._expiry_seconds = expiry_seconds
-        self._pending: dict[Change, None] = {}
-        self._woken = asyncio.Event()
-        self._judging = asyncio.Semaphore(_JUDGED_AT_ONCE)
-        self._cutting = asyncio.Lock()
-        accounts.watch(self._hear)
-
-    async def run(self) -> None:
-        """Guard until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._recheck_changes(tasks))
-            tasks.create_task(_every(self._lease_seconds, self.cut_unproven))
-            tasks.create_task(_every(self._expiry_seconds, self.cut_expired))
-
-    async def cut_unproven(self) -> None:
-        """Cut every stream that carries a subject when the view's lease has lapsed."""
-        if not self._accounts.is_live():
-            await self._cut(self._streams.of(Change()), CutReason.STATUS_UNAVAILABLE)
-
-    async def cut_expired(self) -> None:
-        """Cut every stream whose token has expired, but for those that may finish."""
-        now = self._clock.now()
-        for batch in _batches(self._streams.of(Change()), _LOOKED_AT_PER_TURN):
-            await self._cut([each for each in batch if self._ends_at(each, now)], CutReason.EXPIRED)
-            await asyncio.sleep(0)
-
-    async def recheck(self, change: Change) -> None:
-        """Judge again the streams that a change concerns, and cut those that no longer stand."""
-        for batch in _batches(self._streams.of(change), _JUDGED_AT_ONCE):
-            by_token: dict[tuple[SubjectKey, str | None], list[Stream]] = {}
-            for stream in batch:
-                by_token.setdefault(_token_of(stream), []).append(stream)
-            async with asyncio.TaskGroup() as tasks:
-                for token, streams in by_token.items():
-                    tasks.create_task(self._recheck_token(*token, streams))
-
-    async def _cut(self, streams: list[Stream], reason: CutReason) -> None:
-        for batch in _batches(streams, CUT_PER_TURN):
-            async with self._cutting:  # first come, first served, a batch each
-                self._streams.cut(batch, reason)
-                await asyncio.sleep(0)
-
-    async def _recheck_token(
-        self, key: SubjectKey, token_id: str | None, streams: list[Stream]
-    ) -> None:
-        try:
-            standing = self._accounts.look_up(key, token_id)
-            if standing is None:
-                standing = await self._accounts.read(key, token_id)
-        except StatusUnavailable:
-            # Whether the subject still stands cannot be known: that is not a reason to go on.
-            await self._cut(streams, CutReason.STATUS_UNAVAILABLE)
-            return
-        except Exception:
-            log.exception("a subject could not be judged again; its streams are cut")
-            await self._cut(streams, CutReason.STATUS_UNAVAILABLE)
-            return
-        fallen = [stream for stream in streams if not _still_stands(stream.grant, standing)]
-        await self._cut(fallen, CutReason.REVOKED)
-
-    def _hear(self, change: Change) -> None:
-        if self._streams.of(change):
-            self._pending[change] = None
-            self._woken.set()
-
-    async def _recheck_changes(self, tasks: asyncio.TaskGroup) -> None:
-        while True:
-            await self._woken.wait()
-            self._woken.clear()
-            changes, self._pending = self._pending, {}
-            for change in changes:
-                # Not awaited here: one slow answer must not delay the cuts of other subjects.
-                await self._judging.acquire()
-                tasks.create_task(self._recheck_in_turn(change))
-
-    async def _recheck_in_turn(self, change: Change) -> None:
-        try:
-            await self.recheck(change)
-        finally:
-            self._judging.release()
-
-    def _ends_at(self, stream: Stream, now: float) -> bool:
-        principal = stream.grant.principal
-        return (
-            principal is not None
-            and now >= principal.expires_at + self._leeways.get(principal.issuer, 0.0)
-            and (stream.is_endless or self._on_expiry is OnExpiry.CUT)
-        )
-
-
-def _token_of(stream: Stream) -> tuple[SubjectKey, str | None]:
+def token_of(stream: Stream) -> tuple[SubjectKey, str | None]:
+    """Return whose a stream is and its ``jti``; it has to be one that carries a principal."""
     principal = stream.grant.principal
     assert principal is not None, "only streams with a principal are booked by subject"  # noqa: S101
     return principal.key, principal.token_id
-
-
-def _still_stands(grant: Grant, standing: Standing) -> bool:
-    try:
-        check_standing(grant, standing)
-    except Denied:
-        return False
-    return True
-
-
-async def _every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        await act()
-
-
-def _batches(streams: list[Stream], size: int) -> Iterator[list[Stream]]:
-    return (streams[first : first + size] for first in range(0, len(streams), size))

@@ -16,6 +16,7 @@ LONG_FUNCTIONS: dict[str, str] = {}
 
 # Modules that are tested in another file than one of their own name.
 TESTED_ELSEWHERE = {
+    "sidecar/core/dialect.py": "tests/fronts/forward_auth/test_original.py",
     "sidecar/ports.py": "tests/test_authorize.py",  # Protocols and values without behaviour
     "sidecar/verification.py": "tests/test_authorize.py",
     "sidecar/core/protection.py": "tests/core/test_decision.py",
@@ -55,6 +56,11 @@ TESTED_ELSEWHERE = {
     "sidecar/adapters/bounded_fetch.py": "tests/adapters/test_provider_client.py",
     "sidecar/adapters/redis_push.py": "tests/adapters/test_redis_accounts.py",
     "sidecar/demo/site.py": "tests/demo/test_story.py",
+    "sidecar/settings/header_names.py": "tests/settings/test_model.py",
+    "sidecar/stream_guard.py": "tests/test_streams.py",
+    "sidecar/fronts/reverse_proxy/upstream/address.py": (
+        "tests/fronts/reverse_proxy/upstream/test_addresses.py"
+    ),
     "sidecar/fronts/listener.py": "tests/fronts/reverse_proxy/test_server.py",
     "sidecar/fronts/reverse_proxy/upstream/carriage.py": (
         "tests/fronts/reverse_proxy/upstream/test_connection.py"

@@ -14,7 +14,8 @@ from sidecar.core.subject import SubjectKey
 from sidecar.core.token_memory import TokenMemory
 from sidecar.introspection import IntrospectionUnavailable, NoIntrospection
 from sidecar.ports import Change, StreamKind
-from sidecar.streams import StreamGuard, Streams
+from sidecar.stream_guard import StreamGuard
+from sidecar.streams import Streams
 from tests.fakes.waiting import until
 from tests.fakes.world import AUDIENCE, ISSUER, NOW, REALM, World
 

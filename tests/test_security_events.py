@@ -13,7 +13,8 @@ from sidecar.ports import Change, StatusUnavailable, StreamKind
 from sidecar.revocations import Revocations
 from sidecar.security_events import Desk, EventOutcome, EventSink, EventsUnavailable
 from sidecar.service_accounts import ServiceAccounts
-from sidecar.streams import StreamGuard, Streams
+from sidecar.stream_guard import StreamGuard
+from sidecar.streams import Streams
 from tests.fakes.events import (
     CAEP,
     RISC,

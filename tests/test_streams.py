@@ -14,7 +14,8 @@ from sidecar.core.principal import Principal, PrincipalKind
 from sidecar.core.routes import Requirement, Route, Unregistered
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.ports import Change, CutReason, OnExpiry, StatusUnavailable, StreamKind
-from sidecar.streams import CUT_PER_TURN, Stream, StreamGuard, Streams
+from sidecar.stream_guard import StreamGuard
+from sidecar.streams import CUT_PER_TURN, Stream, Streams
 from tests.fakes.accounts import FakeAccountView
 from tests.fakes.clock import FakeClock
 from tests.fakes.observer import RecordingObserver

@@ -8,7 +8,8 @@ so a key reads back in one way only, whatever the subject holds. ``<prefix>revis
 keeps a realm's accounts in step (``redis_leader``). ``<prefix>audit`` is a
 stream of what was changed by sidecars and by the commands (``audit_trail``).
 
-How accounts are used is in ``<beside>seen:<realm>`` and ``<beside>uses:<realm>``, by subject, and
+How accounts are used is in ``<beside>seen:<realm>`` and ``<beside>uses:<realm>``, by subject,
+what callers have left of a limit in ``<beside>rate:<limit>:<caller>`` (``redis_budgets``), and
 which DPoP proofs were used in ``<beside>proof:<mark>``; ``<beside>event:<digest>`` is there for
 each security event token that was put into force. No view is to hear of these, so ``beside`` does
 not begin as the prefix does. It ends with it: by the prefix's hash tag a Cluster keeps all in one
@@ -67,6 +68,9 @@ class AccountKeys:
 
     def uses(self, realm: str) -> str:
         return f"{self.beside}uses:{realm}"
+
+    def budget(self, limit: str, who: str) -> str:
+        return f"{self.beside}rate:{limit}:{who}"
 
     def event(self, digest: str) -> str:
         return f"{self.beside}event:{digest}"

@@ -22,6 +22,7 @@ from sidecar.fronts.reverse_proxy import handler as reverse_proxy
 from sidecar.fronts.reverse_proxy import server as reverse_proxy_server
 from sidecar.fronts.reverse_proxy.pace import BodyRate
 from sidecar.fronts.reverse_proxy.upstream import Upstream
+from sidecar.fronts.reverse_proxy.upstream.health import HealthObserver
 from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
 from sidecar.settings.forward_auth import ForwardAuth
@@ -41,6 +42,7 @@ class Shared:
     observer: Observer
     probes: Callable[[], Mapping[str, bool]]
     mirror: AccountMirror | None = None
+    health: HealthObserver | None = None
 
 
 @asynccontextmanager
@@ -54,7 +56,8 @@ async def fronts_of(
     openings: list[Opening] = []
     async with AsyncExitStack() as stack:
         if settings.upstream is not None:
-            upstream = await stack.enter_async_context(Upstream(upstream_policy(settings.upstream)))
+            policy = upstream_policy(settings.upstream)
+            upstream = await stack.enter_async_context(Upstream(policy, shared.health))
             openings.append(_reverse_proxy(settings, shared, sockets, upstream, settings.upstream))
         if settings.forward_auth is not None:
             openings.append(_forward_auth(settings, settings.forward_auth, shared, sockets))

@@ -10,11 +10,13 @@ from sidecar.admin.desk import OwnDesk
 from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
 from sidecar.observability.introspection_metrics import IntrospectionMetrics
 from sidecar.observability.last_use_writer import LastUseMetrics
+from sidecar.observability.loop_watch import LoopWatch
 from sidecar.observability.metrics import Metrics
 from sidecar.observability.observers import Observers
 from sidecar.observability.recent_decisions import RecentDecisions
 from sidecar.observability.recent_use import RecentUse
 from sidecar.observability.sync_metrics import SyncMetrics
+from sidecar.observability.upstream_metrics import UpstreamMetrics
 from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
 from sidecar.streams import Streams
@@ -33,6 +35,8 @@ class Observing:
     desk: OwnDesk
     last_use_metrics: LastUseMetrics
     introspection: IntrospectionMetrics
+    loop_watch: LoopWatch
+    upstream: UpstreamMetrics
     recent_use: RecentUse | None = None
 
     def streams(self, clock: Clock) -> AbstractContextManager[Streams]:
@@ -44,14 +48,18 @@ class Observing:
 def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
     """Watch until the block ends; the decision log goes to stdout and is flushed then.
 
-    Gives what makes an observer from settings: metrics and log are the same for all of them.
+    The running event loop is watched as well. Gives what makes an observer from settings: metrics
+    and log are the same for all of them.
     """
     metrics = Metrics()
     desk = OwnDesk(RecentDecisions(clock), os.getpid())
     last_use_metrics = LastUseMetrics(metrics.registry)
     sync = SyncMetrics(metrics.registry)
     introspection = IntrospectionMetrics(metrics.registry)
-    with LineWriter(sys.stdout, metrics.lines_dropped) as writer:
+    watch = LoopWatch(metrics.registry, clock)
+    upstream = UpstreamMetrics(metrics.registry)
+    metrics.flush_too(watch.lag)
+    with LineWriter(sys.stdout, metrics.lines_dropped) as writer, watch.running():
 
         def observed(settings: Settings) -> Observing:
             decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)
@@ -61,8 +69,9 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
             heard += [] if recent is None else [recent]
             heard += [desk.recent] if settings.admin.has_api else []
             return Observing(
-                Observers(*heard), metrics, sync, desk, last_use_metrics, introspection, recent
-            )
+                Observers(*heard), metrics, sync, desk, last_use_metrics, introspection, watch,
+                upstream, recent,
+            )  # fmt: skip
 
         try:
             yield observed

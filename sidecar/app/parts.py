@@ -17,18 +17,20 @@ from sidecar.adapters.provider_client import ProviderClient
 from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
 from sidecar.adapters.redis_push import connection_for
 from sidecar.app.tls import client_context, server_context
-from sidecar.authorize import Authorizer, Rules
+from sidecar.authorize import Admission, Authorizer, Rules
 from sidecar.core.routes import Routes
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.decision_services import DecisionServices
 from sidecar.fronts.admission import Room
 from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
+from sidecar.fronts.reverse_proxy.upstream.policy import HealthPolicy
 from sidecar.ports import AccountView, Clock, KeySource, Observer
 from sidecar.settings import Settings
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.sections import Listen
 from sidecar.settings.sections import Upstream as UpstreamSettings
+from sidecar.settings.upstream_health import Health
 
 MEMORY = "memory://"
 _ROOM = Room()
@@ -121,7 +123,7 @@ def provider_contexts(settings: Settings) -> Mapping[str, ssl.SSLContext]:
     }
 
 
-def make_authorizer(
+def make_authorizer(  # noqa: PLR0913 - all that a decision rests on
     settings: Settings,
     keys: KeySource,
     accounts: AccountView,
@@ -129,6 +131,8 @@ def make_authorizer(
     observer: Observer,
     services: DecisionServices,
     routes: Routes | None = None,
+    *,
+    admission: Admission = Admission(),  # noqa: B008 - it cannot be changed
 ) -> Authorizer:
     """Return THE decision over these parts; ``routes`` instead of the settings' if given."""
     rules = Rules(
@@ -138,6 +142,7 @@ def make_authorizer(
         max_token_bytes=settings.limits.max_token_bytes,
         budget_seconds=settings.limits.decision_budget,
         strict=settings.accounts.consistency == "strict",
+        admission=admission,
     )
     remembered = VerifiedTokens(settings.limits.remembered_tokens)
     return Authorizer(rules, keys, accounts, clock, remembered, observer, services)
@@ -145,7 +150,7 @@ def make_authorizer(
 
 def upstream_policy(upstream: UpstreamSettings) -> UpstreamPolicy:
     """Return where upstream is and how it is asked."""
-    tls = upstream.tls
+    tls, health = upstream.tls, upstream.health
     return UpstreamPolicy(
         url=upstream.url,
         more=upstream.more_urls,
@@ -163,6 +168,18 @@ def upstream_policy(upstream: UpstreamSettings) -> UpstreamPolicy:
         if tls is not None
         else None,
         server_name=None if tls is None else tls.server_name,
+        health=None if health is None else _health_policy(health),
+    )
+
+
+def _health_policy(health: Health) -> HealthPolicy:
+    return HealthPolicy(
+        health.path,
+        health.interval,
+        health.timeout,
+        health.healthy_after,
+        health.unhealthy_after,
+        frozenset(health.expect_status),
     )
 
 

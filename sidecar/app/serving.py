@@ -17,6 +17,7 @@ from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
 from sidecar.app.auditing import Auditing, auditing
 from sidecar.app.doors import Front, Opening, Sockets
 from sidecar.app.fronts import Shared, fronts_of
+from sidecar.app.limiting import admitting
 from sidecar.app.mirroring import mirroring
 from sidecar.app.observing import Observing, observing
 from sidecar.app.parts import (
@@ -30,12 +31,15 @@ from sidecar.app.recording import recording
 from sidecar.app.running import Job, running
 from sidecar.app.stopping import Stop
 from sidecar.app.syncing import keep_in_step
+from sidecar.authorize import Authorizer
 from sidecar.decision_services import DecisionServices
+from sidecar.observability.upstream_metrics import UpstreamHealth
 from sidecar.observability.workers import own_figures, this_worker
 from sidecar.ports import Clock, KeySource
 from sidecar.settings import Settings
 from sidecar.status_guard import StatusGuard
-from sidecar.streams import StreamGuard, Streams
+from sidecar.stream_guard import StreamGuard
+from sidecar.streams import Streams
 
 log = logging.getLogger(__name__)
 
@@ -161,27 +165,31 @@ async def serving_with(
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         accounts = make_accounts(settings, clock, observed.observer)
-        view, observer = accounts.view, observed.observer
-        keys = await enter(open_keys(settings, clock, observer))
+        keys = await enter(open_keys(settings, clock, observed.observer))
         services = await enter(open_services(settings, keys, clock, observed.introspection))
         streams = stack.enter_context(observed.streams(clock))
         guards = _guards(settings, streams, accounts, clock, services)
-        audit = await enter(auditing(settings, observer, observed.metrics.changes.audit_lost))
+        audit = await enter(_auditing(settings, observed))
         office = _office(observed, keys, accounts, audit, clock, services)
         endpoints = await enter(_offered(settings, office, administers=administers))
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))
         jobs = [keys.run, accounts.run, accounts.remember, *guards]
         jobs.append(partial(_report, accounts, clock, observed))
         await enter(running(*jobs, await enter(recording(settings, observed, clock))))
-        authorizer = make_authorizer(settings, keys, accounts.view, clock, observer, services)
+        judge = await enter(_judging(settings, keys, accounts, streams, clock, observed, services))
         identity = settings.identity(make_assertions(settings, secret, clock))
-        probes = partial(_probes, keys, accounts)
-        shared = Shared(authorizer, identity, streams, clock, observer, probes, mirror)
+        health = stack.enter_context(observed.upstream.health())
+        probes = partial(_probes, settings, keys, accounts, health)
+        shared = Shared(judge, identity, streams, clock, observed.observer, probes, mirror, health)
         openings = await enter(fronts_of(settings, shared, sockets))
         served = Serving(openings, stack, shared.probes, endpoints)
-        step = partial(keep_in_step, settings, view, clock, audit, observed.sync)
+        step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)
         await enter(running(partial(step, served.is_leaving)))
         yield served
+
+
+def _auditing(settings: Settings, observed: Observing) -> AbstractAsyncContextManager[Auditing]:
+    return auditing(settings, observed.observer, observed.metrics.changes.audit_lost)
 
 
 def _office(
@@ -203,6 +211,23 @@ def _offered(
     return administering(settings, office) if administers else nullcontext(Endpoints())
 
 
+@asynccontextmanager
+async def _judging(
+    settings: Settings,
+    keys: JwksKeySource,
+    accounts: Accounts,
+    streams: Streams,
+    clock: Clock,
+    observed: Observing,
+    services: DecisionServices,
+) -> AsyncIterator[Authorizer]:
+    async with admitting(settings, observed, streams, clock) as admission:
+        observer = observed.observer
+        yield make_authorizer(
+            settings, keys, accounts.view, clock, observer, services, admission=admission
+        )
+
+
 def _guards(
     settings: Settings,
     streams: Streams,
@@ -217,8 +242,14 @@ def _guards(
     return [guard.run, StatusGuard(streams, services.status_lists).run]
 
 
-def _probes(keys: JwksKeySource, accounts: Accounts) -> Mapping[str, bool]:
-    return {"keys": keys.is_ready(), "accounts": accounts.view.is_live()}
+def _probes(
+    settings: Settings, keys: JwksKeySource, accounts: Accounts, upstream: UpstreamHealth
+) -> Mapping[str, bool]:
+    probes = {"keys": keys.is_ready(), "accounts": accounts.view.is_live()}
+    asked = settings.upstream
+    if asked is not None and asked.health is not None and asked.health.readiness:
+        probes["upstream"] = upstream.has_healthy
+    return probes
 
 
 async def _report(accounts: Accounts, clock: Clock, observed: Observing) -> None:

@@ -93,6 +93,9 @@ REMEDIES = {
     DenyReason.STATUS_UNAVAILABLE: (
         "the account store cannot be asked: is accounts.url right, and is it running?"
     ),
+    DenyReason.RATE_LIMITED: "ask more slowly, or raise the limit in `rate_limit` or the route's",
+    DenyReason.TOO_MANY_CONCURRENT: "wait for answers before you ask again, or raise `concurrent`",
+    DenyReason.OVERLOADED: "try again; see `limits.max_in_flight` and `limits.max_lag`",
     DenyReason.INTERNAL_ERROR: ("this is a defect of ours; the log has the traceback"),
 }
 

@@ -4,14 +4,34 @@ A decision is a value: ``Grant`` or ``Deny``. Its HTTP status, OAuth error code 
 derived here and nowhere else, exhaustively, so that two fronts cannot disagree.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum, unique
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from sidecar.core.principal import Caller, Principal
 from sidecar.core.proof_offer import ProofOffer
 from sidecar.core.protection import Realm
+from sidecar.core.rate_limit import Exceeded
 from sidecar.core.routes import Route
+
+_GRPC_CODES = {
+    400: 3,  # INVALID_ARGUMENT
+    401: 16,  # UNAUTHENTICATED
+    403: 7,  # PERMISSION_DENIED
+    405: 12,  # UNIMPLEMENTED
+    408: 4,  # DEADLINE_EXCEEDED
+    429: 8,  # RESOURCE_EXHAUSTED
+    503: 14,  # UNAVAILABLE
+}
+_ERROR_CODES = {
+    400: "invalid_request",
+    401: "invalid_token",
+    403: "forbidden",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    429: "rate_limited",
+    503: "temporarily_unavailable",
+}
 
 
 @unique
@@ -53,11 +73,14 @@ class DenyReason(StrEnum):
     INTROSPECTION_UNAVAILABLE = "introspection_unavailable"
     STATUS_LIST_UNAVAILABLE = "status_list_unavailable"
     STATUS_UNAVAILABLE = "status_unavailable"
+    RATE_LIMITED = "rate_limited"
+    TOO_MANY_CONCURRENT = "too_many_concurrent"
+    OVERLOADED = "overloaded"
     INTERNAL_ERROR = "internal_error"
 
     @property
-    def http_status(self) -> int:  # noqa: PLR0911 - one for each status
-        """Return the HTTP status code of the refusal (RFC 6750, 3.1; RFC 9110, 15)."""
+    def http_status(self) -> int:  # noqa: PLR0911 - one of each status
+        """Return the HTTP status code of the refusal (RFC 6750, 3.1; RFC 6585, 4; RFC 9110, 15)."""
         match self:
             case DenyReason.MALFORMED_REQUEST | DenyReason.MALFORMED_CREDENTIALS:
                 return 400
@@ -75,22 +98,21 @@ class DenyReason(StrEnum):
             ):  # fmt: skip
                 return 401
             case (
-                DenyReason.UNTRUSTED_PEER
-                | DenyReason.NO_ROUTE
-                | DenyReason.INSUFFICIENT_SCOPE
-                | DenyReason.MISSING_GROUP
-            ):
+                DenyReason.UNTRUSTED_PEER | DenyReason.NO_ROUTE
+                | DenyReason.INSUFFICIENT_SCOPE | DenyReason.MISSING_GROUP
+            ):  # fmt: skip
                 return 403
             case DenyReason.METHOD_REFUSED:
                 return 405
             case DenyReason.TOO_SLOW:
                 return 408
+            case DenyReason.RATE_LIMITED | DenyReason.TOO_MANY_CONCURRENT:
+                return 429
             case (
-                DenyReason.KEYS_UNAVAILABLE
-                | DenyReason.INTROSPECTION_UNAVAILABLE
-                | DenyReason.STATUS_LIST_UNAVAILABLE
-                | DenyReason.STATUS_UNAVAILABLE
-            ):
+                DenyReason.KEYS_UNAVAILABLE | DenyReason.INTROSPECTION_UNAVAILABLE
+                | DenyReason.STATUS_LIST_UNAVAILABLE | DenyReason.STATUS_UNAVAILABLE
+                | DenyReason.OVERLOADED
+            ):  # fmt: skip
                 return 503
             case DenyReason.INTERNAL_ERROR:
                 return 500
@@ -98,44 +120,16 @@ class DenyReason(StrEnum):
                 assert_never(self)
 
     @property
-    def grpc_code(self) -> int:  # noqa: PLR0911 - one for each status
+    def grpc_code(self) -> int:
         """Return the gRPC status code of the refusal. It is never 0, which would be a grant."""
-        match self.http_status:
-            case 400:
-                return 3  # INVALID_ARGUMENT
-            case 401:
-                return 16  # UNAUTHENTICATED
-            case 403:
-                return 7  # PERMISSION_DENIED
-            case 405:
-                return 12  # UNIMPLEMENTED
-            case 408:
-                return 4  # DEADLINE_EXCEEDED
-            case 503:
-                return 14  # UNAVAILABLE
-            case _:
-                return 13  # INTERNAL
+        return _GRPC_CODES.get(self.http_status, 13)  # INTERNAL
 
     @property
-    def error_code(self) -> str:  # noqa: PLR0911 - one for each status
+    def error_code(self) -> str:
         """Return the client's ``error`` member: the same word for all reasons of one kind."""
-        match self.http_status:
-            case 400:
-                return "invalid_request"
-            case 401:
-                return _OF_401.get(self, "invalid_token")
-            case 403:
-                return (
-                    "insufficient_scope" if self is DenyReason.INSUFFICIENT_SCOPE else "forbidden"
-                )
-            case 405:
-                return "method_not_allowed"
-            case 408:
-                return "request_timeout"
-            case 503:
-                return "temporarily_unavailable"
-            case _:
-                return "server_error"
+        if self is DenyReason.INSUFFICIENT_SCOPE:
+            return "insufficient_scope"
+        return _OF_401.get(self) or _ERROR_CODES.get(self.http_status, "server_error")
 
     def challenge(self, realm: Realm, scopes: frozenset[str] = frozenset()) -> str | None:
         """Return the ``WWW-Authenticate`` value (RFC 6750, 3), or None where none belongs.
@@ -161,7 +155,7 @@ class DenyReason(StrEnum):
     @property
     def retry_after(self) -> int | None:
         """Return the seconds for ``Retry-After``, where waiting can help."""
-        return 1 if self.http_status == 503 else None
+        return 1 if self.http_status in (429, 503) else None
 
 
 _OF_401 = {
@@ -184,20 +178,36 @@ class NotABool:
         raise TypeError("a decision is not a bool; match on Grant and Deny")
 
 
+class Slot(Protocol):
+    """A place among what a caller may have in flight at one time."""
+
+    def take(self) -> None:
+        """Fill it: the request is in flight."""
+        ...
+
+    def give_back(self) -> None:
+        """Free it: the request has ended, in whatever way."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Grant(NotABool):
-    """The request may pass. ``principal`` is None where the route asks for no bearer."""
+    """The request may pass. ``principal`` is None where the route asks for no bearer.
+
+    ``slot`` is its caller's, for as long as the request is in flight, where these are limited.
+    """
 
     route: Route
     principal: Principal | None = None
+    slot: Slot | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Deny(NotABool):
     """The request may not pass. ``detail`` is for our log; the client never sees it.
 
-    ``caller`` is known where the token's signature was good. ``offer`` is what the client is told
-    of DPoP, where that is taken.
+    ``caller`` is known where the token's signature was good, ``exceeded`` where a limit was.
+    ``offer`` is what the client is told of DPoP, where that is taken.
     """
 
     reason: DenyReason
@@ -205,6 +215,12 @@ class Deny(NotABool):
     route: Route | None = None
     caller: Caller | None = None
     offer: ProofOffer | None = None
+    exceeded: Exceeded | None = None
+
+    @property
+    def retry_after(self) -> int | None:
+        """Return the seconds for ``Retry-After``, where waiting can help."""
+        return self.reason.retry_after if self.exceeded is None else self.exceeded.retry_after
 
     def challenge(self, realm: Realm) -> str | None:
         """Return the ``WWW-Authenticate`` value, or None where none belongs."""

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 
+from sidecar.core.rate_limit import Limit
+
 _PARAMETER = re.compile(r"\{[a-z_]+\}")
 # A parameter is a whole segment: several in one would let a path of one letter, repeated, keep the
 # matcher busy for ever.
@@ -41,7 +43,8 @@ class Route:
     """One row of the table.
 
     ``pattern`` is a path in which ``{name}`` stands for exactly one segment and a last ``**`` for
-    anything that follows, nothing included. ``methods`` empty means every method.
+    anything that follows, nothing included. ``methods`` empty means every method. ``limit`` holds
+    each of its callers, in place of the one for all routes.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Route:
     methods: frozenset[str] = frozenset()
     requirement: Requirement = field(default_factory=Requirement)
     websocket: bool = False
+    limit: Limit | None = None
 
 
 def is_pattern(text: str) -> bool:

@@ -5,12 +5,14 @@ gateway's, ``{"message": ...}``, so that its clients cannot tell.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from sidecar.core.decision import Deny, DenyReason, challenge_of
 from sidecar.core.proof_offer import ProofOffer
 from sidecar.core.protection import Realm
+from sidecar.core.rate_limit import Exceeded
 from sidecar.ports import UpstreamError
 
 Field = tuple[bytes, bytes]
@@ -22,6 +24,7 @@ _MESSAGES = {
     405: "method not allowed",
     408: "request timeout",
     413: "request too large",
+    429: "too many requests",
     500: "internal server error",
     502: "bad gateway",
     503: "service unavailable, try again",
@@ -56,12 +59,16 @@ class _Template:
 def refusal_of(deny: Deny, *, realm: Realm, request_id: str) -> Refusal:
     """Return what the client is told of a denial."""
     scopes = deny.route.requirement.scopes if deny.route is not None else _NO_SCOPES
-    return _template(deny.reason, realm, scopes, deny.offer).of(request_id)
+    return _template(deny.reason, realm, scopes, deny.offer, deny.exceeded).of(request_id)
 
 
-@lru_cache(maxsize=1024)  # reasons, times the sets of scopes in the settings; and some nonces
+@lru_cache(maxsize=1024)  # reasons, times the sets of scopes in the settings; some nonces, pauses
 def _template(
-    reason: DenyReason, realm: Realm, scopes: frozenset[str], offer: ProofOffer | None
+    reason: DenyReason,
+    realm: Realm,
+    scopes: frozenset[str],
+    offer: ProofOffer | None,
+    exceeded: Exceeded | None,
 ) -> _Template:
     more: list[Field] = []
     challenge = challenge_of(reason, realm, scopes, offer)
@@ -69,11 +76,22 @@ def _template(
         more.append((b"WWW-Authenticate", challenge.encode()))
     if offer is not None and offer.nonce:
         more.append((b"DPoP-Nonce", offer.nonce.encode()))  # RFC 9449, 9
-    if reason.retry_after is not None:
+    if exceeded is not None:
+        more.extend(_limit_fields(exceeded))
+    elif reason.retry_after is not None:
         more.append((b"Retry-After", b"%d" % reason.retry_after))
     if reason is DenyReason.METHOD_REFUSED:
         more.append((b"Allow", _ALLOWED))  # RFC 9110, 15.5.6: a 405 MUST have it
     return _prepare(reason.http_status, reason.error_code, tuple(more))
+
+
+def _limit_fields(exceeded: Exceeded) -> Iterator[Field]:
+    yield b"Retry-After", b"%d" % exceeded.retry_after
+    if exceeded.window:
+        # draft-ietf-httpapi-ratelimit-headers-10, 3 and 4: what is allowed, and what is left of it.
+        policy = exceeded.policy.encode()
+        yield b"RateLimit-Policy", b'"%b";q=%d;w=%d' % (policy, exceeded.quota, exceeded.window)
+        yield b"RateLimit", b'"%b";r=0;t=%d' % (policy, exceeded.retry_after)
 
 
 def upstream_refusal(error: UpstreamError, *, request_id: str) -> Refusal:
@@ -90,6 +108,9 @@ def upstream_refusal(error: UpstreamError, *, request_id: str) -> Refusal:
             | UpstreamError.MALFORMED
         ):  # fmt: skip
             return _prepare(502, "bad_gateway").of(request_id)
+        case UpstreamError.CIRCUIT_OPEN:
+            soon = (b"Retry-After", b"1")
+            return _prepare(503, "temporarily_unavailable", (soon,)).of(request_id)
 
 
 def _prepare(status: int, error: str, more: tuple[Field, ...] = ()) -> _Template:

@@ -130,6 +130,10 @@ class Metrics:
         """Count lines that the decision log had to drop."""
         self._dropped.inc(lines)
 
+    def flush_too(self, tally: HistogramTally) -> None:
+        """Make visible at each ``flush`` what another one has counted, too."""
+        self._tallies.append(tally)
+
     def flush(self) -> None:
         """Make what was counted so far visible, also to the parent that sums up the workers."""
         for tally in self._tallies:

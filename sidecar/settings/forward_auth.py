@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from sidecar.ports import Dialect
+from sidecar.core.dialect import Dialect
 from sidecar.settings.fields import Port, Seconds, Section, ServerTls
 from sidecar.settings.networks import Network, Networks, covers_everybody
 

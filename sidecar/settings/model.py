@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from sidecar.core.identity_headers import ASSERTION, FIELDS, Asserts, IdentityHeaders, fold_name
 from sidecar.core.issuer import Issuer as IssuerRules
+from sidecar.core.rate_limit import Limit
 from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Routes, Unregistered
 from sidecar.settings.admin import Admin
@@ -20,12 +21,14 @@ from sidecar.settings.ext_authz import ExtAuthz
 from sidecar.settings.fields import Section, Strings, read_list
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.grpc import Grpc, is_metadata_name
+from sidecar.settings.header_names import HeaderName, is_header
 from sidecar.settings.hoop import CLEARED, hoop_routes
 from sidecar.settings.issuers import Issuer, check_issuers
 from sidecar.settings.mirror import Mirror
 from sidecar.settings.networks import Network
+from sidecar.settings.rate_limit import RateLimit, check_shared
 from sidecar.settings.resource import Resource
-from sidecar.settings.routes import Route
+from sidecar.settings.routes import Route, limits_of_routes
 from sidecar.settings.sections import (
     Accounts,
     Keys,
@@ -51,16 +54,6 @@ _DEFAULT_HEADERS: dict[str, str | None] = {
     "request_id": "X-Request-Id",
     ASSERTION: "X-Auth-Assertion",
 }
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
-# Setting one of these empty, or to somebody's name, would break the message or the decision.
-_NOT_OURS = frozenset(
-    {
-        "authorization", "connection", "content-length", "content-type", "cookie", "expect",
-        "forwarded", "host", "http2-settings", "keep-alive", "proxy-authenticate",
-        "proxy-authentication-info", "proxy-authorization", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade",
-    }
-)  # fmt: skip
 _OTHER_DOORS = ("forward_auth", "grpc", "ext_authz")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 
@@ -69,15 +62,6 @@ def _read_workers(value: Any) -> Any:
     if isinstance(value, str) and value != "auto":
         return int(value) if value.isascii() and value.isdigit() else value
     return value
-
-
-def _is_header(name: str) -> str:
-    folded = fold_name(name)
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is no header name")
-    if folded in _NOT_OURS or folded.startswith("x-forwarded-"):
-        raise ValueError(f"{name!r} has a meaning of its own; choose another name")
-    return name
 
 
 def _count_of(value: Any) -> Any:
@@ -96,9 +80,6 @@ def _is_prefix(text: str) -> str:
 
 def _cleared_by(preset: str | None) -> tuple[str, ...]:
     return CLEARED if preset == "hoop" else ()
-
-
-HeaderName = Annotated[str, AfterValidator(_is_header)]
 
 
 class Settings(Section):
@@ -143,6 +124,8 @@ class Settings(Section):
     admin: Admin = Admin()
     keys: Keys = Keys()
     limits: Limits = Field(default=Limits(), validate_default=True)
+    rate_limit: RateLimit | None = None
+    """How much one caller may ask for; without it as much as it likes."""
     streams: Streams = Streams()
     events: Events | None = None
     """Receive security events of identity providers, on a listener of its own."""
@@ -216,7 +199,7 @@ class Settings(Section):
     def _are_headers(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         told = {**_DEFAULT_HEADERS, **info.data.get("identity_headers", {})}
         taken = {fold_name(name) for name in told.values() if name is not None}
-        for name in (*map(_is_header, names), *_cleared_by(info.data.get("preset"))):
+        for name in (*map(is_header, names), *_cleared_by(info.data.get("preset"))):
             if fold_name(name) in taken:
                 raise ValueError(f"{name!r} is sent empty and is an identity header; choose one")
         return names
@@ -248,6 +231,11 @@ class Settings(Section):
             raise ValueError("accounts in memory:// are one process's own; set workers: 1")
         return workers
 
+    @field_validator("rate_limit")
+    @classmethod
+    def _has_a_store(cls, limit: RateLimit | None, info: ValidationInfo) -> RateLimit | None:
+        return check_shared(limit, info)
+
     @field_validator("sync")
     @classmethod
     def _has_one_place(cls, sync: Sync | None, info: ValidationInfo) -> Sync | None:
@@ -266,7 +254,8 @@ class Settings(Section):
 
     def routes_table(self) -> Routes:
         """Return the route table: your routes, then the preset's."""
-        rows = [each.row() for each in self.routes]
+        limits = self.route_limits()
+        rows = [each.row(limits.get(each.name)) for each in self.routes]
         if self.preset == "hoop":
             rows.extend(hoop_routes(self.preset_prefix, self.preset_unregistered))
         return Routes(rows)
@@ -290,6 +279,10 @@ class Settings(Section):
     def trusted_networks(self) -> tuple[Network, ...]:
         """Return the networks of the proxies whose word counts."""
         return self.listen.trusted_proxies
+
+    def route_limits(self) -> Mapping[str, Limit]:
+        """Return the limits of those routes that have their own, as each process keeps them."""
+        return limits_of_routes(self.routes, self.rate_limit, self.worker_count())
 
     def worker_count(self) -> int:
         """Return how many processes serve."""

@@ -1,12 +1,15 @@
 """A row of the route table."""
 
 import re
+from collections.abc import Iterable, Mapping
 
 from pydantic import ValidationInfo, field_validator
 
+from sidecar.core.rate_limit import Limit
 from sidecar.core.routes import Requirement, Unregistered, is_pattern
 from sidecar.core.routes import Route as RouteRow
 from sidecar.settings.fields import Section, Strings
+from sidecar.settings.rate_limit import Budget, RateLimit
 
 _NAME = re.compile(r"[\x20-\x7e]{1,64}")
 _METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
@@ -31,6 +34,8 @@ class Route(Section):
     """forward lets subjects without an account through, for people who share the upstream."""
     websocket: bool = False
     """Whether a connection may be upgraded to WebSocket."""
+    rate_limit: Budget | None = None
+    """What one caller may do here, instead of `rate_limit`, counted by itself; {} is no limit."""
 
     @field_validator("name")
     @classmethod
@@ -65,8 +70,8 @@ class Route(Section):
             )
         return names
 
-    def row(self) -> RouteRow:
-        """Return the route as the decision takes it."""
+    def row(self, limit: Limit | None = None) -> RouteRow:
+        """Return the route as the decision takes it, with its limit as each process keeps it."""
         return RouteRow(
             name=self.name,
             pattern=self.path,
@@ -78,4 +83,17 @@ class Route(Section):
                 unregistered=self.unregistered,
             ),
             websocket=self.websocket,
+            limit=limit,
         )
+
+
+def limits_of_routes(
+    routes: Iterable[Route], general: RateLimit | None, processes: int
+) -> Mapping[str, Limit]:
+    """Return the limits of routes that have their own, as each of so many processes keeps them."""
+    is_shared = general is not None and general.is_shared
+    return {
+        each.name: each.rate_limit.limit("route", processes, shared=is_shared)
+        for each in routes
+        if each.rate_limit is not None
+    }

@@ -20,6 +20,7 @@ from sidecar.settings.fields import (
 from sidecar.settings.last_use import LastUse
 from sidecar.settings.networks import Network, Networks, covers_everybody
 from sidecar.settings.store_url import check_store_url, has_hash_tag
+from sidecar.settings.upstream_health import Health
 
 
 class Listen(Section):
@@ -103,6 +104,8 @@ class Upstream(Section):
     """Seconds that an unused connection is kept; less than upstream keeps it."""
     tls: UpstreamTls | None = None
     """How an https upstream is verified; without it by the system's authorities."""
+    health: Health | None = None
+    """Probe each address, and refuse at once while none is healthy; `health: {}` connects alone."""
 
     @field_validator("url")
     @classmethod
@@ -259,7 +262,7 @@ class Keys(Section):
 
 
 class Limits(Section):
-    """Bounds of a decision."""
+    """Bounds of a decision, and of all of them together."""
 
     max_token_bytes: Annotated[int, Field(ge=256, le=65536)] = 8192
     """Bytes that a token may have."""
@@ -267,6 +270,12 @@ class Limits(Section):
     """Seconds that a decision may wait for keys or Redis."""
     remembered_tokens: Annotated[int, Field(ge=1, le=10_000_000)] = 50_000
     """Tokens whose good signature is remembered."""
+    max_in_flight: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Granted requests, streams included, under way in one process; then 503 with Retry-After."""
+    max_lag: Annotated[float, Field(ge=0, le=60)] = 0.25
+    """Seconds that the event loop may be late; then some requests get 503 at once. 0: any."""
+    max_lag_for: Seconds = 1.0
+    """Seconds for which it has to be that late, without a break."""
 
 
 class Log(Section):

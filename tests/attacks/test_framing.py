@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.ports import Dialect
+from sidecar.core.dialect import Dialect
 from tests.fakes.doors import forward_auth_door
 from tests.fakes.front import IDENTITY, Front, running_front
 from tests.fakes.recording_upstream import RecordingUpstream, fold, recording_upstream

@@ -69,6 +69,9 @@ WIRE = {
     R.INTROSPECTION_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
     R.STATUS_LIST_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
     R.STATUS_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
+    R.RATE_LIMITED: (429, "rate_limited", None, 1),
+    R.TOO_MANY_CONCURRENT: (429, "rate_limited", None, 1),
+    R.OVERLOADED: (503, "temporarily_unavailable", None, 1),
     R.INTERNAL_ERROR: (500, "server_error", None, None),
 }
 
@@ -86,7 +89,7 @@ def test_a_reason_on_the_wire(reason: DenyReason) -> None:
 
 @pytest.mark.parametrize("reason", list(DenyReason))
 def test_a_reason_in_grpc_is_what_its_http_status_is(reason: DenyReason) -> None:
-    codes = {400: 3, 401: 16, 403: 7, 405: 12, 408: 4, 500: 13, 503: 14}
+    codes = {400: 3, 401: 16, 403: 7, 405: 12, 408: 4, 429: 8, 500: 13, 503: 14}
 
     assert reason.grpc_code == codes[reason.http_status]
 

@@ -13,6 +13,7 @@ from ipaddress import ip_network
 from typing import Protocol, assert_never
 
 from sidecar.core.decision import Decision
+from sidecar.core.dialect import Dialect
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.protection import SIDECAR, Realm
 from sidecar.fronts.forward_auth.handler import Handler, Parts
@@ -21,7 +22,6 @@ from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.listener import Listener, ListenPolicy
 from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.resource_metadata import ResourceMetadata
-from sidecar.ports import Dialect
 from tests.fakes import checks
 from tests.fakes.front import IDENTITY, Front, read_all, running_front, status_of
 from tests.fakes.upstream import ScriptedUpstream, scripted_upstream

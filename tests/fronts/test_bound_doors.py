@@ -13,6 +13,7 @@ from envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 from sidecar.app.tls import server_context
 from sidecar.core.client_certificate import CertificateForm, thumbprint_of
 from sidecar.core.decision import DenyReason, Grant
+from sidecar.core.dialect import Dialect
 from sidecar.core.nonces import Nonces
 from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.grpc_listener import Address, Certificate
@@ -22,7 +23,7 @@ from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.handler import Handler
 from sidecar.fronts.reverse_proxy.server import listening
 from sidecar.fronts.shown import CertificateHeader, ShownRules
-from sidecar.ports import Change, CutReason, Dialect
+from sidecar.ports import Change, CutReason
 from tests.app.test_tls import Certificates
 from tests.fakes import checks
 from tests.fakes.doors import (

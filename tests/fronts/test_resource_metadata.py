@@ -5,9 +5,9 @@ import json
 import pytest
 
 from sidecar.core.decision import Grant
+from sidecar.core.dialect import Dialect
 from sidecar.core.protection import Realm
 from sidecar.fronts.resource_metadata import ResourceMetadata
-from sidecar.ports import Dialect
 from tests.fakes.doors import fields_of, forward_auth_door
 from tests.fakes.front import Front, running_front, status_of
 from tests.fakes.upstream import scripted_upstream

@@ -22,9 +22,11 @@ from sidecar.introspection import AnsweredFrom, IntrospectionOutcome
 from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.introspection_metrics import IntrospectionMetrics
 from sidecar.observability.last_use_writer import LastUseMetrics
+from sidecar.observability.loop_watch import LoopWatch
 from sidecar.observability.metrics import Metrics, render_all
 from sidecar.observability.sync_metrics import SyncMetrics
 from sidecar.observability.upkeep import Upkeep
+from sidecar.observability.upstream_metrics import UpstreamMetrics
 from sidecar.ports import (
     AuditRecord,
     CutReason,
@@ -34,6 +36,7 @@ from sidecar.ports import (
     ViewEvent,
 )
 from sidecar.security_events import EventOutcome
+from tests.fakes.clock import FakeClock
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "deploy" / "metrics.md"
@@ -157,6 +160,8 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
     registry: Any = Metrics().registry
     LastUseMetrics(registry)
     SyncMetrics(registry)
+    LoopWatch(registry, FakeClock())
+    UpstreamMetrics(registry)
     IntrospectionMetrics(registry)
     registered = {
         (

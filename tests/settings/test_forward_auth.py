@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.ports import Dialect
+from sidecar.core.dialect import Dialect
 from tests.settings.desk import GOOD, Desk, changed
 
 

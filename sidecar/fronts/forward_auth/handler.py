@@ -10,6 +10,7 @@ from aiohttp import web
 
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
+from sidecar.core.dialect import Dialect
 from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.asking import make_request_id, read_access_request
@@ -20,7 +21,7 @@ from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.resource_metadata import ResourceMetadata
 from sidecar.fronts.shown import PROOF, ShownRules
-from sidecar.ports import Clock, Dialect, Observer
+from sidecar.ports import Clock, Observer
 
 _PROXY_GONE = 499  # as nginx logs it: nobody was there to get a status
 _SERVER = ("Server", "sidecar")

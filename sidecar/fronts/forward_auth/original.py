@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.dialect import Dialect
 from sidecar.fronts.request_head import RawHeaders, is_host
-from sidecar.ports import Dialect
 
 _FORWARDED = ("x-forwarded-method", "x-forwarded-host", "x-forwarded-uri", "x-forwarded-proto")
 _ORIGINAL = ("x-original-method", "x-original-host", "x-original-uri")

@@ -20,6 +20,7 @@ _MESSAGES = {
     grpc.StatusCode.PERMISSION_DENIED: "access denied",
     grpc.StatusCode.UNIMPLEMENTED: "method not allowed",
     grpc.StatusCode.DEADLINE_EXCEEDED: "request timeout",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "too many requests",
     grpc.StatusCode.UNAVAILABLE: "service unavailable, try again",
     grpc.StatusCode.INTERNAL: "internal server error",
 }
@@ -54,9 +55,9 @@ def status_of(deny: Deny, *, realm: Realm, request_id: str, message: str = "") -
         trailers.append(("www-authenticate", challenge))
     if deny.offer is not None and deny.offer.nonce:
         trailers.append(("dpop-nonce", deny.offer.nonce))
-    if reason.retry_after is not None:
-        trailers.append(("retry-after", str(reason.retry_after)))
-        trailers.append(("grpc-retry-pushback-ms", str(reason.retry_after * 1000)))
+    if deny.retry_after is not None:
+        trailers.append(("retry-after", str(deny.retry_after)))
+        trailers.append(("grpc-retry-pushback-ms", str(deny.retry_after * 1000)))
     return Status(code, message or _MESSAGES[code], tuple(trailers))
 
 
@@ -73,6 +74,7 @@ def status_of_failure(error: UpstreamError) -> Status:
             return Status(grpc.StatusCode.INTERNAL, "bad answer from upstream")
         case (
             UpstreamError.CONNECT | UpstreamError.CONNECT_TIMEOUT | UpstreamError.TLS
+            | UpstreamError.CIRCUIT_OPEN
             | UpstreamError.FIRST_BYTE_TIMEOUT | UpstreamError.IDLE_TIMEOUT | UpstreamError.RESET
         ):  # fmt: skip
             return Status(grpc.StatusCode.UNAVAILABLE, "upstream unavailable, try again")

@@ -27,6 +27,7 @@ from sidecar.fronts.reverse_proxy.response_head import (
 )
 from sidecar.fronts.reverse_proxy.tunnel import Tunnel
 from sidecar.fronts.reverse_proxy.upstream import Answer, UpstreamFailed
+from sidecar.fronts.reverse_proxy.upstream.policy import level_of
 from sidecar.fronts.reverse_proxy.websocket import is_accepted, read_handshake_key
 from sidecar.ports import CutReason, StreamKind, UpstreamError
 from sidecar.streams import Stream
@@ -243,7 +244,13 @@ class Exchange:
         self._answer(refusal.status, refusal.fields, refusal.body)
 
     def _fail(self, error: UpstreamError, detail: str) -> None:
-        log.warning("upstream failed: %s (%s), request %s", error, detail, self._asked.request_id)
+        log.log(
+            level_of(error),
+            "upstream failed: %s (%s), request %s",
+            error,
+            detail,
+            self._asked.request_id,
+        )
         self._parts.observer.upstream_failed(self._asked, error)
         if self._response.is_begun:
             self._response.abort()

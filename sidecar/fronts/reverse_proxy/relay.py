@@ -18,6 +18,7 @@ from sidecar.fronts.reverse_proxy.response_head import SplitResponse
 from sidecar.fronts.reverse_proxy.upstream import UpstreamFailed
 from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead
 from sidecar.fronts.reverse_proxy.upstream.carriage import Carriage
+from sidecar.fronts.reverse_proxy.upstream.policy import level_of
 from sidecar.ports import CutReason, StreamKind, UpstreamError
 from sidecar.streams import Stream
 
@@ -154,7 +155,9 @@ class Relay:
         return octets
 
     def _fail(self, error: UpstreamError, detail: str) -> None:
-        log.warning("upstream failed: %s (%s), request %s", error, detail, self._request_id)
+        log.log(
+            level_of(error), "upstream failed: %s (%s), request %s", error, detail, self._request_id
+        )
         self._parts.observer.upstream_failed(self.asked, error)
         if self._status:
             self._break_off()

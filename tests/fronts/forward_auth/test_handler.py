@@ -7,9 +7,9 @@ from ipaddress import ip_network
 import pytest
 
 from sidecar.core.decision import Deny, DenyReason
+from sidecar.core.dialect import Dialect
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.forwarded import TrustedProxies
-from sidecar.ports import Dialect
 from tests.fakes.doors import (
     Asked,
     ForwardAuthDoor,

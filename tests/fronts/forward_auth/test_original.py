@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.dialect import Dialect
 from sidecar.fronts.forward_auth.original import Original, names_of, read_original
-from sidecar.ports import Dialect
 
 FORWARDED = (
     (b"X-Forwarded-Method", b"POST"),

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.core.decision import Denied, DenyReason
+from sidecar.core.dialect import Dialect
 from sidecar.fronts.forward_auth.original import names_of
 from sidecar.fronts.forward_auth.screen import Screen
 from sidecar.fronts.request_head import HeadRules
-from sidecar.ports import Dialect
 from tests.fakes.front import IDENTITY
 
 RULES = HeadRules(IDENTITY)

@@ -7,8 +7,8 @@ import pytest
 from aiohttp.web_protocol import RequestHandler
 
 from sidecar.core.decision import Deny, DenyReason
+from sidecar.core.dialect import Dialect
 from sidecar.core.request import AccessRequest
-from sidecar.ports import Dialect
 from tests.fakes.doors import Asked, ForwardAuthDoor, fields_of, forward_auth_door, question_of
 from tests.fakes.front import status_of
 from tests.fakes.waiting import until

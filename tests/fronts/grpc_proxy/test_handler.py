@@ -13,7 +13,7 @@ from sidecar.core.principal import Principal
 from sidecar.core.subject import SubjectKey
 from sidecar.fronts.grpc_proxy.metadata import CallHead, MetadataRules, Metadatum
 from sidecar.ports import CutReason
-from sidecar.streams import StreamGuard
+from sidecar.stream_guard import StreamGuard
 from tests.fakes.front import IDENTITY
 from tests.fakes.grpc_front import (
     CONNECT,

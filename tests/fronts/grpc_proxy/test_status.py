@@ -5,6 +5,7 @@ import pytest
 
 from sidecar.core.decision import Deny, DenyReason
 from sidecar.core.protection import SIDECAR
+from sidecar.core.rate_limit import Exceeded
 from sidecar.core.routes import Requirement, Route
 from sidecar.fronts.grpc_proxy.status import Status, status_of, status_of_cut, status_of_failure
 from sidecar.ports import CutReason, UpstreamError
@@ -40,6 +41,14 @@ def test_the_challenge_and_the_pause_go_as_trailers() -> None:
     trailers = dict(refused(DenyReason.STATUS_UNAVAILABLE).trailers)
     assert trailers["retry-after"] == "1"
     assert trailers["grpc-retry-pushback-ms"] == "1000"
+
+
+def test_a_used_up_budget_says_when_there_is_some_again() -> None:
+    deny = Deny(DenyReason.RATE_LIMITED, exceeded=Exceeded("account", 10, 5, 4))
+    status = status_of(deny, realm=SIDECAR, request_id="r-1")
+
+    assert status.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert dict(status.trailers)["grpc-retry-pushback-ms"] == "4000"
 
 
 def test_a_missing_scope_is_named() -> None:

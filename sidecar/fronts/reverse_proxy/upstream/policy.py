@@ -1,9 +1,13 @@
 """Where upstream is, how long it may take, and how it fails."""
 
+import logging
 import ssl
 from dataclasses import dataclass
 
+from sidecar.fronts.reverse_proxy.upstream.breaker import BreakerRules
 from sidecar.ports import UpstreamError
+
+_LONGEST_PAUSE = 30.0
 
 
 class UpstreamFailed(Exception):
@@ -15,6 +19,28 @@ class UpstreamFailed(Exception):
         self.detail = detail
 
 
+def level_of(error: UpstreamError) -> int:
+    """Return how loud the log is told of it: that a breaker is open was told when it opened."""
+    return logging.DEBUG if error is UpstreamError.CIRCUIT_OPEN else logging.WARNING
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPolicy:
+    """How each address is probed; times in seconds.
+
+    Every ``interval`` a ``GET`` of ``path`` has to be answered by one of ``expect_status`` within
+    ``timeout``; without a path, a connection is enough. After so many failures in a row nobody asks
+    the address any more, and when all are like that, a request is refused at once.
+    """
+
+    path: str | None = None
+    interval: float = 1.0
+    timeout: float = 1.0
+    healthy_after: int = 1
+    unhealthy_after: int = 3
+    expect_status: frozenset[int] = frozenset({200})
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamPolicy:
     """Where upstream is and how long it may take; times in seconds.
@@ -22,7 +48,8 @@ class UpstreamPolicy:
     ``url`` is scheme and authority alone, or ``unix:`` and the path of a socket; ``more`` are
     further addresses of the same. ``first_byte_timeout`` runs from the request's last octet to the
     answer's head, ``idle_timeout`` between two pieces of its body; an unused connection is kept for
-    ``keep_alive``. ``tls`` and ``server_name`` are for https.
+    ``keep_alive``. ``tls`` and ``server_name`` are for https. Without ``health`` nothing is probed,
+    and where all addresses are left out, all are asked.
     """
 
     url: str
@@ -35,3 +62,18 @@ class UpstreamPolicy:
     max_head_bytes: int = 65536
     tls: ssl.SSLContext | None = None
     server_name: str | None = None
+    health: HealthPolicy | None = None
+
+    @property
+    def breaker_rules(self) -> BreakerRules:
+        """When an address is asked no more, and when again."""
+        health = self.health
+        if health is None:
+            return BreakerRules()
+        return BreakerRules(
+            health.unhealthy_after,
+            health.healthy_after,
+            connect_suffices=health.path is None,
+            first_pause=health.interval,
+            longest_pause=max(_LONGEST_PAUSE, health.interval),
+        )

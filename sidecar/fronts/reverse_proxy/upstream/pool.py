@@ -1,111 +1,42 @@
 """Which connection carries a request: an idle one, a new one, or the first that becomes free.
 
 A request goes to the address with the fewest requests in flight. One that cannot be connected to is
-left out for a while, twice as long each time, and asked again by the next request after that; when
-all are left out, all are asked. No timer per request: one sweep looks at all deadlines.
+left out for a while, and asked again by one request after that (``breaker``). When all are left
+out, all are asked; or, where they are probed (``health``), none, and the request fails at once. No
+timer per request: one sweep looks at all deadlines.
 """
 
 import asyncio
 import logging
 import math
-import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Self
 
-from aiohappyeyeballs import start_connection
-
-from sidecar.fronts.forwarded import is_address
+from sidecar.fronts.reverse_proxy.upstream.address import Address
 from sidecar.fronts.reverse_proxy.upstream.carriage import Carriage
 from sidecar.fronts.reverse_proxy.upstream.connection import Connection
+from sidecar.fronts.reverse_proxy.upstream.health import HealthObserver, Unheard, probe_for_ever
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed, UpstreamPolicy
+from sidecar.fronts.reverse_proxy.upstream.trial import Trial, end_trial
 from sidecar.ports import UpstreamError
 
 log = logging.getLogger(__name__)
 
 _LONGEST_SWEEP = 1.0
 _SHORTEST_SWEEP = 0.01
-_FIRST_LEAVE = 0.1
-_LONGEST_LEAVE = 10.0
-# RFC 8305: an address that does not answer must not hold up the other family's.
-_HAPPY_EYEBALLS_SECONDS = 0.25
-
-
-class _Address:
-    """One address of upstream and the connections to it."""
-
-    def __init__(self, url: str, policy: UpstreamPolicy) -> None:
-        self._policy = policy
-        self.path = url[len("unix:") :] if url.startswith("unix:") else None
-        parts = urlsplit(url)
-        self.host = parts.hostname or ""
-        is_tls = parts.scheme == "https"
-        self.port = parts.port or (443 if is_tls else 80)
-        self.tls = (policy.tls or ssl.create_default_context()) if is_tls else None
-        self.idle: list[Connection] = []
-        self.busy: set[Connection] = set()
-        self.connecting = 0
-        self.failures = 0
-        self.left_out_until = -math.inf
-
-    @property
-    def load(self) -> int:
-        return len(self.busy) + self.connecting
-
-    def take_idle(self) -> Connection | None:
-        while self.idle:
-            connection = self.idle.pop()  # the last used: the others may expire
-            if connection.is_usable:
-                return connection
-        return None
-
-    async def connect(self, make: Callable[[], Connection]) -> Connection:
-        loop = asyncio.get_running_loop()
-        if self.path is not None:
-            _, connection = await loop.create_unix_connection(make, self.path)
-        else:
-            where = await self._where()
-            if self.tls is None:
-                _, connection = await loop.create_connection(make, **where)
-            else:
-                name = self._policy.server_name or self.host
-                _, connection = await loop.create_connection(
-                    make, **where, ssl=self.tls, server_hostname=name
-                )
-        return connection
-
-    async def _where(self) -> dict[str, Any]:
-        """Return what to connect to: an address, or a socket that has found one of a name's."""
-        if is_address(self.host):
-            return {"host": self.host, "port": self.port}
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        return {
-            "sock": await start_connection(
-                found, happy_eyeballs_delay=_HAPPY_EYEBALLS_SECONDS, interleave=1, loop=loop
-            )
-        }
-
-    def succeeded(self) -> None:
-        self.failures = 0
-        self.left_out_until = -math.inf
-
-    def failed(self, now: float) -> None:
-        pause = min(_LONGEST_LEAVE, _FIRST_LEAVE * 2 ** min(self.failures, 10))
-        self.failures += 1
-        self.left_out_until = now + pause
 
 
 class Pool:
     """The connections to upstream, between ``async with`` and its end."""
 
-    def __init__(self, policy: UpstreamPolicy) -> None:
+    def __init__(self, policy: UpstreamPolicy, observer: HealthObserver | None = None) -> None:
         self.policy = policy
-        self._addresses = [_Address(url, policy) for url in (policy.url, *policy.more)]
+        self._observer = Unheard() if observer is None else observer
+        self._addresses = [Address(url, policy, self._hear) for url in (policy.url, *policy.more)]
+        self._probing: list[asyncio.Task[None]] = []
         self._waiting: deque[Carriage] = deque()
         self._connects: dict[asyncio.Task[None], Carriage] = {}
         self._is_closed = False
@@ -125,6 +56,11 @@ class Pool:
         self.tasks = await asyncio.TaskGroup().__aenter__()
         self._loop = asyncio.get_running_loop()
         self._sweeper = self._loop.call_later(self._sweep_seconds, self._sweep)
+        for address in self._addresses:
+            self._observer.is_healthy(address.url, healthy=True)
+            if self.policy.health is not None:
+                probing = probe_for_ever(address, self.policy, self.policy.health, self._observer)
+                self._probing.append(self.tasks.create_task(probing))
         return self
 
     async def __aexit__(
@@ -135,6 +71,8 @@ class Pool:
     ) -> None:
         self._is_closed = True
         self._sweeper.cancel()
+        for probing in self._probing:
+            probing.cancel()
         for task, carriage in self._connects.items():
             task.cancel()
             _tell_of_end(carriage)
@@ -150,7 +88,13 @@ class Pool:
         if self._is_closed:
             _tell_of_end(carriage)
             return
-        address = self._choose()
+        address = self._choose(carriage)
+        if address is None:
+            carriage.abandon()
+            carriage.receiver.failed(
+                UpstreamFailed(UpstreamError.CIRCUIT_OPEN, "all are unhealthy")
+            )
+            return
         connection = None if carriage.is_new_only else address.take_idle()
         if connection is not None:
             connection.is_reused = True
@@ -162,12 +106,24 @@ class Pool:
             carriage.deadline = self._loop.time() + self.policy.connect_timeout
             self._waiting.append(carriage)
 
-    def _choose(self) -> _Address:
-        if len(self._addresses) == 1:
-            return self._addresses[0]
+    def _choose(self, carriage: Carriage) -> Address | None:
+        first = self._addresses[0]
+        if len(self._addresses) == 1 and (first.breaker.is_closed or self.policy.health is None):
+            return first
         now = self._loop.time()
-        healthy = [each for each in self._addresses if each.left_out_until <= now]
-        return min(healthy or self._addresses, key=lambda address: address.load)
+        usable = [each for each in self._addresses if each.breaker.may_ask(now)]
+        if not usable and self.policy.health is not None:
+            return None
+        chosen = min(usable or self._addresses, key=lambda address: address.load)
+        if usable and not chosen.breaker.is_closed:
+            chosen.breaker.try_once(now)
+            carriage.receiver = Trial(carriage.receiver, chosen.breaker, self._loop.time)
+        return chosen
+
+    def _hear(self, url: str, healthy: bool) -> None:  # noqa: FBT001
+        if self.policy.health is not None:
+            log.warning("upstream %s is %s", url, "healthy again" if healthy else "unhealthy")
+        self._observer.is_healthy(url, healthy=healthy)
 
     def _count(self) -> int:
         return sum(address.load + len(address.idle) for address in self._addresses)
@@ -180,14 +136,14 @@ class Pool:
                 return True
         return False
 
-    def _connect(self, address: _Address, carriage: Carriage) -> None:
+    def _connect(self, address: Address, carriage: Carriage) -> None:
         address.connecting += 1
         carriage.connects += 1
         task = self.tasks.create_task(self._open(address, carriage))
         self._connects[task] = carriage
         task.add_done_callback(self._connects.pop)
 
-    async def _open(self, address: _Address, carriage: Carriage) -> None:
+    async def _open(self, address: Address, carriage: Carriage) -> None:
         try:
             await self._connect_and_carry(address, carriage)
         except Exception:
@@ -198,7 +154,7 @@ class Pool:
                 carriage.receiver.failed(UpstreamFailed(UpstreamError.CONNECT, "see the log"))
             self._serve_waiting()
 
-    async def _connect_and_carry(self, address: _Address, carriage: Carriage) -> None:
+    async def _connect_and_carry(self, address: Address, carriage: Carriage) -> None:
         try:
             try:
                 async with asyncio.timeout(self.policy.connect_timeout):
@@ -206,10 +162,10 @@ class Pool:
             finally:
                 address.connecting -= 1
         except (OSError, ValueError) as error:
-            address.failed(self._loop.time())
+            address.breaker.failed(self._loop.time())
             self._connect_failed(address, carriage, error)
             return
-        address.succeeded()
+        address.breaker.connected()
         if carriage.is_abandoned or not connection.is_usable:
             self._leave(address, connection, connection.is_usable)
             if not carriage.is_abandoned:
@@ -218,19 +174,20 @@ class Pool:
         address.busy.add(connection)
         connection.carry(carriage)
 
-    def _connect_failed(self, address: _Address, carriage: Carriage, error: Exception) -> None:
+    def _connect_failed(self, address: Address, carriage: Carriage, error: Exception) -> None:
         if not carriage.is_abandoned:
             now = self._loop.time()
-            others = [each for each in self._addresses if each.left_out_until <= now]
+            others = [each for each in self._addresses if each.breaker.may_ask(now)]
             if others and address not in others and carriage.connects < len(self._addresses):
                 # Nothing was sent, so nothing can happen twice: another address may do. But not for
                 # ever: by the time that one has timed out, another may be due again.
+                end_trial(carriage)
                 self.carry(carriage)
             else:
                 carriage.receiver.failed(_connect_failure(error))
         self._serve_waiting()
 
-    def _make(self, address: _Address) -> Connection:
+    def _make(self, address: Address) -> Connection:
         return Connection(
             self.policy,
             lambda connection, stays: self._leave(address, connection, stays),
@@ -239,9 +196,10 @@ class Pool:
 
     def _retry(self, carriage: Carriage) -> None:
         carriage.is_new_only = True
+        end_trial(carriage)
         self.carry(carriage)
 
-    def _leave(self, address: _Address, connection: Connection, stays: bool) -> None:  # noqa: FBT001
+    def _leave(self, address: Address, connection: Connection, stays: bool) -> None:  # noqa: FBT001
         address.busy.discard(connection)
         if stays:
             connection.deadline = self._loop.time() + self.policy.keep_alive
@@ -260,6 +218,7 @@ class Pool:
             carriage = self._waiting.popleft()
             if not carriage.is_abandoned:
                 carriage.deadline = math.inf
+                end_trial(carriage)
                 self.carry(carriage)
 
     def _sweep(self) -> None:

@@ -8,9 +8,10 @@ import pytest
 from typing_extensions import override
 
 from sidecar.fronts.reverse_proxy.upstream import Upstream, UpstreamFailed, UpstreamPolicy
+from sidecar.fronts.reverse_proxy.upstream.address import Address
 from sidecar.fronts.reverse_proxy.upstream.carriage import Carriage
 from sidecar.fronts.reverse_proxy.upstream.connection import Connection
-from sidecar.fronts.reverse_proxy.upstream.pool import Pool, _Address
+from sidecar.fronts.reverse_proxy.upstream.pool import Pool
 from sidecar.ports import UpstreamError
 from tests.fakes.build import overrides
 from tests.fakes.receiver import Books, RecordingReceiver
@@ -121,7 +122,7 @@ async def test_who_gives_up_while_connecting_hears_of_no_failure() -> None:
             assert not receiver.ends
 
 
-class Failing(_Address):
+class Failing(Address):
     """An address to which nothing can be connected, in a way that nobody thought of."""
 
     @override
@@ -175,7 +176,7 @@ async def test_an_unforeseen_error_after_its_asker_left_is_logged_alone(
 
 @overrides
 async def test_a_connection_that_is_closed_at_once_is_a_reset_for_who_waited_for_it() -> None:
-    class Closing(_Address):
+    class Closing(Address):
         @override
         async def connect(self, make: Callable[[], Connection]) -> Connection:
             connection = await super().connect(make)
@@ -203,7 +204,7 @@ async def test_no_address_is_asked_twice_for_one_request() -> None:
             await asyncio.wait_for(receiver.told.wait(), 10)
 
             assert receiver.failure.error is UpstreamError.CONNECT_TIMEOUT
-            assert [address.failures for address in pool._addresses] == [1, 1]
+            assert [address.breaker.is_closed for address in pool._addresses] == [False] * 2
 
 
 async def test_an_idle_connection_that_has_died_is_passed_over() -> None:

@@ -1,0 +1,56 @@
+"""What holds callers to their limits, and all of them together to what can be done."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sidecar.adapters.account_keys import AccountKeys
+from sidecar.adapters.redis_budgets import BudgetExchange, RedisBudgets
+from sidecar.adapters.redis_client import open_redis
+from sidecar.admission import Limiter, LimitRules
+from sidecar.app.observing import Observing
+from sidecar.app.parts import redis_options
+from sidecar.app.running import running
+from sidecar.authorize import Admission
+from sidecar.ports import Clock
+from sidecar.settings import Settings
+from sidecar.shedding import Shedder
+from sidecar.streams import Streams
+
+_STORE_SECONDS = 1.0
+
+
+@asynccontextmanager
+async def admitting(
+    settings: Settings, observed: Observing, streams: Streams, clock: Clock
+) -> AsyncIterator[Admission]:
+    """Give what a request has to get past beside the rules, and keep it going."""
+    limits = settings.limits
+    shedder = Shedder(streams, limits.max_in_flight, limits.max_lag, limits.max_lag_for)
+    limiter = make_limiter(settings)
+    with observed.loop_watch.heard(shedder.heard):
+        async with _sharing(settings, limiter, clock):
+            yield Admission(shedder, limiter)
+
+
+def make_limiter(settings: Settings) -> Limiter | None:
+    """Return what holds callers to their limits; None where nobody is held to any."""
+    of_routes, section = settings.route_limits(), settings.rate_limit
+    if section is None:
+        return Limiter(LimitRules(routes=of_routes)) if of_routes else None
+    return Limiter(section.rules(of_routes, settings.worker_count()))
+
+
+@asynccontextmanager
+async def _sharing(
+    settings: Settings, limiter: Limiter | None, clock: Clock
+) -> AsyncIterator[None]:
+    section, accounts = settings.rate_limit, settings.accounts
+    if section is None or limiter is None or not section.is_shared:
+        yield
+        return
+    options = redis_options(settings)
+    async with open_redis(accounts.url, options, accounts.prefix, _STORE_SECONDS) as client:
+        store = RedisBudgets(client, AccountKeys(accounts.prefix))
+        exchange = BudgetExchange(limiter.budgets, store, clock, section.exchange_every)
+        async with running(exchange.run):
+            yield
