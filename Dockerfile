@@ -16,6 +16,18 @@ COPY sidecar ./sidecar
 RUN /opt/build/bin/python -m hatchling build --target wheel --directory /dist \
     && /opt/sidecar/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl \
     && /opt/sidecar/bin/python -m compileall -q /opt/sidecar/lib
+# BUILD=compiled: the hot modules in C, for two fifths less of what the sidecar itself spends on a
+# request. The compiler stays behind in this stage.
+ARG BUILD=python
+COPY lock/accelerate.txt deploy/accelerate.sh deploy/accelerated.txt ./
+# hadolint ignore=DL3008
+RUN if [ "${BUILD}" = compiled ]; then \
+      apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev \
+      && rm -rf /var/lib/apt/lists/* \
+      && /opt/build/bin/pip install --no-cache-dir --no-deps --require-hashes -r accelerate.txt \
+      && sh accelerate.sh /opt/build/bin/mypyc /opt/sidecar/bin/python \
+           "$(/opt/sidecar/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"; \
+    fi
 
 FROM ${PYTHON_IMAGE}
 # The admin port is set here, over the settings file, so that the health check knows it too.

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak bench-revocation bench-grpc bench-ext-authz bench-overload redis-bars unit e2e fuzz chaos-long lint types imports schema docker-lint lock clean
+.PHONY: help demo test bench soak bench-revocation bench-grpc bench-ext-authz bench-overload bench-slow redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -54,13 +54,39 @@ bench-ext-authz: $(VENV)/dev.stamp ## what a check of Envoy's costs; 1 minute
 bench-overload: $(VENV)/dev.stamp ## what a flood of bad tokens does to good ones; 1 minute
 	@PYTHONPATH=. $(BIN)/python tests/bench/bad_tokens.py
 
+bench-slow: $(VENV)/dev.stamp ## what thousands of slow clients do to good requests; 3 minutes
+	@PYTHONPATH=. $(BIN)/python tests/bench/slow_clients.py
+
 redis-bars: $(VENV)/dev.stamp ## the bars of revocation and Redis, with figures; 2 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/redis_bars.py
 
-lint: $(VENV)/dev.stamp ## ruff and codespell
+# The tools that look at the packages have an environment of their own, with what they look at.
+AUDIT ?= $(VENV)/audit
+SHIPPED = $$(sed -nE 's/^([A-Za-z0-9._-]+)(\[.*\])?==.*/\1/p' lock/grpc.txt lock/demo.txt | sort -u)
+
+$(AUDIT)/audit.stamp: lock/audit.txt | $(BIN)/python
+	@echo "installing the locked packages with what looks at them (once)"
+	@$(BIN)/python -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+audit: $(AUDIT)/audit.stamp ## known vulnerabilities of what is locked; asks a service on the network
+	@for lock in lock/*.txt; do $(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r $$lock || exit; done
+
+sbom: $(AUDIT)/audit.stamp ## sbom.json: what is in the image, in CycloneDX
+	@$(AUDIT)/bin/python -W ignore -m cyclonedx_py requirements lock/grpc.txt --pyproject pyproject.toml \
+	  --output-reproducible --of JSON -o sbom.json
+
+licences: $(AUDIT)/audit.stamp ## the licences of what is shipped; fails on one that is not allowed
+	@$(AUDIT)/bin/pip-licenses --packages $(SHIPPED)
+
+unused: $(VENV)/dev.stamp
+	@$(BIN)/deptry .
+
+lint: $(VENV)/dev.stamp unused ## ruff, codespell, and that no dependency is unused
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/codespell sidecar tests config deploy README.md CHANGELOG.md Makefile
+	@$(BIN)/codespell sidecar tests config deploy README.md CHANGELOG.md SECURITY.md Makefile
 
 types: $(VENV)/dev.stamp ## mypy, strict
 	@$(BIN)/mypy
@@ -73,9 +99,25 @@ unit: $(VENV)/dev.stamp ## unit tests, with the coverage gates
 	@$(BIN)/coverage report
 	@$(BIN)/coverage report --include='sidecar/core/*,sidecar/authorize.py,sidecar/verification.py' --fail-under=100
 
+ACCELERATED := build/accelerated
+accelerate: $(VENV)/dev.stamp ## compile the hot modules, into a copy: build/accelerated; needs gcc
+	@$(PIP_INSTALL) --require-hashes -r lock/accelerate.txt
+	@rm -rf $(ACCELERATED) && mkdir -p $(ACCELERATED) && cp -R sidecar $(ACCELERATED)
+	@sh deploy/accelerate.sh $(abspath $(BIN))/mypyc $(abspath $(BIN))/python $(ACCELERATED)
+	@echo "run it: PYTHONPATH=$(ACCELERATED) $(BIN)/python -P -m sidecar run ..."
+
+# Coverage and the rules for the sources' shape are the pure build's affair.
+test-accelerated: accelerate ## the tests of what is compiled, on what is compiled
+	@cp -R tests config deploy pyproject.toml README.md $(ACCELERATED)
+	@cd $(ACCELERATED) && PYTHONPATH=. $(abspath $(BIN))/python -m pytest -q -n 2 -m "not e2e" \
+	  tests/adapters tests/attacks tests/core tests/fronts tests/observability tests/test_authorize.py \
+	  tests/test_streams.py
+	@cd $(ACCELERATED) && PYTHONPATH=. $(abspath $(BIN))/python -m pytest -q -n 2 --dist loadfile \
+	  tests/e2e/test_main_job.py tests/e2e/test_workers.py
+
 # Proxies and Prometheus are skipped, by name, where they are not installed; REQUIRE_PROXIES=1 makes
-# that a failure.
-# Debian: apt-get install nginx-light haproxy apache2 caddy prometheus
+# that a failure, REQUIRE_BROWSER=1 that of Chromium.
+# Debian: apt-get install nginx-light haproxy apache2 caddy prometheus chromium
 e2e: $(VENV)/dev.stamp ## end-to-end tests: the real process, real servers, sockets
 	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --ignore=tests/chaos
 	@$(BIN)/python -m pytest -q tests/chaos
@@ -113,8 +155,10 @@ lock: $(VENV)/dev.stamp ## write the lock anew from pyproject.toml
 	@$(COMPILE) pyproject.toml --extra demo -o lock/demo.txt
 	@$(COMPILE) pyproject.toml --extra grpc -o lock/grpc.txt
 	@$(COMPILE) pyproject.toml --extra dev -o lock/dev.txt
+	@$(COMPILE) pyproject.toml --extra audit -o lock/audit.txt
 	@$(COMPILE) pyproject.toml --extra fuzz -o lock/fuzz.txt
 	@echo 'hatchling>=1.27' | $(COMPILE) - -o lock/build.txt
+	@echo 'mypy[mypyc]>=2.4.1' | $(COMPILE) - -o lock/accelerate.txt
 
 clean: ## remove the environment and the caches
-	@rm -rf $(VENV) $(FUZZ) .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@rm -rf $(VENV) $(FUZZ) .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* build

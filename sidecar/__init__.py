@@ -5,7 +5,7 @@ The map, from the outside in (imports point one way, down this list):
 - ``cli``: the command line; ``demo``: an identity provider, a gateway and the story, on loopback
 - ``app``: the composition root, the only place that knows every part
 - ``fronts``: inbound edges; they translate and enforce (PEP, NIST SP 800-162)
-- ``admin``: own listener for health, metrics, the API and the revocation endpoint (PAP)
+- ``admin``: own listener for health, metrics, the API, the console, revocation (PAP)
 - ``adapters``: outbound edges (PIP): keys, accounts, clock
 - ``observability``: metrics and the decision log
 - ``account_sync``: many accounts at once, from the gateway or a file

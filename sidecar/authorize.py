@@ -43,6 +43,12 @@ log = logging.getLogger(__name__)
 # once more when it changed while the answer was on its way. More than that is a storm: deny.
 _MAX_TRIES = 8
 
+_UNAVAILABLE: Mapping[type[Exception], DenyReason] = {
+    StatusUnavailable: DenyReason.STATUS_UNAVAILABLE,
+    IntrospectionUnavailable: DenyReason.INTROSPECTION_UNAVAILABLE,
+    StatusListUnavailable: DenyReason.STATUS_LIST_UNAVAILABLE,
+}
+
 # One for all that are answered at once: a walk does not write to it before it has waited.
 _AT_ONCE = Asked(at_once=True)
 
@@ -142,29 +148,28 @@ class Authorizer:
 
     async def _decide(self, request: AccessRequest, evidence: Evidence) -> Decision:
         asked = Asked()
-        decision: Decision | Wanted = Wanted(DenyReason.INTERNAL_ERROR, "never walked")
+        decision = self._settle(request, asked, evidence)
+        if not isinstance(decision, Wanted):
+            return decision
+        wanted = decision
         try:
             async with asyncio.timeout(self._rules.budget_seconds):
                 for _ in range(_MAX_TRIES):
+                    await self._fetch(wanted, asked)
                     decision = self._settle(request, asked, evidence)
                     if not isinstance(decision, Wanted):
                         return decision
-                    await self._fetch(decision, asked)
-        except StatusUnavailable as unavailable:
-            return self._deny(request, evidence, DenyReason.STATUS_UNAVAILABLE, str(unavailable))
-        except IntrospectionUnavailable as unavailable:
-            reason = DenyReason.INTROSPECTION_UNAVAILABLE
-            return self._deny(request, evidence, reason, str(unavailable))
-        except StatusListUnavailable as unavailable:
-            reason = DenyReason.STATUS_LIST_UNAVAILABLE
+                    wanted = decision
+        except tuple(_UNAVAILABLE) as unavailable:
+            kinds = _UNAVAILABLE.items()
+            reason = next(reason for kind, reason in kinds if isinstance(unavailable, kind))
             return self._deny(request, evidence, reason, str(unavailable))
         except TimeoutError:
             pass
         except Exception:
             log.exception("the decision failed; the request is denied")
             return self._deny(request, evidence, DenyReason.INTERNAL_ERROR, "see the log")
-        assert isinstance(decision, Wanted)  # noqa: S101
-        return self._deny(request, evidence, decision.reason, f"waited in vain: {decision.detail}")
+        return self._deny(request, evidence, wanted.reason, f"waited in vain: {wanted.detail}")
 
     async def _fetch(self, wanted: Wanted, asked: Asked) -> None:
         # A standing counts in the walk that follows its read: it would age through any other wait.

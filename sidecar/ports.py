@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Protocol
 
+from sidecar.core.connections import ConnectionObserver
 from sidecar.core.decision import Decision
 from sidecar.core.request import AccessRequest
 from sidecar.core.subject import Account, Standing, SubjectKey
@@ -213,10 +214,7 @@ class Auditor(Protocol):
 
 
 class AccountStore(Protocol):
-    """Where accounts are kept, for those who manage them. Every call may wait.
-
-    Every method raises StatusUnavailable when the store does not answer.
-    """
+    """Where accounts are kept. Every call may wait, and raise StatusUnavailable for no answer."""
 
     async def get(self, key: SubjectKey) -> Account | None:
         """Return the account, or None."""
@@ -256,7 +254,7 @@ class AccountStore(Protocol):
         ...
 
 
-class Observer(Protocol):
+class Observer(ConnectionObserver, Protocol):
     """Hears what happened. Called on the hot path: it must be quick and must not raise."""
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:

@@ -2,7 +2,8 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from enum import Enum, auto
+from typing import Any, Final, Generic, TypeVar
 
 from sidecar.core.subject import Account, Standing, SubjectKey, read_account, read_not_before
 from sidecar.ports import Change
@@ -10,7 +11,12 @@ from sidecar.ports import Change
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-_MISSING: Any = object()
+
+class _Missing(Enum):
+    MISSING = auto()
+
+
+_MISSING: Final = _Missing.MISSING
 
 
 class KnownStandings:
@@ -26,13 +32,13 @@ class KnownStandings:
         self._revoked: _Bounded[tuple[str, str], bool] = _Bounded(capacity)
 
     def look_up(self, subject: SubjectKey, token_id: str | None) -> Standing | None:
-        account = self._accounts.get(subject, _MISSING)
-        not_before = self._realms.get(subject.realm, _MISSING)
+        account = self._accounts.get(subject)
+        not_before = self._realms.get(subject.realm)
         if account is _MISSING or not_before is _MISSING:
             return None
         if token_id is None:
             return Standing(account, not_before)
-        revoked = self._revoked.get((subject.realm, token_id), _MISSING)
+        revoked = self._revoked.get((subject.realm, token_id))
         return None if revoked is _MISSING else Standing(account, not_before, revoked)
 
     def fill_account(self, subject: SubjectKey) -> Callable[[Any], Account | None]:
@@ -82,9 +88,9 @@ class _Bounded(Generic[K, V]):
         self._capacity = capacity
         self._items: OrderedDict[K, V] = OrderedDict()
 
-    def get(self, key: K, default: V) -> V:
-        value = self._items.get(key, default)
-        if value is not default:
+    def get(self, key: K) -> V | _Missing:
+        value = self._items.get(key, _MISSING)
+        if value is not _MISSING:
             self._items.move_to_end(key)
         return value
 

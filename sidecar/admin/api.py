@@ -50,7 +50,7 @@ class AdminApi:
         except Refused as refused:
             return _answer_of(refused)
         except Exception as problem:  # noqa: BLE001 - what is not known is logged there
-            return _answer_of(_refusal_of(problem))
+            return _answer_of(refusal_of(problem))
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self._gatekeeper.check_site(request)
@@ -81,7 +81,8 @@ def _answer_of(refused: Refused) -> web.Response:
     return answer(refused.status, {"message": refused.message}, refused.headers)
 
 
-def _refusal_of(problem: Exception) -> Refused:
+def refusal_of(problem: Exception) -> Refused:
+    """Return what the client is told of a problem; what is not its own is logged."""
     match problem:
         case AccountExists():
             refusal = Refused(409, "resource already exists")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
@@ -11,6 +12,8 @@ from sidecar.admin.desk import Desk, Next
 from sidecar.admin.operations import Call, Operation
 from sidecar.admin.schemas import Decision, DecisionList, DecisionsAsked
 from sidecar.observability.recent_decisions import Wanted
+
+log = logging.getLogger(__name__)
 
 _EVENTS = "text/event-stream"
 _LOOK_SECONDS = 1.0
@@ -47,7 +50,7 @@ class DecisionOperations:
 
     async def _list(self, call: Call) -> web.StreamResponse:
         asked: DecisionsAsked = call.query
-        wanted = Wanted(asked.outcome, asked.reason, asked.realm, asked.subject)
+        wanted = Wanted(asked.outcome, asked.reason, asked.realm, asked.subject, asked.route)
         if call.request.method == "GET" and _EVENTS in call.request.headers.get("Accept", ""):
             return await self._follow(call.request, wanted)
         found = await self._desk.decisions(wanted, asked.limit)
@@ -63,7 +66,11 @@ class DecisionOperations:
                     headers={**COMMON, "Content-Type": _EVENTS, "X-Accel-Buffering": "no"}
                 )
                 await response.prepare(request)
-                await self._tell(request, response, following)
+                try:
+                    await self._tell(request, response, following)
+                except Exception:
+                    # The answer has begun: another one within it would leave the client waiting.
+                    log.exception("a follower of decisions is told no more")
                 return response
         finally:
             self._followers -= 1

@@ -4,15 +4,19 @@ With one worker they are in this process. With several they are in others: ``wor
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sidecar.core.subject import SubjectKey
-from sidecar.observability.recent_decisions import RecentDecisions, Wanted
+from sidecar.observability.recent_decisions import RecentDecisions, Traffic, Wanted
 from sidecar.ports import Change, CutReason
 from sidecar.streams import CUT_PER_TURN, Stream, Streams
+
+MOST_ACTIVE = 10_000
+"""Of so many subjects activity is told at most, of each worker."""
 
 Row = Mapping[str, Any]
 Next = Callable[[], Awaitable[Row]]
@@ -43,6 +47,10 @@ class Desk(Protocol):
 
     async def cut(self, key: SubjectKey) -> WereCut:
         """Cut what the subject has in flight now."""
+        ...
+
+    async def activity(self) -> Seen:
+        """Return who has streams in flight, how many, and who asked for something lately."""
         ...
 
     async def decisions(self, wanted: Wanted, limit: int) -> Seen:
@@ -93,6 +101,17 @@ class OwnDesk:
                 await asyncio.sleep(0)
         return WereCut(count)
 
+    async def activity(self) -> Seen:
+        streams = Counter(
+            principal.key
+            for book in self._books
+            for stream in book.of(Change())
+            if (principal := stream.grant.principal) is not None
+        )
+        traffic = self.recent.traffic()
+        keys = list(dict.fromkeys((*streams, *traffic)))[:MOST_ACTIVE]
+        return Seen([_activity(key, streams[key], traffic.get(key, Traffic())) for key in keys])
+
     async def decisions(self, wanted: Wanted, limit: int) -> Seen:
         rows = self.recent.newest(wanted, limit)
         return Seen([{"worker": self._worker, **row} for row in rows])
@@ -110,6 +129,10 @@ class OwnDesk:
 def _subject_of(stream: Stream) -> str:
     principal = stream.grant.principal
     return "" if principal is None else principal.key.subject
+
+
+def _activity(key: SubjectKey, streams: int, traffic: Traffic) -> Row:
+    return {**key._asdict(), "streams": streams, "rate": traffic.rate, "seen": traffic.seen}
 
 
 def _row(stream: Stream) -> Row:

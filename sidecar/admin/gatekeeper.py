@@ -1,7 +1,8 @@
 """Who may use the admin API: an admin's access token, a certificate, or the secret.
 
-No cookie counts, so no page that an operator looks at can write in the operator's name; but a
-browser shows a client certificate to everybody. So what a page of another site sends is refused.
+No cookie counts for the API, so no page that an operator looks at can write in the operator's name;
+but a browser shows a client certificate to everybody. So what a page of another site sends is
+refused. The console's sessions are judged here, too, each time by what had opened them.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 PATH = "/api/"
 """What the authorizer is asked for, whatever of the API is wanted."""
 _REALM = "sidecar-admin"
+_DENIED = "access denied"
 _SAFE = ("GET", "HEAD")
 _UNSURE = (DenyReason.KEYS_UNAVAILABLE, DenyReason.STATUS_UNAVAILABLE, DenyReason.INTERNAL_ERROR)
 
@@ -59,14 +61,21 @@ class Gatekeeper:
         Raises:
             Refused: 401, 403, 429 or 503.
         """
+        query = request.rel_url.raw_query_string
+        return await self.admit_shown(request, _shown_in(request), query)
+
+    async def admit_shown(
+        self, request: web.BaseRequest, shown: tuple[str, ...], query: str = ""
+    ) -> str:
+        """Return who shows this, as ``admit`` does where a header shows it."""
         peer = request.remote or ""
-        if request.headers.getall("Authorization", []):
+        if shown:
             wait = self._attempts.wait_of(peer)
             if wait:
                 reason = AdminRefusal.TOO_MANY_ATTEMPTS
                 raise self._refusal(request, reason, "it is not listened to", 429, wait)
         try:
-            return await self._judge(request)
+            return await self._judge(request, shown, query)
         except _Unfit as unfit:
             if unfit.reason is AdminRefusal.BAD_CREDENTIALS:
                 self._attempts.failed(peer)
@@ -74,24 +83,39 @@ class Gatekeeper:
 
     def check_site(self, request: web.BaseRequest) -> None:
         """Refuse what a page of another site writes. Raises Refused: 403."""
-        if request.method in _SAFE or not _is_cross_site(request):
-            return
-        raise self._refusal(request, AdminRefusal.CROSS_SITE, "it comes from another site", 403)
+        if request.method not in _SAFE and _is_cross_site(request):
+            raise self.foreign(request, "it comes from another site")
+
+    def foreign(self, request: web.BaseRequest, detail: str) -> Refused:
+        """Return the refusal of what no page of ours has sent; ``detail`` is for the log."""
+        return self._refusal(request, AdminRefusal.CROSS_SITE, detail, 403)
 
     async def still_admits(self, request: web.BaseRequest) -> bool:
         """Say whether who was admitted still would be; a failure is nobody's attempt."""
-        if self._is_retired:
-            return False
         try:
-            await self._judge(request)
-        except _Unfit:
+            await self.recheck(request, _shown_in(request), request.rel_url.raw_query_string)
+        except Refused:
             return False
         return True
 
-    async def _judge(self, request: web.BaseRequest) -> str:
-        shown = request.headers.getall("Authorization", [])
+    async def recheck(
+        self, request: web.BaseRequest, shown: tuple[str, ...], query: str = ""
+    ) -> str:
+        """Return who showed this before and still may; a failure is nobody's attempt.
+
+        Raises:
+            Refused: 401 or 403, or 503 while nobody can say.
+        """
+        if self._is_retired:
+            raise Refused(401, _DENIED)
+        try:
+            return await self._judge(request, shown, query)
+        except _Unfit as unfit:
+            raise Refused(unfit.status, _DENIED) from None
+
+    async def _judge(self, request: web.BaseRequest, shown: tuple[str, ...], query: str) -> str:
         if not shown:
-            certificate = _certificate_of(request)
+            certificate = certificate_of(request)
             if certificate is None:
                 raise _Unfit(AdminRefusal.NO_CREDENTIALS, "nothing was shown", 401)
             return f"certificate: {certificate}"
@@ -107,13 +131,16 @@ class Gatekeeper:
             return "admin secret"
         if self._authorizer is None:
             raise _Unfit(AdminRefusal.BAD_CREDENTIALS, "it is not the secret", 401)
-        return await self._judge_token(self._authorizer, request, tuple(shown))
+        return await self._judge_token(self._authorizer, request, shown, query)
 
     async def _judge_token(
-        self, authorizer: Authorizer, request: web.BaseRequest, shown: tuple[str, ...]
+        self,
+        authorizer: Authorizer,
+        request: web.BaseRequest,
+        shown: tuple[str, ...],
+        query: str,
     ) -> str:
-        query, peer = request.rel_url.raw_query_string, request.remote or ""
-        asked = AccessRequest("GET", request.host, PATH, query, shown, peer, "")
+        asked = AccessRequest("GET", request.host, PATH, query, shown, request.remote or "", "")
         decision = authorizer.authorize_now(asked)
         if decision is None:
             decision = await authorizer.authorize(asked)
@@ -144,8 +171,12 @@ class Gatekeeper:
                 headers = {"Retry-After": str(wait)}
             case _:
                 headers = {}
-        message = "too many attempts" if status == 429 else "access denied"
+        message = "too many attempts" if status == 429 else _DENIED
         return Refused(status, message, headers)
+
+
+def _shown_in(request: web.BaseRequest) -> tuple[str, ...]:
+    return tuple(request.headers.getall("Authorization", []))
 
 
 class _Unfit(Exception):
@@ -181,7 +212,7 @@ def _is_cross_site(request: web.BaseRequest) -> bool:
         return True
 
 
-def _certificate_of(request: web.BaseRequest) -> str | None:
+def certificate_of(request: web.BaseRequest) -> str | None:
     """Return whose certificate was shown and verified, or None."""
     transport = request.transport
     certificate = None if transport is None else transport.get_extra_info("peercert")

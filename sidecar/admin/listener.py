@@ -1,4 +1,6 @@
-"""The listener for operators: alive, ready, what it does, revocation. Its own port, on loopback.
+"""The listener for operators: alive, ready, what it does, revocation, the API and the console.
+
+Its own port, on loopback.
 
 Liveness says only that the loop turns: a restart would not bring back Redis or a provider, but end
 every open stream. Readiness says whether a request could be granted now.
@@ -23,6 +25,7 @@ _CLOSE_SECONDS = 0.5
 _METHODS = ("GET", "HEAD")
 _REVOKE = "/oauth2/revoke"
 _API = "/api/"
+_CONSOLE = "/console/"
 _KEYS = "/.well-known/jwks.json"
 
 
@@ -31,8 +34,8 @@ class AdminListener:
 
     ``probes`` are what readiness is made of, by name; ``render`` returns the metrics and their
     media type for an ``Accept`` value, ``workers`` the JSON of what each process does. ``revoke``
-    answers the revocation endpoint, ``api`` the API, and ``assertion_keys`` are what is signed to
-    upstream with, if there is that.
+    answers the revocation endpoint, ``api`` the API, ``console`` its pages, and ``assertion_keys``
+    are what is signed to upstream with, if there is that.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class AdminListener:
         # A reload replaces these.
         self.revoke = revoke
         self.api: Api | None = None
+        self.console: Api | None = None
         self.assertion_keys: Published | None = None
         self._tls = tls
         self._runner: web.ServerRunner | None = None
@@ -88,6 +92,8 @@ class AdminListener:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if self.api is not None and request.rel_url.raw_path.startswith(_API):
             return await self.api(request)
+        if self.console is not None and _is_for_console(request.path):
+            return await self.console(request)
         if request.path == _REVOKE:
             return _no_such_path() if self.revoke is None else await self.revoke(request)
         if request.method not in _METHODS:
@@ -114,6 +120,10 @@ class AdminListener:
                 return answer(200, self.assertion_keys(), {"Cache-Control": cached})
             case _:
                 return _no_such_path()
+
+
+def _is_for_console(path: str) -> bool:
+    return path in ("/", "/console") or path.startswith(_CONSOLE)
 
 
 def _no_such_path() -> web.Response:

@@ -18,6 +18,12 @@ class Realms:
         self._known = known
         self._default = default
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return all of them; the one that is meant where none is named comes first."""
+        others = sorted(self._known - {self._default})
+        return (self._default, *others) if self._default in self._known else tuple(others)
+
     def find(self, name: str | None) -> str:
         """Return the realm that is meant. Raises Refused: 404."""
         realm = name or self._default

@@ -115,6 +115,7 @@ class DecisionsAsked(Asked):
     reason: str = ""
     realm: str = ""
     subject: str = ""
+    route: str = ""
     limit: Limit = 100
 
 

@@ -28,6 +28,7 @@ _WAITING = 1000
 _CLOSE_SECONDS = 0.1
 _LONGEST_LINE = 2**20
 _BASE = "http://worker"
+_NOTHING = {"streams": 0, "rate": 0.0, "seen": 0.0}
 
 
 @asynccontextmanager
@@ -58,6 +59,8 @@ class _Door:
                 return web.json_response(asdict(await self._desk.streams(**asked, limit=limit)))
             case "/cut":
                 return web.json_response(asdict(await self._desk.cut(SubjectKey(**asked))))
+            case "/activity":
+                return web.json_response(asdict(await self._desk.activity()))
             case "/decisions":
                 found = await self._desk.decisions(Wanted(**asked), limit)
                 return web.json_response(asdict(found))
@@ -100,6 +103,16 @@ class WorkerDesks:
     async def cut(self, key: SubjectKey) -> WereCut:
         answers, silent = await self._ask_all("/cut", key._asdict())
         return WereCut(sum(each["streams"] for each in answers), silent)
+
+    async def activity(self) -> Seen:
+        answers, silent = await self._ask_all("/activity", {})
+        summed: dict[tuple[str, str], dict[str, Any]] = {}
+        for row in _rows(answers):
+            known = summed.setdefault((row["realm"], row["subject"]), {**row, **_NOTHING})
+            known["streams"] += row["streams"]
+            known["rate"] += row["rate"]
+            known["seen"] = max(known["seen"], row["seen"])
+        return Seen(list(summed.values()), silent)
 
     async def decisions(self, wanted: Wanted, limit: int) -> Seen:
         answers, silent = await self._ask_all("/decisions", {**asdict(wanted), "limit": str(limit)})

@@ -1,4 +1,4 @@
-"""What needs a sign-in at the admin listener, joined from its parts: revocation and the API."""
+"""What needs a sign-in at the admin listener, joined: revocation, the API, the console."""
 
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sidecar.adapters.audit_trail import AuditTrail
+from sidecar.adapters.redis_store import RedisAccountStore
 from sidecar.admin.api import AdminApi
 from sidecar.admin.audit import AuditOperations
+from sidecar.admin.console.backing import Backing
+from sidecar.admin.console.console import Console
 from sidecar.admin.decisions import DecisionOperations
 from sidecar.admin.desk import Desk
 from sidecar.admin.event_listener import Receive
@@ -21,8 +24,10 @@ from sidecar.admin.streams import StreamOperations
 from sidecar.admin.worker_desks import WorkerDesks
 from sidecar.app.asking_issuers import open_services
 from sidecar.app.auditing import Auditing, auditing
+from sidecar.app.console_facts import facts_of
 from sidecar.app.parts import make_accounts, make_authorizer, open_keys
 from sidecar.app.receiving import receiving
+from sidecar.app.recording import open_recorded_use
 from sidecar.app.revoking import revoking
 from sidecar.app.running import Job, running
 from sidecar.app.storing import open_store
@@ -34,10 +39,13 @@ from sidecar.observability.decision_log import DecisionLog, LineWriter, Logged
 from sidecar.observability.introspection_metrics import UnheardIntrospection
 from sidecar.observability.observers import Observers
 from sidecar.observability.silent import SilentObserver
+from sidecar.observability.workers import Figures, figures_of_all
 from sidecar.ports import AccountStore, AccountView, Clock, KeySource
 from sidecar.revocations import Revocations
 from sidecar.service_accounts import ServiceAccounts
 from sidecar.settings import Settings
+
+_STORE_SECONDS = 2.0
 
 
 def _nothing() -> None:
@@ -53,6 +61,7 @@ class Endpoints:
 
     revoke: Revoke | None = None
     api: Api | None = None
+    console: Api | None = None
     receive: Receive | None = None
     retire: Callable[[], None] = _nothing
 
@@ -67,7 +76,23 @@ class Office:
     audit: Auditing
     desk: Desk
     counter: ChangeCounter
+    figures: Figures
     services: DecisionServices
+
+
+@dataclass(frozen=True, slots=True)
+class _UseCases:
+    """What can be done to accounts, in an actor's name."""
+
+    store: AccountStore
+    clock: Clock
+    audit: Auditing
+
+    def accounts(self, actor: str) -> ServiceAccounts:
+        return ServiceAccounts(self.store, self.clock, self.audit, actor=actor)
+
+    def revocations(self, actor: str) -> Revocations:
+        return Revocations(self.store, self.clock, self.audit, actor=actor)
 
 
 @asynccontextmanager
@@ -92,9 +117,12 @@ async def administering(settings: Settings, office: Office) -> AsyncIterator[End
                 office.clock,
                 office.counter.refused,
             )
-            rows = _rows(settings, office, store, audit.trail, gatekeeper)
+            use_cases = _UseCases(store, office.clock, audit)
+            rows = _rows(settings, office, use_cases, audit.trail, gatekeeper)
             api = AdminApi(gatekeeper, rows, audit.trail)
-            yield Endpoints(revoke, api.answer, receive, gatekeeper.retire)
+            shown = _console(settings, office, use_cases, audit.trail, gatekeeper)
+            async with shown as console:
+                yield Endpoints(revoke, api.answer, console, receive, gatekeeper.retire)
 
 
 @asynccontextmanager
@@ -122,33 +150,63 @@ async def administering_for_workers(
         services = await stack.enter_async_context(
             open_services(settings, keys, clock, UnheardIntrospection())
         )
-        office = Office(keys, view, clock, audit, WorkerDesks(directory), counter, services)
+        figures = figures_of_all(directory, counter)
+        desk = WorkerDesks(directory)
+        office = Office(keys, view, clock, audit, desk, counter, figures, services)
         yield await stack.enter_async_context(administering(settings, office))
 
 
 def _rows(
     settings: Settings,
     office: Office,
-    store: AccountStore,
+    use_cases: _UseCases,
     trail: AuditTrail,
     gatekeeper: Gatekeeper,
 ) -> tuple[Operation, ...]:
-    clock, audit = office.clock, office.audit
-
-    def accounts(actor: str) -> ServiceAccounts:
-        return ServiceAccounts(store, clock, audit, actor=actor)
-
-    def revocations(actor: str) -> Revocations:
-        return Revocations(store, clock, audit, actor=actor)
-
     realms = _realms(settings)
     return (
-        *AccountOperations(realms, accounts, revocations).rows(),
-        *RealmOperations(realms, store, revocations).rows(),
-        *StreamOperations(realms, office.desk, clock, audit).rows(),
+        *AccountOperations(realms, use_cases.accounts, use_cases.revocations).rows(),
+        *RealmOperations(realms, use_cases.store, use_cases.revocations).rows(),
+        *StreamOperations(realms, office.desk, office.clock, office.audit).rows(),
         *DecisionOperations(office.desk, gatekeeper.still_admits).rows(),
         *AuditOperations(trail).rows(),
     )
+
+
+@asynccontextmanager
+async def _console(
+    settings: Settings,
+    office: Office,
+    use_cases: _UseCases,
+    trail: AuditTrail,
+    gatekeeper: Gatekeeper,
+) -> AsyncIterator[Api | None]:
+    if not settings.admin.console:
+        yield None
+        return
+    async with AsyncExitStack() as stack:
+        read_uses = None
+        if settings.accounts.last_use is not None:
+            recorded = open_recorded_use(settings, _STORE_SECONDS)
+            read_uses = (await stack.enter_async_context(recorded)).read
+        store = use_cases.store
+        console = Console(
+            gatekeeper,
+            Backing(
+                _realms(settings),
+                use_cases.accounts,
+                use_cases.revocations,
+                office.desk,
+                trail,
+                office.clock,
+                office.figures,
+                facts_of(settings),
+                store.mark if isinstance(store, RedisAccountStore) else None,
+                read_uses,
+            ),
+        )
+        await stack.enter_async_context(running(console.run))
+        yield console.answer
 
 
 def _authorizer(settings: Settings, office: Office) -> Authorizer | None:

@@ -6,24 +6,28 @@ from dataclasses import dataclass
 from functools import partial
 
 from sidecar.account_mirror import AccountMirror
+from sidecar.app.descriptors import connections_within
 from sidecar.app.doors import Opening, Sockets
 from sidecar.app.parts import listen_policy, upstream_policy
 from sidecar.app.protecting import realm_of, resource_metadata
 from sidecar.app.proving import shown_rules
 from sidecar.authorize import Authorizer
 from sidecar.core.identity_headers import IdentityHeaders
+from sidecar.fronts.admission import Room
 from sidecar.fronts.forward_auth import handler as forward_auth
 from sidecar.fronts.forward_auth import server as forward_auth_server
 from sidecar.fronts.forwarded import TrustedProxies
 from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.reverse_proxy import handler as reverse_proxy
 from sidecar.fronts.reverse_proxy import server as reverse_proxy_server
+from sidecar.fronts.reverse_proxy.pace import BodyRate
 from sidecar.fronts.reverse_proxy.upstream import Upstream
 from sidecar.fronts.reverse_proxy.upstream.health import HealthObserver
 from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.networks import Network
+from sidecar.settings.sections import Upstream as UpstreamSettings
 from sidecar.streams import Streams
 
 
@@ -54,8 +58,7 @@ async def fronts_of(
         if settings.upstream is not None:
             policy = upstream_policy(settings.upstream)
             upstream = await stack.enter_async_context(Upstream(policy, shared.health))
-            idle_seconds = settings.upstream.idle_timeout
-            openings.append(_reverse_proxy(settings, shared, sockets, upstream, idle_seconds))
+            openings.append(_reverse_proxy(settings, shared, sockets, upstream, settings.upstream))
         if settings.forward_auth is not None:
             openings.append(_forward_auth(settings, settings.forward_auth, shared, sockets))
         if settings.grpc is not None:
@@ -76,7 +79,7 @@ def _reverse_proxy(
     shared: Shared,
     sockets: Sockets,
     upstream: Upstream,
-    idle_seconds: float,
+    section: UpstreamSettings,
 ) -> Opening:
     handler = reverse_proxy.Handler(
         reverse_proxy.Parts(
@@ -86,14 +89,25 @@ def _reverse_proxy(
             head_rules=_head_rules(settings, shared, settings.trusted_networks()),
             clock=shared.clock,
             observer=shared.observer,
-            idle_seconds=idle_seconds,
+            idle_seconds=section.idle_timeout,
             mirror=shared.mirror,
+            write_seconds=settings.listen.write_timeout,
+            body_rate=BodyRate(settings.listen.min_body_rate, settings.listen.body_grace),
             realm=realm_of(settings),
             metadata=resource_metadata(settings),
         )
     )
-    policy = listen_policy(settings.listen, sockets.get("listen"))
+    policy = listen_policy(settings.listen, _room(settings, section), sockets.get("listen"))
     return partial(reverse_proxy_server.listening, handler, policy)
+
+
+def _room(settings: Settings, upstream: UpstreamSettings) -> Room:
+    listen = settings.listen
+    return Room(
+        connections_within(listen.max_connections, upstream.max_connections),
+        listen.max_connections_per_peer,
+        TrustedProxies(settings.trusted_networks()),
+    )
 
 
 def _forward_auth(
@@ -111,7 +125,8 @@ def _forward_auth(
             metadata=resource_metadata(settings),
         )
     )
-    policy = listen_policy(section, sockets.get("forward_auth"))
+    room = Room(connections_within(section.max_connections))
+    policy = listen_policy(section, room, sockets.get("forward_auth"))
     return partial(forward_auth_server.listening, handler, policy)
 
 

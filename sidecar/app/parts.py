@@ -21,6 +21,7 @@ from sidecar.authorize import Admission, Authorizer, Rules
 from sidecar.core.routes import Routes
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.decision_services import DecisionServices
+from sidecar.fronts.admission import Room
 from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
 from sidecar.fronts.reverse_proxy.upstream.policy import HealthPolicy
@@ -32,6 +33,7 @@ from sidecar.settings.sections import Upstream as UpstreamSettings
 from sidecar.settings.upstream_health import Health
 
 MEMORY = "memory://"
+_ROOM = Room()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +184,9 @@ def _health_policy(health: Health) -> HealthPolicy:
 
 
 def listen_policy(
-    listen: Listen | ForwardAuth, listener: socket.socket | None = None
+    listen: Listen | ForwardAuth, room: Room = _ROOM, listener: socket.socket | None = None
 ) -> ListenPolicy:
-    """Return how a door listens, on ``listener`` if there is one."""
+    """Return how a door listens, with ``room``, on ``listener`` if there is one."""
     tls = listen.tls
     return ListenPolicy(
         host=listen.host,
@@ -192,6 +194,8 @@ def listen_policy(
         tls=None if tls is None else server_context(tls.certificate, tls.key, tls.client_ca),
         backlog=listen.backlog,
         idle_timeout=listen.idle_timeout,
+        head_timeout=listen.head_timeout,
+        room=room,
         max_header_bytes=listen.max_header_bytes,
         max_headers=listen.max_headers,
         listener=listener,

@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
+from sidecar import __version__
 from sidecar.adapters.clock import SystemClock
 from sidecar.admin.event_listener import EventListener
 from sidecar.admin.listener import AdminListener, Render
 from sidecar.app.administering import Endpoints, administering_for_workers
 from sidecar.app.asserting import Published, assertion_keys, new_secret
+from sidecar.app.descriptors import raise_limit
 from sidecar.app.doors import (
     SharedDoors,
     Sockets,
@@ -32,6 +34,7 @@ from sidecar.app.serving import Serving, serving_with
 from sidecar.app.stopping import Stop, hangups, stop_on_signals
 from sidecar.app.supervisor import Supervisor, metrics_directory, prepare_forks
 from sidecar.app.worker import spare_what_stays, work
+from sidecar.core.build import BUILD
 from sidecar.observability import metrics, process_log
 from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.upkeep import Upkeep
@@ -64,6 +67,7 @@ def run(settings: Settings, load: Load) -> None:
         OSError: an address cannot be listened on.
     """
     serve = _serve_alone if settings.worker_count() == 1 else _serve_with_workers
+    raise_limit()
     run_in_loop(serve(settings, load, new_secret()))
 
 
@@ -176,7 +180,8 @@ def _answer_by(
     endpoints: Endpoints,
     keys: Published | None,
 ) -> None:
-    admin.revoke, admin.api, admin.assertion_keys = endpoints.revoke, endpoints.api, keys
+    admin.revoke, admin.api, admin.console = endpoints.revoke, endpoints.api, endpoints.console
+    admin.assertion_keys = keys
     if events is not None:
         events.receive = endpoints.receive
 
@@ -199,6 +204,7 @@ def _renew(tls: ssl.SSLContext | None, events: EventListener | None, settings: S
 def _tell_where(
     settings: Settings, sockets: Sockets, events: EventListener | None, admin_url: str
 ) -> None:
+    log.info("sidecar %s, build: %s", __version__, BUILD)
     for door in doors_of(settings):
         name = "listening" if door.name == "listen" else door.name
         log.info("%s on %s", name, door.url(sockets[door.name]))

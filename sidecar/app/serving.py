@@ -14,7 +14,7 @@ from sidecar.admin.listener import AdminListener
 from sidecar.app.administering import Endpoints, Office, administering
 from sidecar.app.asking_issuers import open_services
 from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
-from sidecar.app.auditing import auditing
+from sidecar.app.auditing import Auditing, auditing
 from sidecar.app.doors import Front, Opening, Sockets
 from sidecar.app.fronts import Shared, fronts_of
 from sidecar.app.limiting import admitting
@@ -34,8 +34,8 @@ from sidecar.app.syncing import keep_in_step
 from sidecar.authorize import Authorizer
 from sidecar.decision_services import DecisionServices
 from sidecar.observability.upstream_metrics import UpstreamHealth
-from sidecar.observability.workers import this_worker
-from sidecar.ports import Clock
+from sidecar.observability.workers import own_figures, this_worker
+from sidecar.ports import Clock, KeySource
 from sidecar.settings import Settings
 from sidecar.status_guard import StatusGuard
 from sidecar.stream_guard import StreamGuard
@@ -139,7 +139,7 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
                 revoke=served.endpoints.revoke,
                 tls=admin_context(settings),
             ) as listener:
-                listener.api = served.endpoints.api
+                listener.api, listener.console = served.endpoints.api, served.endpoints.console
                 listener.assertion_keys = assertion_keys(settings, secret, clock)
                 served.admin_url = listener.url
                 yield served
@@ -159,7 +159,7 @@ async def serving_with(
 
     ``sockets`` are the doors' that are bound; the others are bound when it listens.
     ``secret`` is what assertions are signed by, where the settings name nothing else.
-    ``administers`` is whether to make what answers the revocation endpoint and the API, too.
+    ``administers`` is whether to make what answers revocations, the API and the console, too.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -168,9 +168,9 @@ async def serving_with(
         services = await enter(open_services(settings, keys, clock, observed.introspection))
         streams = stack.enter_context(observed.streams(clock))
         guards = _guards(settings, streams, accounts, clock, services)
-        counter = observed.metrics.changes
-        audit = await enter(auditing(settings, observed.observer, counter.audit_lost))
-        office = Office(keys, accounts.view, clock, audit, observed.desk, counter, services)
+        lost = observed.metrics.changes.audit_lost
+        audit = await enter(auditing(settings, observed.observer, lost))
+        office = _office(observed, keys, accounts, audit, clock, services)
         endpoints = await enter(_offered(settings, office, administers=administers))
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))
         jobs = [keys.run, accounts.run, accounts.remember, *guards]
@@ -186,6 +186,19 @@ async def serving_with(
         step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)
         await enter(running(partial(step, served.is_leaving)))
         yield served
+
+
+def _office(
+    observed: Observing,
+    keys: KeySource,
+    accounts: Accounts,
+    audit: Auditing,
+    clock: Clock,
+    services: DecisionServices,
+) -> Office:
+    figures, counter = own_figures(observed.metrics), observed.metrics.changes
+    view, desk = accounts.view, observed.desk
+    return Office(keys, view, clock, audit, desk, counter, figures, services)
 
 
 def _offered(

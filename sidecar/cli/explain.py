@@ -26,6 +26,7 @@ REMEDIES = {
     DenyReason.MALFORMED_REQUEST: (
         "send a plain path; `tolerate` in the settings lists what can be allowed"
     ),
+    DenyReason.TOO_SLOW: ("raise `listen.head_timeout`, or lower `listen.min_body_rate`"),
     DenyReason.UNTRUSTED_PEER: ("name the proxy that asks in `forward_auth.trusted_proxies`"),
     DenyReason.METHOD_REFUSED: ("CONNECT, TRACE and methods in lower case are never forwarded"),
     DenyReason.NO_ROUTE: ("add the path to `routes`, or use the preset that has it"),

@@ -6,7 +6,7 @@ derived here and nowhere else, exhaustively, so that two fronts cannot disagree.
 
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
-from typing import NoReturn, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from sidecar.core.principal import Caller, Principal
 from sidecar.core.proof_offer import ProofOffer
@@ -19,6 +19,7 @@ _GRPC_CODES = {
     401: 16,  # UNAUTHENTICATED
     403: 7,  # PERMISSION_DENIED
     405: 12,  # UNIMPLEMENTED
+    408: 4,  # DEADLINE_EXCEEDED
     429: 8,  # RESOURCE_EXHAUSTED
     503: 14,  # UNAVAILABLE
 }
@@ -27,6 +28,7 @@ _ERROR_CODES = {
     401: "invalid_token",
     403: "forbidden",
     405: "method_not_allowed",
+    408: "request_timeout",
     429: "rate_limited",
     503: "temporarily_unavailable",
 }
@@ -40,6 +42,7 @@ class DenyReason(StrEnum):
     """
 
     MALFORMED_REQUEST = "malformed_request"
+    TOO_SLOW = "too_slow"
     UNTRUSTED_PEER = "untrusted_peer"
     METHOD_REFUSED = "method_refused"
     NO_ROUTE = "no_route"
@@ -76,7 +79,7 @@ class DenyReason(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
     @property
-    def http_status(self) -> int:  # noqa: PLR0911 - one of each status
+    def http_status(self) -> int:  # noqa: PLR0911 - one for each status
         """Return the HTTP status code of the refusal (RFC 6750, 3.1; RFC 6585, 4; RFC 9110, 15)."""
         match self:
             case DenyReason.MALFORMED_REQUEST | DenyReason.MALFORMED_CREDENTIALS:
@@ -101,6 +104,8 @@ class DenyReason(StrEnum):
                 return 403
             case DenyReason.METHOD_REFUSED:
                 return 405
+            case DenyReason.TOO_SLOW:
+                return 408
             case DenyReason.RATE_LIMITED | DenyReason.TOO_MANY_CONCURRENT:
                 return 429
             case (
@@ -169,7 +174,7 @@ class NotABool:
 
     __slots__ = ()
 
-    def __bool__(self) -> NoReturn:
+    def __bool__(self) -> bool:
         raise TypeError("a decision is not a bool; match on Grant and Deny")
 
 

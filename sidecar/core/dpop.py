@@ -53,7 +53,9 @@ class ProofRules:
 class UnverifiedProof:
     """A well-formed proof. Its signature may be anybody's."""
 
-    compact: str = field(repr=False)
+    header: dict[str, Any] = field(repr=False)
+    signed: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
     algorithm: str
     key: PublicKey = field(repr=False)
     thumbprint: str
@@ -87,7 +89,7 @@ def read_proof(lines: Sequence[str], rules: ProofRules) -> UnverifiedProof:
     compact = lines[0]
     if len(compact) > rules.max_octets or not compact.isascii():
         raise _refused(f"more than {rules.max_octets} octets, or beyond ASCII")
-    header, claims = _read_segments(compact)
+    header, claims, signature = _read_segments(compact)
     # crit, b64, x5c and their kin: nothing in a proof needs them, and each changes what is read.
     if not _HEADER.issuperset(header):
         raise _refused("a header parameter beside typ, alg, jwk and kid")
@@ -98,9 +100,11 @@ def read_proof(lines: Sequence[str], rules: ProofRules) -> UnverifiedProof:
         raise _refused("alg is not on the list")
     key = _read_key(header.get("jwk"), algorithm)
     return UnverifiedProof(
-        compact,
-        algorithm,
-        key,
+        header=header,
+        signed=compact[: compact.rindex(".")].encode("ascii"),
+        signature=signature,
+        algorithm=algorithm,
+        key=key,
         thumbprint=key.thumbprint(),
         token_id=_text(claims, "jti"),
         method=_text(claims, "htm"),
@@ -141,7 +145,7 @@ def verify_proof(proof: UnverifiedProof, token: BearerToken, thumbprint: str) ->
         raise Denied(DenyReason.BINDING_REFUSED, "the proof's key is not the token's")
     if proof.token_hash != token_hash(token):
         raise _refused("ath is not the token's")
-    if not is_signed_by(proof.compact, proof.algorithm, proof.key):
+    if not is_signed_by(proof.signed, proof.signature, proof.header, proof.algorithm, proof.key):
         raise _refused("the signature is not the key's")
     # The thumbprint has a fixed length, so no two pairs look alike.
     mark = hashlib.sha256(f"{thumbprint}{proof.token_id}".encode()).hexdigest()
@@ -182,13 +186,13 @@ def _normal_escape(found: "re.Match[str]") -> str:
     return octet if octet in _UNRESERVED else found[0].upper()
 
 
-def _read_segments(compact: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _read_segments(compact: str) -> tuple[dict[str, Any], Mapping[str, Any], bytes]:
     segments = compact.encode("ascii").split(b".")
     if len(segments) != 3 or not all(segments):
         raise _refused("not three non-empty segments")
     try:
-        header, claims, _ = (urlsafe_b64decode(segment) for segment in segments)
-        return read_json_object(header), read_json_object(claims)
+        header, claims, signature = (urlsafe_b64decode(segment) for segment in segments)
+        return read_json_object(header), read_json_object(claims), signature
     except NotStrictJSON as problem:
         raise _refused(str(problem)) from None
     except ValueError:

@@ -1,5 +1,6 @@
 """The demo's site: an identity provider, Redis, a gateway and the sidecar, all on loopback."""
 
+import secrets
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +29,10 @@ GROUPS = ("devops", "ops")
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Everything that runs; ``settings_file`` is what ``sidecar --config`` takes."""
+    """Everything that runs.
+
+    ``settings_file`` is what ``sidecar --config`` takes, ``admin_secret`` what opens the console.
+    """
 
     identity_provider: IdentityProvider
     gateway: Gateway
@@ -38,6 +42,7 @@ class Site:
     http: aiohttp.ClientSession
     clock: Clock
     settings_file: Path
+    admin_secret: str
 
 
 @asynccontextmanager
@@ -58,7 +63,8 @@ async def running_site() -> AsyncIterator[Site]:
         ):
             # The gateway's own register of accounts; the sidecar's is Redis.
             gateway.accounts[CLIENT_ID] = GatewayAccount(CLIENT_ID, NAME, GROUPS)
-            file = _write_settings(Path(directory), identity_provider, redis, gateway)
+            admin_secret = secrets.token_urlsafe(16)
+            file = _write_settings(Path(directory), identity_provider, redis, gateway, admin_secret)
             settings = load(file, {})
             async with app.serving(settings) as sidecar, app.open_store(settings) as store:
                 yield Site(
@@ -70,16 +76,22 @@ async def running_site() -> AsyncIterator[Site]:
                     http,
                     SystemClock(),
                     file,
+                    admin_secret,
                 )
 
 
 def _write_settings(
-    directory: Path, identity_provider: IdentityProvider, redis: RedisServer, gateway: Gateway
+    directory: Path,
+    identity_provider: IdentityProvider,
+    redis: RedisServer,
+    gateway: Gateway,
+    admin_secret: str,
 ) -> Path:
-    file = directory / "sidecar.yaml"
+    file, secret_file = directory / "sidecar.yaml", directory / "admin-secret"
+    secret_file.write_text(admin_secret)
     settings = {
         "listen": {"host": "127.0.0.1", "port": 0},
-        "admin": {"host": "127.0.0.1", "port": 0},
+        "admin": {"host": "127.0.0.1", "port": 0, "secret_file": str(secret_file)},
         "upstream": {"url": gateway.url},
         "preset": "hoop",
         "issuers": [

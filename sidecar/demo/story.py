@@ -224,6 +224,8 @@ def _hand_over(site: Site, teller: Teller, token: str) -> None:
         f"  curl -s -u {CLIENT_ID}:{CLIENT_SECRET} -d grant_type=client_credentials"
         f" {site.identity_provider.token_url}    # another token"
     )
+    teller.say("\n[bold]Or look at it in a browser:[/bold]\n")
+    teller.say(f"  {site.sidecar.admin_url}/console/    (sign in with {site.admin_secret})")
     teller.say("\nCtrl-C ends it.")
 
 

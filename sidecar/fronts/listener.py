@@ -1,20 +1,24 @@
 """A listener of aiohttp's low-level server: our limits, and an end in good order."""
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from typing_extensions import override
 
+from sidecar.core.connections import ConnectionObserver
 from sidecar.core.decision import Deny, DenyReason
+from sidecar.fronts.acceptor import Acceptor, Greeting, listening_queues
+from sidecar.fronts.admission import Admission, Place, Room
+from sidecar.fronts.head_watch import HeadWatch, SlowHead
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +26,14 @@ _LINGER_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 _CLOSE_SECONDS = 0.05
 _FIRST_REQUEST_SECONDS = 0.25
-_HANDSHAKE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class ListenPolicy:
     """Where to listen, and for how long a client may do nothing; times in seconds.
 
-    ``idle_timeout`` ends a connection on which no request comes, a half-sent head included.
+    ``idle_timeout`` ends a connection on which no request comes; ``head_timeout`` one on which a
+    head has begun to come, or a TLS handshake, and does not end. ``room`` is for how many there is.
     ``listener`` is a bound socket to listen on instead of ``host`` and ``port``; it is closed with
     the front, so give a duplicate where the queue of connections has to outlive it.
     """
@@ -39,6 +43,8 @@ class ListenPolicy:
     tls: ssl.SSLContext | None = None
     backlog: int = 1024
     idle_timeout: float = 75.0
+    head_timeout: float = 10.0
+    room: Room = field(default_factory=Room)
     max_header_bytes: int = 16384
     max_headers: int = 128
     listener: socket.socket | None = None
@@ -50,6 +56,7 @@ class ListenPolicy:
             # A client that goes ends what is done for it, upstream included.
             "handler_cancellation": True,
             "keepalive_timeout": self.idle_timeout,
+            "head_timeout": self.head_timeout,
             "max_line_size": self.max_header_bytes,
             "max_field_size": self.max_header_bytes,
             "max_headers": self.max_headers,
@@ -63,6 +70,11 @@ class Answering(Protocol):
 
     is_leaving: bool
 
+    @property
+    def observer(self) -> ConnectionObserver:
+        """Who hears of the connections."""
+        ...
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         ...
@@ -75,11 +87,63 @@ class Answering(Protocol):
 class Connection(RequestHandler):
     """aiohttp's connection, whose own error pages are replaced by our refusals."""
 
-    __slots__ = ("_answering",)
+    __slots__ = ("_answering", "_head_watch", "_place")
 
-    def __init__(self, answering: Answering, *arguments: Any, **options: Any) -> None:
+    def __init__(
+        self,
+        answering: Answering,
+        *arguments: Any,
+        place: Place,
+        head_timeout: float,
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, **options)
         self._answering = answering
+        self._place = place
+        self._head_watch = HeadWatch(head_timeout)
+
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._head_watch.end()
+        self._place.leave()
+        super().connection_lost(exc)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count != before:
+            self._head_watch.end()
+        elif not self.is_within_message:
+            self._head_watch.begin(self._head_is_late)
+
+    @property
+    def pause(self) -> object | None:
+        """Return None while it is read, else another value after each request that was taken."""
+        return (self._request_count, len(self._messages)) if self._buffer_paused else None
+
+    @property
+    def is_within_message(self) -> bool:
+        """Say whether what comes next belongs to a message whose head has come."""
+        if self._payload_parser is not None or self._upgraded:
+            return True
+        if self._messages:
+            return not self._messages[-1][1].is_eof()
+        return self._current_request is not None and not self._current_request.content.is_eof()
+
+    def _head_is_late(self) -> None:
+        if not self.is_idle:
+            # An answer is under way: what comes behind it has time until that has gone.
+            self._head_watch.begin(self._head_is_late)
+            return
+        late = SlowHead("the head took too long")
+        self._messages.append((_ErrInfo(408, late, str(late)), EMPTY_PAYLOAD))
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Answer what is at the head of the queue."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     @property
     def is_idle(self) -> bool:
@@ -97,6 +161,8 @@ class Connection(RequestHandler):
         if status >= 500:
             log.error("a request failed", exc_info=exc)
             deny = Deny(DenyReason.INTERNAL_ERROR, "see the log")
+        elif isinstance(exc, SlowHead):
+            deny = Deny(DenyReason.TOO_SLOW, str(exc))
         else:
             # The name of the exception alone: its text quotes what the client sent.
             deny = Deny(DenyReason.MALFORMED_REQUEST, type(exc).__name__)
@@ -113,20 +179,17 @@ class Server(web.Server):
         self.answering = answering
         self._connect = connect
 
-    @override
-    def __call__(self) -> RequestHandler:
-        return self._connect(self, loop=self._loop, **self._kwargs)
+    def protocol_of(self, place: Place) -> Connection:
+        """Return what a connection with this place speaks."""
+        return self._connect(self, place=place, loop=self._loop, **self._kwargs)
 
 
 class Listener:
     """A running listener. ``url`` is where it is, ``is_accepting`` until new ones go elsewhere."""
 
-    def __init__(
-        self, server: Server, listener: asyncio.Server, tls: ssl.SSLContext | None, url: str
-    ) -> None:
+    def __init__(self, server: Server, acceptor: Acceptor, url: str) -> None:
         self._server = server
-        self._listener = listener
-        self._tls = tls
+        self._acceptor = acceptor
         self.url = url
         self.is_accepting = True
 
@@ -136,16 +199,9 @@ class Listener:
 
     async def stop_accepting(self) -> None:
         """Accept no more connections, and go on serving those that there are."""
-        loop = asyncio.get_running_loop()
-        for each in self._listener.sockets:
-            loop.remove_reader(each.fileno())
-        # asyncio drops a connection that it accepted in the turn in which its server is closed.
-        await asyncio.sleep(0)
-        # Whoever still waits in the queue is taken: closing it would reset them.
-        waiting = [connection for each in self._listener.sockets for connection in _all_of(each)]
-        self._listener.close()
+        stopped = self._acceptor.stop()
         self.is_accepting = False
-        await asyncio.gather(*map(self._take, waiting))
+        await stopped
 
     async def drain(self, seconds: float) -> None:
         """Accept no more connections, let requests in flight end, and cut the rest at the end."""
@@ -164,15 +220,6 @@ class Listener:
             log.warning("%d connections are cut: they did not end within %g s", late, seconds)
         await self._server.shutdown(_CLOSE_SECONDS)
 
-    async def _take(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # TLS that fails, or a client that has gone
-            await asyncio.get_running_loop().connect_accepted_socket(
-                self._server,
-                connection,
-                ssl=self._tls,
-                ssl_handshake_timeout=None if self._tls is None else _HANDSHAKE_SECONDS,
-            )
-
     def _close_idle(self) -> int:
         busy = 0
         for connection in self._server.connections:
@@ -181,14 +228,6 @@ class Listener:
             else:
                 connection.force_close()
         return busy
-
-
-def _all_of(queue: socket.socket) -> Iterator[socket.socket]:
-    with queue.dup() as listener, contextlib.suppress(BlockingIOError):
-        while True:
-            connection, _ = listener.accept()
-            connection.setblocking(False)  # noqa: FBT003
-            yield connection
 
 
 @asynccontextmanager
@@ -203,20 +242,24 @@ async def accepting(
         OSError: the address cannot be listened on.
     """
     server = Server(answering, connect, **policy.server_options())
-    where: dict[str, Any] = {"host": policy.host, "port": policy.port}
-    if policy.listener is not None:
-        where = {"sock": policy.listener}
-    listener = await asyncio.get_running_loop().create_server(
-        server,
-        **where,
-        ssl=policy.tls,
-        backlog=policy.backlog,
-    )
+    queues = await _queues_of(policy)
+    url = _url(queues[0], policy)
+    greeting = Greeting(server.protocol_of, policy.tls, policy.head_timeout)
+    acceptor = Acceptor(queues, greeting, Admission(policy.room, answering.observer))
+    acceptor.start()
     try:
-        yield Listener(server, listener, policy.tls, _url(listener.sockets[0], policy))
+        yield Listener(server, acceptor, url)
     finally:
-        listener.close()
+        await acceptor.close()
         await server.shutdown(_CLOSE_SECONDS)
+
+
+async def _queues_of(policy: ListenPolicy) -> list[socket.socket]:
+    if policy.listener is None:
+        return await listening_queues(policy.host, policy.port, policy.backlog)
+    policy.listener.setblocking(False)  # noqa: FBT003
+    policy.listener.listen(policy.backlog)
+    return [policy.listener]
 
 
 def _url(listening_socket: socket.socket, policy: ListenPolicy) -> str:

@@ -22,6 +22,7 @@ _MESSAGES = {
     401: "access denied",
     403: "access denied",
     405: "method not allowed",
+    408: "request timeout",
     413: "request too large",
     429: "too many requests",
     500: "internal server error",

@@ -30,9 +30,11 @@ from prometheus_client.samples import Sample
 from typing_extensions import override
 
 from sidecar import __version__
+from sidecar.core.build import BUILD
 from sidecar.core.decision import Decision, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.observability.change_counter import ChangeCounter
+from sidecar.observability.connections import Connections
 from sidecar.observability.grpc_calls import GrpcCalls
 from sidecar.observability.tally import CounterTally, HistogramTally
 from sidecar.ports import (
@@ -69,11 +71,14 @@ class Metrics:
         self._make_key_metrics(registry)
         self._make_account_metrics(registry)
         self.call_ended = GrpcCalls(registry).call_ended
+        connections = Connections(registry)
+        self.connected, self.connection_refused = connections.connected, connections.refused
         build = Gauge(
             "sidecar_build_info", "Always 1; the labels say what runs.",
-            ("version", "python", "aiohttp"), registry=registry, multiprocess_mode="max",
+            ("version", "build", "python", "aiohttp"), registry=registry, multiprocess_mode="max",
         )  # fmt: skip
-        build.labels(__version__, platform.python_version(), version("aiohttp")).set(1)
+        labels = (__version__, BUILD, platform.python_version(), version("aiohttp"))
+        build.labels(*labels).set(1)
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
         del request
@@ -247,8 +252,17 @@ class Metrics:
 def render_all(directory: Path, own: ChangeCounter, accept: str) -> tuple[bytes, str]:
     """Return the exposition summed over all workers that write to ``directory`` and our ``own``."""
     registry = CollectorRegistry()
-    registry.register(_Sum(MultiProcessCollector(None, str(directory)), own.registry))  # type: ignore[no-untyped-call]
+    registry.register(_sum(directory, own))
     return _render(registry, accept)
+
+
+def families_of_all(directory: Path, own: ChangeCounter) -> Iterable[Metric]:
+    """Return what ``render_all`` writes, unwritten."""
+    return _sum(directory, own).collect()
+
+
+def _sum(directory: Path, own: ChangeCounter) -> Collector:
+    return _Sum(MultiProcessCollector(None, str(directory)), own.registry)  # type: ignore[no-untyped-call]
 
 
 class _Sum(Collector):

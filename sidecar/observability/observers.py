@@ -2,6 +2,7 @@
 
 import logging
 
+from sidecar.core.connections import ConnectionRefusal
 from sidecar.core.decision import Decision
 from sidecar.core.request import AccessRequest
 from sidecar.observability.silent import SilentObserver
@@ -55,6 +56,12 @@ class Observers:
 
     def upstream_failed(self, request: AccessRequest, error: UpstreamError) -> None:
         self._tell("upstream_failed", request, error)
+
+    def connected(self, change: int) -> None:
+        self._tell("connected", change)
+
+    def connection_refused(self, reason: ConnectionRefusal) -> None:
+        self._tell("connection_refused", reason)
 
     def cut(self, reason: CutReason, streams: int) -> None:
         self._tell("cut", reason, streams)

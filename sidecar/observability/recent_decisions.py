@@ -9,14 +9,17 @@ from typing import NamedTuple
 
 from typing_extensions import override
 
-from sidecar.core.decision import Decision
+from sidecar.core.decision import Decision, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.core.subject import SubjectKey
 from sidecar.observability.decision_log import decision_members
 from sidecar.observability.silent import SilentObserver
 from sidecar.ports import Clock
 
 CAPACITY = 1000
 _FOLLOWED_BEHIND = 1000
+_TRAFFIC_SECONDS = 60.0
+_LEAST_SECONDS = 0.01
 
 Row = Mapping[str, object]
 """A decision, with the members of a line of the decision log."""
@@ -30,6 +33,7 @@ class Wanted:
     reason: str = ""
     realm: str = ""
     subject: str = ""
+    route: str = ""
 
     def matches(self, row: Row) -> bool:
         """Say whether this is one."""
@@ -40,8 +44,17 @@ class Wanted:
                 ("reason", self.reason),
                 ("realm", self.realm),
                 ("subject", self.subject),
+                ("route", self.route),
             )
         )
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What a subject asked for lately: decisions a second, and when the latest was (epoch s)."""
+
+    rate: float = 0.0
+    seen: float = 0.0
 
 
 class _Seen(NamedTuple):
@@ -122,6 +135,25 @@ class RecentDecisions(SilentObserver):
                 found.append(row)
                 if len(found) == limit:
                     break
+        return found
+
+    def traffic(self) -> Mapping[SubjectKey, Traffic]:
+        """Return what each subject asked for within the last minute.
+
+        Or within as much of it as is kept: with many requests that is less than a second.
+        """
+        now, found = self._clock.now(), dict[SubjectKey, Traffic]()
+        is_full = len(self._seen) == self._seen.maxlen
+        kept = now - self._seen[0].at if is_full else _TRAFFIC_SECONDS
+        seconds = min(_TRAFFIC_SECONDS, max(_LEAST_SECONDS, kept))
+        for seen in reversed(self._seen):
+            if now - seen.at > seconds:
+                break
+            decision = seen.decision
+            caller = decision.principal if isinstance(decision, Grant) else decision.caller
+            if caller is not None:
+                traffic = found.setdefault(caller.key, Traffic(seen=seen.at))
+                traffic.rate += 1 / seconds
         return found
 
     @contextmanager

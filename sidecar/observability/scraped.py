@@ -22,7 +22,8 @@ class Reading:
     """One scrape. Counters are totals since the sidecar started; times are epoch seconds.
 
     ``decisions`` is by (outcome, reason), ``cuts`` by reason, ``in_flight`` by kind, ``keys`` by
-    issuer. ``proven_at`` is 0 where the account view was never proven.
+    issuer, ``fetches`` by (issuer, outcome), ``requests`` by HTTP status, ``upstream_errors`` by
+    error, ``view_events`` by event. ``proven_at`` is 0 where the account view was never proven.
     """
 
     decisions: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -31,6 +32,10 @@ class Reading:
     keys: Mapping[str, Keys] = field(default_factory=dict)
     is_live: bool = False
     proven_at: float = 0.0
+    fetches: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    requests: Mapping[str, float] = field(default_factory=dict)
+    upstream_errors: Mapping[str, float] = field(default_factory=dict)
+    view_events: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_metrics(text: str) -> Reading:
@@ -59,11 +64,7 @@ def read_families(families: Iterable[Metric]) -> Reading:
     }
     plain = {name: value for name, labels, value in samples if not labels}
     return Reading(
-        decisions={
-            (labels["outcome"], labels["reason"]): value
-            for name, labels, value in samples
-            if name == "sidecar_decisions_total"
-        },
+        decisions=_by_two(samples, "sidecar_decisions_total", "outcome", "reason"),
         cuts=_by(samples, "sidecar_stream_cuts_total", "reason"),
         in_flight=_by(samples, "sidecar_in_flight", "kind"),
         keys={
@@ -72,8 +73,20 @@ def read_families(families: Iterable[Metric]) -> Reading:
         },
         is_live=plain.get("sidecar_account_view_live", 0.0) > 0,
         proven_at=plain.get("sidecar_account_view_proven_timestamp_seconds", 0.0),
+        fetches=_by_two(samples, "sidecar_jwks_fetches_total", "issuer", "outcome"),
+        requests=_by(samples, "sidecar_requests_total", "code"),
+        upstream_errors=_by(samples, "sidecar_upstream_errors_total", "error"),
+        view_events=_by(samples, "sidecar_account_view_events_total", "event"),
     )
 
 
 def _by(samples: list[_Sample], wanted: str, label: str) -> dict[str, float]:
     return {labels[label]: value for name, labels, value in samples if name == wanted}
+
+
+def _by_two(
+    samples: list[_Sample], wanted: str, first: str, second: str
+) -> dict[tuple[str, str], float]:
+    return {
+        (labels[first], labels[second]): value for name, labels, value in samples if name == wanted
+    }

@@ -1,5 +1,6 @@
 """An observer that hears everything and does nothing: observers override what concerns them."""
 
+from sidecar.core.connections import ConnectionRefusal
 from sidecar.core.decision import Decision
 from sidecar.core.request import AccessRequest
 from sidecar.ports import (
@@ -24,6 +25,10 @@ class SilentObserver:
     def upstream_failed(self, request: AccessRequest, error: UpstreamError) -> None: ...
 
     def in_flight(self, kind: StreamKind, change: int) -> None: ...
+
+    def connected(self, change: int) -> None: ...
+
+    def connection_refused(self, reason: ConnectionRefusal) -> None: ...
 
     def cut(self, reason: CutReason, streams: int) -> None: ...
 

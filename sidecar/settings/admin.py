@@ -66,7 +66,8 @@ class Admin(Section):
     """The listener for operators: /livez, /readyz, /metrics, which ask for no sign-in.
 
     With `revocation_clients` also /oauth2/revoke, and with `tokens`, `secret_file` or a
-    `tls.client_ca` the API at /api/; these do. Whoever may use the API may do all that it can.
+    `tls.client_ca` the API at /api/ and the console at /console/; these do. Whoever may use the API
+    may do all that it can.
     """
 
     host: str = "127.0.0.1"
@@ -83,6 +84,8 @@ class Admin(Section):
     """Groups whose members may use the API by their access token."""
     secret_file: Annotated[ReadableFile | None, Field(validate_default=True)] = None
     """File with a secret that may use the API, of 16 characters at least."""
+    console: bool = True
+    """Show the console at /console/, to whoever may use the API; without an API there is none."""
     audit_entries: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
     """Changes that are kept in the account store, about; /api/audit shows them."""
     revocation_clients: tuple[RevocationClient, ...] = ()

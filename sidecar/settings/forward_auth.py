@@ -49,6 +49,10 @@ class ForwardAuth(Section):
     """Connections that may wait to be accepted."""
     idle_timeout: Seconds = 180.0
     """Seconds until a connection without a question is ended; more than the proxies keep it."""
+    head_timeout: Seconds = 10.0
+    """Seconds that a TLS handshake, and then each question's head, may take from first to last."""
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Connections of proxies at one time, for each process."""
     max_header_bytes: Annotated[int, Field(ge=1024, le=1048576)] = 16384
     """Bytes that the request line, and each header, may have."""
     max_headers: Annotated[int, Field(ge=8, le=1000)] = 160

@@ -39,7 +39,20 @@ class Listen(Section):
     backlog: Annotated[int, Field(ge=1, le=65535)] = 1024
     """Connections that may wait to be accepted."""
     idle_timeout: Seconds = 75.0
-    """Seconds until a connection without a request, or with half of one's head, is ended."""
+    """Seconds until a connection without a request is ended."""
+    head_timeout: Seconds = 10.0
+    """Seconds that a TLS handshake, and then each request's head, may take from first to last."""
+    min_body_rate: Annotated[float, Field(ge=0, le=1_000_000)] = 100.0
+    """Bytes a second that a body has to bring; 0 lets clients send as slowly as they like."""
+    body_grace: Seconds = 30.0
+    """Seconds of waiting over which `min_body_rate` is looked at; less answers with 408."""
+    write_timeout: Seconds = 60.0
+    """Seconds for which a client may leave unread what is sent to it; then it is cut."""
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Connections of clients at one time, for each process. Fewer, where its descriptors do not
+    suffice for them and for upstream."""
+    max_connections_per_peer: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Those of one address, `trusted_proxies` excepted; 0 sets no limit."""
     max_header_bytes: Annotated[int, Field(ge=1024, le=1048576)] = 16384
     """Bytes that the request line, and each header, may have."""
     max_headers: Annotated[int, Field(ge=8, le=1000)] = 128

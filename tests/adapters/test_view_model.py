@@ -24,6 +24,7 @@ from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.ports import StatusUnavailable
+from tests.fakes.build import overrides
 from tests.fakes.observer import RecordingObserver
 from tests.fakes.simulated_redis import SimulatedConnection, SimulatedRedis
 from tests.fakes.virtual_time import VirtualLoop
@@ -325,14 +326,16 @@ class WithoutRevision(RedisAccountView):
 
 
 LATER = [(0.7, NOTHING), (0.7, NOTHING)]
-MUTANTS: list[tuple[type[RedisAccountView], list[tuple[float, Step]]]] = [
+MUTANTS = [
     (WithoutLease, [(0.2, ("stall",)), (0.0, OFF)]),
     # The PING is executed, OFF is, the answer comes, and the push does not.
     (
         WithLongLease,
         [(0.0, ("network delay", 0.2)), (0.55, NOTHING), (0.55, OFF), (0.19, ("black_hole",))],
     ),
-    (WithoutForgetting, [(0.2, ("black_hole",)), (0.0, OFF), (0.0, ("cut",))]),
+    pytest.param(
+        WithoutForgetting, [(0.2, ("black_hole",)), (0.0, OFF), (0.0, ("cut",))], marks=overrides
+    ),
     # The read is in one turn with the write, before it; its answer in one packet with the push.
     (WithLateStore, [(0.0, ("turn", 0.05, False)), (0.0, ON), (0.05, NOTHING), (0.05, OFF)]),
     (WithoutHearing, [(0.2, OFF)]),

@@ -8,13 +8,18 @@ from typing import Any
 
 import aiohttp
 import pytest
+from typing_extensions import override
 
+from sidecar.admin.desk import Next, OwnDesk, Row
 from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.core.subject import AccountStatus
+from sidecar.observability.recent_decisions import RecentDecisions, Wanted
 from tests.admin.office import SECRET, WORKER, Office
+from tests.fakes.clock import FakeClock
 from tests.fakes.waiting import until
+from tests.fakes.world import NOW
 
 PATH = "/api/decisions"
 REQUEST = AccessRequest("GET", "a", "/reports", "", ("Bearer ey.J.x",), "192.0.2.7", "r-1")
@@ -141,3 +146,26 @@ async def test_a_reader_that_has_gone_is_not_written_to() -> None:
 async def test_a_head_ends_at_once(method: str) -> None:
     async with Office().listening() as office:
         assert await office.ask(method, PATH, Accept="text/event-stream") == (200, None)
+
+
+class FailingDesk(OwnDesk):
+    """What it tells to those who follow fails, after they were told that they do."""
+
+    @asynccontextmanager
+    @override
+    async def followed(self, wanted: Wanted) -> AsyncIterator[Next]:
+        async def fail() -> Row:
+            raise RuntimeError("a bug")
+
+        del wanted
+        yield fail
+
+
+async def test_a_stream_of_which_the_telling_fails_ends_and_says_so_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = FailingDesk(RecentDecisions(FakeClock(NOW)), WORKER)
+    async with Office(desk=desk).listening() as office, following(office) as response:
+        assert await response.read() == b"\n"
+
+    assert "a follower of decisions is told no more" in caplog.text

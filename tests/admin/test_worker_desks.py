@@ -74,6 +74,28 @@ async def test_streams_and_decisions_come_from_the_workers_and_cuts_go_there(
     assert not (tmp_path / f"{os.getpid()}.sock").exists()
 
 
+async def test_what_subjects_do_is_summed_over_the_workers(tmp_path: Path) -> None:
+    async with Worker().serving(tmp_path) as worker:
+        worker.open("alice")
+        worker.open("alice")
+        worker.recent.decided(REQUEST, granted("bob"), 0.1)
+        worker.recent.decided(REQUEST, GRANT, 0.1)
+        with socket.socket(socket.AF_UNIX) as silent:
+            # The same worker a second time: what it says counts twice.
+            (tmp_path / "8.sock").symlink_to(tmp_path / f"{os.getpid()}.sock")
+            silent.bind(str(tmp_path / "9.sock"))
+            silent.listen()
+            seen = await WorkerDesks(tmp_path, answer_seconds=0.5).activity()
+
+        assert seen.silent == [9]
+        assert sorted((row["subject"], row["streams"]) for row in seen.rows) == [
+            ("alice", 4),
+            ("bob", 0),
+        ]
+        (bob,) = [row for row in seen.rows if row["subject"] == "bob"]
+        assert (bob["rate"], bob["seen"]) == (2 / 60, worker.clock.now())
+
+
 async def test_a_worker_that_has_died_has_nothing_and_a_silent_one_is_named(
     tmp_path: Path,
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.memory_accounts import MemoryAccounts
+from sidecar.admin.console.backing import KnownIssuer
 from sidecar.admin.desk import OwnDesk
 from sidecar.admin.listener import AdminListener
 from sidecar.app.administering import (
@@ -18,11 +19,14 @@ from sidecar.app.administering import (
     administering_for_workers,
 )
 from sidecar.app.auditing import auditing
+from sidecar.app.console_facts import facts_of
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.decision_services import DecisionServices
 from sidecar.demo.redis_server import RedisServer
 from sidecar.observability.change_counter import ChangeCounter
+from sidecar.observability.metrics import Metrics
 from sidecar.observability.recent_decisions import RecentDecisions
+from sidecar.observability.workers import own_figures
 from sidecar.settings import Settings
 from tests.admin.test_listener import ask
 from tests.app.test_parts import settings
@@ -55,6 +59,7 @@ def found(directory: Path, **sections: Any) -> Settings:
 async def listening(endpoints: Endpoints) -> AsyncIterator[str]:
     listener = AdminListener("127.0.0.1", 0, probes=dict, render=lambda _: (b"", ""), workers=bytes)
     listener.revoke, listener.api = endpoints.revoke, endpoints.api
+    listener.console = endpoints.console
     async with listener:
         yield listener.url
 
@@ -67,6 +72,7 @@ class Case:
         self.accounts = MemoryAccounts()
         self.observer = RecordingObserver()
         self.counter = ChangeCounter()
+        self.figures = own_figures(Metrics())
         self.desk = OwnDesk(RecentDecisions(self.world.clock), 1)
 
     @asynccontextmanager
@@ -79,6 +85,7 @@ class Case:
                 audit,
                 self.desk,
                 self.counter,
+                self.figures,
                 DecisionServices(),
             )
             async with administering(wanted, office) as endpoints:
@@ -88,7 +95,7 @@ class Case:
 async def test_without_a_way_to_sign_in_there_is_nothing(tmp_path: Path) -> None:
     wanted = found(tmp_path, admin={})
     async with Case().administered(wanted) as endpoints:
-        assert (endpoints.revoke, endpoints.api) == (None, None)
+        assert (endpoints.revoke, endpoints.api, endpoints.console) == (None, None, None)
         endpoints.retire()
     async with administering_for_workers(
         wanted, SystemClock(), ChangeCounter(), tmp_path
@@ -147,6 +154,32 @@ async def test_for_several_workers_the_parent_has_its_own_store_and_log(
         assert await redis.command("EXISTS", "ours:account:corp:alice") == 1
         assert await redis.command("XLEN", "ours:audit") == 1
     assert '"action": "create"' in capsys.readouterr().out
+
+
+async def test_the_console_is_there_with_the_api_unless_it_is_not_wanted(tmp_path: Path) -> None:
+    secret_file = str(tmp_path / "secret")
+    wanted = found(tmp_path, keys={"max_age": 60})
+    unwanted = found(tmp_path, admin={"secret_file": secret_file, "console": False})
+    async with Case().administered(wanted) as endpoints, listening(endpoints) as url:
+        status, body, _ = await ask(url + "/console/sign-in")
+        assert (status, b"<h1>Sign in</h1>" in body) == (200, True)
+        assert (await ask(url + "/console/static/console.js"))[0] == 200
+        assert (await ask(url + "/console/static/..%2Fbase.html"))[0] == 404
+    async with Case().administered(unwanted) as endpoints, listening(endpoints) as url:
+        assert endpoints.console is None
+        for path in ("/", "/console", "/console/", "/console/sign-in"):
+            assert (await ask(url + path))[0] == 404
+        assert (await ask(url + "/api/streams"))[0] == 401
+
+
+def test_what_the_console_knows_of_the_settings_has_no_secret(tmp_path: Path) -> None:
+    wanted = found(tmp_path, accounts={"url": "redis://:hunter2@127.0.0.1/0"})
+    facts = facts_of(wanted)
+
+    assert "hunter2" not in repr(facts)
+    assert facts.issuers == (KnownIssuer(ISSUER, "corp", 300.0, 3600.0),)
+    assert facts.upstream == ("http://127.0.0.1:8009",)
+    assert "hoop-api" in facts.routes
 
 
 async def test_the_mirrors_realm_is_meant_where_none_is_named(tmp_path: Path) -> None:

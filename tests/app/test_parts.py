@@ -21,6 +21,7 @@ from sidecar.app.parts import (
 from sidecar.app.running import running
 from sidecar.app.tls import client_context
 from sidecar.demo.redis_server import RedisServer
+from sidecar.fronts.admission import Room
 from sidecar.settings import Settings, load
 from tests.app.test_tls import Certificates, shake_hands
 from tests.fakes.observer import RecordingObserver
@@ -139,8 +140,9 @@ def test_the_listener_and_upstream_get_their_bounds_and_tls(
     )
 
     assert found.upstream is not None
-    listen, upstream = listen_policy(found.listen), upstream_policy(found.upstream)
+    listen, upstream = listen_policy(found.listen, Room(5)), upstream_policy(found.upstream)
     assert (listen.host, listen.port, listen.idle_timeout) == ("127.0.0.1", 9443, 7)
+    assert (listen.head_timeout, listen.room.in_all) == (10, 5)
     assert listen.tls is not None
     assert upstream.url == "https://gateway:8009"
     assert (upstream.connect_timeout, upstream.first_byte_timeout) == (1, 2)

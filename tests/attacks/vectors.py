@@ -60,7 +60,8 @@ def verifies(compact: str, keys: Iterable[Mapping[str, Any]]) -> bool:
     readable = ".".join([segments[0], _NO_CLAIMS, *segments[2:]])
     try:
         found = read_key_set(json.dumps({"keys": keys}).encode(), issuer, 64)
-        token = replace(read_token(BearerToken(readable)), compact=BearerToken(compact))
+        signed = compact.rpartition(".")[0].encode()
+        token = replace(read_token(BearerToken(readable)), signed=signed)
         verify_signature(token, VerificationKeys(found.by_kid, 1), issuer)
     except (Denied, NoUsableKeys):
         return False

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sidecar.core.build import BUILD
 from tests.bench.load import Sample
 from tests.bench.peers import envoy
 from tests.bench.processes import Missing, find_program, say
@@ -110,6 +111,7 @@ async def _surroundings() -> list[str]:
         f"- {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}",
         f"- {_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         f"- load average at the end {os.getloadavg()[0]:.1f}",
+        f"- sidecar: build {BUILD}",
         f"- Python {platform.python_version()} ({_build()}), "
         + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES),
     ]

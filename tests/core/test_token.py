@@ -460,11 +460,18 @@ def test_a_registry_knows_one_algorithm_only() -> None:
 
 def test_nothing_of_the_token_is_in_its_text_form() -> None:
     """A token in a log line is a leaked token; its claims may be personal."""
-    unverified = read_token(signed(claims={**CLAIMS, "secret": "s3cret"}))
+    token = signed(claims={**CLAIMS, "secret": "s3cret"})
+    unverified = read_token(token)
 
     assert "s3cret" not in repr(unverified)
     assert "s3cret" not in repr(verify_signature(unverified, KEYS, ISSUER))
-    assert unverified.compact not in repr(unverified)
+    assert not any(segment in repr(unverified) for segment in token.split("."))
+    assert repr(unverified.signature) not in repr(unverified)
+
+
+def test_a_header_parameter_of_another_type_than_registered_is_refused() -> None:
+    """RFC 7515, 4.1.7: a thumbprint is text. The library looks, and so the token fails there."""
+    assert verdict(signed(x5t=5)) is R.BAD_SIGNATURE
 
 
 @settings(max_examples=200, derandomize=True, deadline=None)

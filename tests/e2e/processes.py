@@ -76,11 +76,17 @@ async def running_sidecar(
     environ: Mapping[str, str] | None = None,
     *,
     until_ready: bool = True,
+    descriptors: int | None = None,
 ) -> AsyncIterator[Sidecar]:
-    """Run the sidecar with these settings until the block ends; wait till it is ready."""
+    """Run the sidecar with these settings until the block ends; wait till it is ready.
+
+    It gets that many ``descriptors``, where there is a number.
+    """
     file = directory / "sidecar.yaml"
     file.write_text(yaml.safe_dump(dict(settings)))
+    limited = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}"]
     process = await asyncio.create_subprocess_exec(
+        *limited,
         sys.executable,
         "-m",
         "sidecar",

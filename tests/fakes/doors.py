@@ -107,6 +107,19 @@ class ForwardAuthDoor:
             told |= answered
         return Answer(status, decided(self.world, heard), told, refusal_in(response))
 
+    async def hear(self, octets: bytes) -> bytes:
+        """Send and return the head of the first answer, or what there is of it."""
+        host, _, port = self.door.url.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(octets)
+        try:
+            async with asyncio.timeout(2):
+                return await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+            return b""
+        finally:
+            writer.close()
+
     async def send(self, octets: bytes) -> bytes:
         """Send and return everything that comes back until the connection ends."""
         host, _, port = self.door.url.removeprefix("http://").rpartition(":")
@@ -216,13 +229,14 @@ async def reverse_proxy_door(
 
 
 @asynccontextmanager
-async def forward_auth_door(
+async def forward_auth_door(  # noqa: PLR0913 - what a test may want
     dialect: Dialect,
     world: World,
     *,
     identity: IdentityHeaders = IDENTITY,
     trusted: TrustedProxies = LOOPBACK,
     forward_authorization: bool = True,
+    head_timeout: float = 10.0,
     realm: Realm = SIDECAR,
     metadata: ResourceMetadata | None = None,
 ) -> AsyncIterator[ForwardAuthDoor]:
@@ -236,7 +250,8 @@ async def forward_auth_door(
         realm,
         metadata,
     )
-    async with listening(Handler(parts), ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)) as door:
+    listen = ListenPolicy("127.0.0.1", 0, idle_timeout=10.0, head_timeout=head_timeout)
+    async with listening(Handler(parts), listen) as door:
         yield ForwardAuthDoor(world, door, dialect)
 
 

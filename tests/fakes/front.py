@@ -14,6 +14,7 @@ from sidecar.fronts.listener import Listener, ListenPolicy
 from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.resource_metadata import ResourceMetadata
 from sidecar.fronts.reverse_proxy.handler import Handler, Parts
+from sidecar.fronts.reverse_proxy.pace import BodyRate
 from sidecar.fronts.reverse_proxy.server import listening
 from sidecar.fronts.reverse_proxy.upstream import Upstream, UpstreamPolicy
 from sidecar.ports import Change, CutReason
@@ -66,6 +67,10 @@ class Front:
         finally:
             writer.close()
 
+    async def say(self, octets: bytes) -> bytes:
+        """As ``send``, of one that has no more to say: it ends its side behind the octets."""
+        return await say(self.address, octets)
+
     async def ask(
         self, line: str = "GET /reports HTTP/1.1", *fields: bytes, body: bytes = b""
     ) -> bytes:
@@ -74,6 +79,19 @@ class Front:
 
     def cut(self, reason: CutReason = CutReason.REVOKED) -> int:
         return self.streams.cut(self.streams.of(Change()), reason)
+
+
+async def say(address: tuple[str, int], octets: bytes) -> bytes:
+    """Send, end our side, and return everything that comes back until the connection ends."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(octets)
+    try:
+        async with asyncio.timeout(10):
+            with suppress(OSError):
+                writer.write_eof()
+            return await read_all(reader)
+    finally:
+        writer.close()
 
 
 async def read_all(reader: asyncio.StreamReader) -> bytes:
@@ -100,6 +118,9 @@ async def running_front(  # noqa: PLR0913 - what a test may want
     idle_seconds: float = 10.0,
     policy: UpstreamPolicy | None = None,
     mirror: AccountMirror | None = None,
+    write_seconds: float | None = None,
+    body_rate: BodyRate | None = None,
+    listen: ListenPolicy | None = None,
     realm: Realm = SIDECAR,
     metadata: ResourceMetadata | None = None,
 ) -> AsyncIterator[Front]:
@@ -116,9 +137,11 @@ async def running_front(  # noqa: PLR0913 - what a test may want
             world.observer,
             idle_seconds=idle_seconds,
             mirror=mirror,
+            write_seconds=idle_seconds if write_seconds is None else write_seconds,
+            body_rate=body_rate or BodyRate(),
             realm=realm,
             metadata=metadata,
         )
-        listen = ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)
+        listen = listen or ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)
         async with listening(Handler(parts), listen) as proxy:
             yield Front(world, streams, proxy, parts)

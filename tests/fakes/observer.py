@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from sidecar.core.connections import ConnectionRefusal
 from sidecar.core.decision import Decision
 from sidecar.core.request import AccessRequest
 from sidecar.ports import (
@@ -23,6 +24,8 @@ class RecordingObserver:
         self.calls: list[tuple[AccessRequest, str, float]] = []
         self.upstream_failures: list[tuple[AccessRequest, UpstreamError]] = []
         self.in_flight_now: Counter[StreamKind] = Counter()
+        self.connected_now = 0
+        self.connections_refused: Counter[ConnectionRefusal] = Counter()
         self.cuts: list[tuple[CutReason, int]] = []
         self.fetches: list[tuple[str, FetchOutcome, float]] = []
         self.loads: list[tuple[str, int, float]] = []
@@ -43,6 +46,12 @@ class RecordingObserver:
 
     def in_flight(self, kind: StreamKind, change: int) -> None:
         self.in_flight_now[kind] += change
+
+    def connected(self, change: int) -> None:
+        self.connected_now += change
+
+    def connection_refused(self, reason: ConnectionRefusal) -> None:
+        self.connections_refused[reason] += 1
 
     def cut(self, reason: CutReason, streams: int) -> None:
         self.cuts.append((reason, streams))

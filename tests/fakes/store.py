@@ -19,17 +19,17 @@ class FakeAccountStore:
         self.failure: Exception | None = None
 
     async def get(self, key: SubjectKey) -> Account | None:
-        self._fail()
+        self.fail()
         return self.accounts.get(key)
 
     async def list(self, realm: str) -> Sequence[Account]:
-        self._fail()
+        self.fail()
         return [self.accounts[key] for key in sorted(self.accounts) if key.realm == realm]
 
     async def put(
         self, key: SubjectKey, account: Account, *, expected: Account | None
     ) -> Account | None:
-        self._fail()
+        self.fail()
         if self.before_put is not None:
             self.before_put()
         if self.accounts.get(key) != expected:
@@ -40,26 +40,27 @@ class FakeAccountStore:
         return stored
 
     async def delete(self, key: SubjectKey) -> bool:
-        self._fail()
+        self.fail()
         found = self.accounts.pop(key, None)
         if found is not None:
             self.deleted[key] = found.not_before
         return found is not None
 
     async def revoke_token(self, realm: str, token_id: str, until: float) -> None:
-        self._fail()
+        self.fail()
         known = self.revoked_tokens.get((realm, token_id), 0.0)
         self.revoked_tokens[realm, token_id] = max(until, known)
 
     async def read_realm_not_before(self, realm: str) -> float:
-        self._fail()
+        self.fail()
         return self.realm_not_before.get(realm, 0.0)
 
     async def set_realm_not_before(self, realm: str, moment: float) -> float:
-        self._fail()
+        self.fail()
         self.realm_not_before[realm] = max(moment, self.realm_not_before.get(realm, 0.0))
         return self.realm_not_before[realm]
 
-    def _fail(self) -> None:
+    def fail(self) -> None:
+        """Raise the ``failure``, if there is one."""
         if self.failure is not None:
             raise self.failure

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.account_sync import SyncFailure
+from sidecar.core.connections import ConnectionRefusal
 from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
@@ -67,6 +68,10 @@ def test_everything_that_happens_is_counted_under_its_name() -> None:
     metrics.in_flight(StreamKind.WEBSOCKET, 1)
     metrics.in_flight(StreamKind.WEBSOCKET, 1)
     metrics.in_flight(StreamKind.WEBSOCKET, -1)
+    metrics.connected(1)
+    metrics.connected(1)
+    metrics.connected(-1)
+    metrics.connection_refused(ConnectionRefusal.LIMIT)
     metrics.cut(CutReason.REVOKED, 3)
     metrics.keys_fetched("https://idp", FetchOutcome.TIMEOUT, 5.0)
     metrics.keys_loaded("https://idp", 2, 1700000000.0)
@@ -89,6 +94,8 @@ def test_everything_that_happens_is_counted_under_its_name() -> None:
         "sidecar_request_seconds_count,code_class=other": 1,
         "sidecar_upstream_errors_total,error=reset": 1,
         "sidecar_in_flight,kind=websocket": 1,
+        "sidecar_connections": 1,
+        "sidecar_connections_refused_total,reason=limit": 1,
         "sidecar_stream_cuts_total,reason=revoked": 3,
         "sidecar_jwks_fetches_total,issuer=https://idp,outcome=timeout": 1,
         "sidecar_jwks_keys,issuer=https://idp": 2,
@@ -178,6 +185,7 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
         ("sidecar_decisions_total", DenyReason),
         ("sidecar_upstream_errors_total", UpstreamError),
         ("sidecar_in_flight", StreamKind),
+        ("sidecar_connections_refused_total", ConnectionRefusal),
         ("sidecar_stream_cuts_total", CutReason),
         ("sidecar_jwks_fetches_total", FetchOutcome),
         ("sidecar_account_view_events_total", ViewEvent),

@@ -7,9 +7,9 @@ import pytest
 from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
-from sidecar.observability.recent_decisions import RecentDecisions, Wanted
+from sidecar.observability.recent_decisions import RecentDecisions, Traffic, Wanted
 from tests.fakes.clock import FakeClock
-from tests.fakes.world import World
+from tests.fakes.world import ROBOT, World
 
 GRANT = Grant(Route("reports", "/reports"))
 
@@ -45,6 +45,8 @@ def test_neither_the_header_nor_the_query_is_kept() -> None:
         (Wanted(reason="token_revoked"), False),
         (Wanted(realm="lab"), False),
         (Wanted(subject="other"), False),
+        (Wanted(route="read"), True),
+        (Wanted(route="write"), False),
     ],
 )
 def test_what_is_wanted_is_told_by_outcome_reason_and_subject(
@@ -55,6 +57,30 @@ def test_what_is_wanted_is_told_by_outcome_reason_and_subject(
     recent.decided(request(), denied, 0.0)
 
     assert bool(recent.newest(wanted, 1)) is matches
+
+
+def test_what_each_subject_asks_for_is_counted_over_the_last_minute() -> None:
+    world, clock = World(), FakeClock()
+    recent = RecentDecisions(clock)
+    granted = world.ask("GET", "/reports", token=world.sign())
+    denied = world.ask("GET", "/reports", token=world.sign(exp=1))
+    recent.decided(request(), granted, 0.0)
+    clock.advance(61)
+    for decision in (granted, denied, GRANT, Deny(DenyReason.NO_ROUTE)):
+        recent.decided(request(), decision, 0.0)
+
+    assert recent.traffic() == {ROBOT: Traffic(rate=2 / 60, seen=clock.now())}
+
+
+def test_where_more_is_asked_for_than_is_kept_the_rate_is_of_what_is_kept() -> None:
+    world, clock = World(), FakeClock()
+    recent = RecentDecisions(clock, capacity=10)
+    granted = world.ask("GET", "/reports", token=world.sign())
+    for _ in range(30):
+        clock.advance(0.1)
+        recent.decided(request(), granted, 0.0)
+
+    assert round(recent.traffic()[ROBOT].rate, 1) == 11.1
 
 
 async def test_a_follower_hears_what_is_wanted_while_it_follows() -> None:

@@ -9,8 +9,14 @@ import pytest
 
 from sidecar.core.decision import Deny, DenyReason
 from sidecar.observability.metrics import Metrics
-from sidecar.observability.workers import Worker, all_workers, read_workers, this_worker
-from sidecar.ports import CutReason
+from sidecar.observability.workers import (
+    Worker,
+    all_workers,
+    own_figures,
+    read_workers,
+    this_worker,
+)
+from sidecar.ports import CutReason, FetchOutcome, UpstreamError, ViewEvent
 from tests.observability.test_metrics import GRANT, REQUEST, ROOT
 
 WORKER = """
@@ -53,6 +59,23 @@ def test_a_process_alone_is_the_only_worker() -> None:
     count(metrics, cuts=4)
 
     assert told(this_worker(metrics)) == [entry(os.getpid(), 4)]
+
+
+def test_figures_are_those_of_the_moment() -> None:
+    metrics = Metrics()
+    figures = own_figures(metrics)
+    count(metrics, cuts=4)
+    metrics.keys_fetched("https://a.example", FetchOutcome.TIMEOUT, 0.1)
+    metrics.answered(REQUEST, 502, 0.1)
+    metrics.upstream_failed(REQUEST, UpstreamError.CONNECT)
+    metrics.view_changed(ViewEvent.LOST)
+
+    assert list(figures.workers()) == [entry(os.getpid(), 4)]
+    reading = figures.reading()
+    assert reading.fetches == {("https://a.example", "timeout"): 1.0}
+    assert reading.requests == {"502": 1.0}
+    assert reading.upstream_errors["connect"] == 1.0
+    assert reading.view_events["lost"] == 1.0
 
 
 def test_one_that_has_just_started_has_nothing_yet() -> None:

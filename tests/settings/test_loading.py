@@ -78,7 +78,7 @@ def test_what_is_missing_is_named_at_its_section(desk: Desk) -> None:
 
 def test_a_setting_that_nothing_resembles_shows_what_there_is(desk: Desk) -> None:
     assert desk.the_problem(changed(admin={"zzz": 1})).endswith(
-        "is no setting; there are audit_entries, groups, host, insecure_http, port,"
+        "is no setting; there are audit_entries, console, groups, host, insecure_http, port,"
         " revocation_clients, secret_file, tls, tokens"
     )
     assert "there are" not in desk.the_problem(changed(identity_headers={"a": 1}))

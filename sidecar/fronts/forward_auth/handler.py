@@ -62,6 +62,11 @@ class Handler:
         self._screen = Screen(parts.head_rules.identity, _told_names(parts))
         self.is_leaving = False  # then every answer is its connection's last
 
+    @property
+    def observer(self) -> Observer:
+        """Who hears what happens."""
+        return self._parts.observer
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one question. Whatever fails, the answer is no."""
         began = self._parts.clock.steady()

@@ -19,6 +19,7 @@ _MESSAGES = {
     grpc.StatusCode.UNAUTHENTICATED: "access denied",
     grpc.StatusCode.PERMISSION_DENIED: "access denied",
     grpc.StatusCode.UNIMPLEMENTED: "method not allowed",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "request timeout",
     grpc.StatusCode.RESOURCE_EXHAUSTED: "too many requests",
     grpc.StatusCode.UNAVAILABLE: "service unavailable, try again",
     grpc.StatusCode.INTERNAL: "internal server error",

@@ -4,9 +4,8 @@ The hot path. It asks for the decision, and either refuses or begins to relay, r
 request was read.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
@@ -14,12 +13,32 @@ from sidecar.core.request import AccessRequest
 from sidecar.fronts.asking import make_request_id, read_access_request
 from sidecar.fronts.prepared_head import PreparedHead, prepare_head
 from sidecar.fronts.refusal import refusal_of
+from sidecar.fronts.request_head import RawHeaders
 from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.relay import Relay
 
 if TYPE_CHECKING:
     from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
     from sidecar.fronts.reverse_proxy.handler import Handler, Parts
+
+
+class Message(Protocol):
+    """What is asked of aiohttp's ``RawRequestMessage``, of which the parser in C has its own."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def version(self) -> tuple[int, int]: ...
+    @property
+    def raw_headers(self) -> RawHeaders: ...
+    @property
+    def should_close(self) -> bool: ...
+    @property
+    def upgrade(self) -> bool: ...
+    @property
+    def chunked(self) -> bool: ...
 
 
 class AtOnce:
@@ -30,9 +49,7 @@ class AtOnce:
         self._handler = handler
         self._told_path = () if parts.metadata is None else (parts.metadata.path,)
 
-    def take(
-        self, client: "ClientConnection", message: RawRequestMessage, payload: StreamReader
-    ) -> bool:
+    def take(self, client: "ClientConnection", message: Message, payload: StreamReader) -> bool:
         """Answer a request at once, or begin to relay it; return False when it has to wait.
 
         Nothing has happened then, and ``Handler.handle`` is to answer it.
@@ -70,13 +87,13 @@ class AtOnce:
             self._refuse(client, framing, decision, asked, began)
         return True
 
-    def _is_the_handlers(self, message: RawRequestMessage) -> bool:
+    def _is_the_handlers(self, message: Message) -> bool:
         if message.path.startswith(self._told_path):
             return True
         change_of = self._handler.change_of
         return message.method != "GET" and change_of(message.method, message.path) is not None
 
-    def give_up(self, client: "ClientConnection", message: RawRequestMessage) -> None:
+    def give_up(self, client: "ClientConnection", message: Message) -> None:
         """Answer a request that one of our own faults ended; the connection ends with it."""
         deny = Deny(DenyReason.INTERNAL_ERROR, "see the log")
         if client.relay is not None:
@@ -91,7 +108,7 @@ class AtOnce:
         relay: Relay,
         grant: Grant,
         prepared: PreparedHead,
-        message: RawRequestMessage,
+        message: Message,
         payload: StreamReader,
     ) -> None:
         client = relay.client

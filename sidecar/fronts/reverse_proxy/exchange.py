@@ -19,6 +19,7 @@ from sidecar.fronts.refusal import refusal_of, upstream_refusal
 from sidecar.fronts.request_head import RequestHead
 from sidecar.fronts.reverse_proxy.cutting import deny_reason_of, words_of
 from sidecar.fronts.reverse_proxy.downstream import Downstream, LongBody, ShortBody
+from sidecar.fronts.reverse_proxy.pace import Pace
 from sidecar.fronts.reverse_proxy.response_head import (
     Field,
     SplitResponse,
@@ -142,7 +143,9 @@ class Exchange:
         if not is_accepted(key, answer.raw_headers):
             raise UpstreamFailed(UpstreamError.MALFORMED, "a 101 to no handshake of ours")
         self._response.switch(answer.reason, answer.end_to_end)
-        self._tunnel = Tunnel(self._request, answer, self._parts.idle_seconds)
+        self._tunnel = Tunnel(
+            self._request, answer, self._parts.idle_seconds, self._parts.write_seconds
+        )
         await self._tunnel.run()
 
     async def _ask(
@@ -180,7 +183,7 @@ class Exchange:
             # Granted: only now is the client told to send (RFC 9110, 10.1.1).
             self._request.transport.write(_CONTINUE)
         content, seconds = self._request.content, self._parts.idle_seconds
-        loop = asyncio.get_running_loop()
+        loop, pace = asyncio.get_running_loop(), Pace(self._parts.body_rate)
         try:
             # At once, even if empty: aiohttp holds the head back until the body begins, and the
             # client may wait for an answer before it sends any.
@@ -191,13 +194,18 @@ class Exchange:
                     yield piece
                 finally:
                     stalled.cancel()
-                async with asyncio.timeout(seconds):
+                began = loop.time()
+                async with asyncio.timeout(pace.patience(seconds)):
                     piece = await content.readany()
+                pace.came(len(piece), loop.time() - began)
                 if not piece:
                     return
-        except (RequestPayloadError, TimeoutError) as broken:
-            # Raised on, so that upstream sees the body break off and not end.
+        # Both raised on, so that upstream sees the body break off and not end.
+        except RequestPayloadError as broken:
             self._upload_problem = Deny(DenyReason.MALFORMED_REQUEST, type(broken).__name__)
+            raise
+        except TimeoutError:
+            self._upload_problem = Deny(DenyReason.TOO_SLOW, "the body comes too slowly")
             raise
 
     def _give_up(self) -> None:

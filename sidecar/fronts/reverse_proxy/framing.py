@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sidecar.fronts.reverse_proxy.response_head import Field, has_body, phrase_of, write_head
+from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead
 
 _NO_LENGTH = b"content-length"
 
@@ -19,6 +20,20 @@ class Framing:
         self.is_chunked = False
         self.has_body = False
 
+    def begin_as(self, head: AnswerHead) -> bytes:
+        """Return the head that passes upstream's on; without a line of ours it is written once.
+
+        Raises:
+            SplitResponse: as ``begin``.
+        """
+        if head.length is None or self._is_old or not self.stays or head.status == 204:
+            return self.begin(head.status, head.reason, head.end_to_end, head.length)
+        self.is_chunked = False
+        self.has_body = has_body(self._method, head.status)
+        if not head.written:
+            head.written = write_head(head.status, head.reason, head.end_to_end)
+        return head.written
+
     def begin(self, status: int, reason: bytes, fields: list[Field], length: int | None) -> bytes:
         """Return the head. A body without ``length`` is chunked, or ends with the connection.
 
@@ -34,11 +49,11 @@ class Framing:
                 self.stays = False
             else:
                 self.is_chunked = True
-                fields.append((b"Transfer-Encoding", b"chunked"))
+                fields = [*fields, (b"Transfer-Encoding", b"chunked")]
         if not self.stays:
-            fields.append((b"Connection", b"close"))
+            fields = [*fields, (b"Connection", b"close")]
         elif self._is_old:
-            fields.append((b"Connection", b"keep-alive"))
+            fields = [*fields, (b"Connection", b"keep-alive")]
         return write_head(status, reason, fields)
 
     def whole(self, status: int, fields: Sequence[Field], body: bytes) -> bytes:

@@ -6,7 +6,7 @@ read differently (``request_head.check_head``), and those refusals go the same w
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from aiohttp import web
@@ -18,7 +18,7 @@ from sidecar.core.gateway_change import GatewayChange
 from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.asking import make_request_id, read_access_request
-from sidecar.fronts.prepared_head import prepare_head
+from sidecar.fronts.prepared_head import PreparedHead, prepare_head
 from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import HeadRules, RequestHead
 from sidecar.fronts.resource_metadata import ResourceMetadata
@@ -27,6 +27,7 @@ from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
 from sidecar.fronts.reverse_proxy.downstream import Downstream
 from sidecar.fronts.reverse_proxy.exchange import Exchange
 from sidecar.fronts.reverse_proxy.mirrored import MirroredExchange
+from sidecar.fronts.reverse_proxy.pace import BodyRate
 from sidecar.fronts.reverse_proxy.upstream import Upstream
 from sidecar.ports import Clock, Observer
 from sidecar.streams import Streams
@@ -42,7 +43,9 @@ class Parts:
     """What the front works with. ``realm`` is the one that challenges name (RFC 9110, 11.5).
 
     ``mirror`` follows what changes the gateway's accounts, where that is wanted; ``metadata`` are
-    answered for here.
+    answered for here. ``idle_seconds``
+    bounds how long nothing of a body may come from, or go to, an end; ``write_seconds`` how long a
+    client may leave unread what is sent to it; ``body_rate`` how slowly it may send.
     """
 
     authorizer: Authorizer
@@ -54,6 +57,8 @@ class Parts:
     realm: Realm = SIDECAR
     idle_seconds: float = 300.0
     mirror: AccountMirror | None = None
+    write_seconds: float = 60.0
+    body_rate: BodyRate = field(default_factory=BodyRate)
     metadata: ResourceMetadata | None = None
 
 
@@ -66,23 +71,25 @@ class Handler:
         self.at_once = AtOnce(parts, self)
 
     @property
-    def idle_seconds(self) -> float:
+    def write_seconds(self) -> float:
         """How long a client may leave unread what was sent to it."""
-        return self._parts.idle_seconds
+        return self._parts.write_seconds
+
+    @property
+    def observer(self) -> Observer:
+        """Who hears what happens."""
+        return self._parts.observer
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Whatever fails, nothing ungranted is forwarded."""
         began = self._parts.clock.steady()
-        response = Downstream(request, self._parts.idle_seconds)
+        response = Downstream(request, self._parts.write_seconds)
         if isinstance(request.protocol, ClientConnection):
             request.protocol.downstream = response
         if self.is_leaving:
             response.close_after()
         peer = _peer_of(request)
-        prepared = prepare_head(
-            self._parts.head_rules, request.raw_headers, request.version, peer,
-            _certificate_of(request),
-        )  # fmt: skip
+        prepared = self._prepare(request, peer)
         head = prepared.head
         if head.upgrade:
             # The parser drops what came behind it in the same read: no request may follow, or the
@@ -101,13 +108,27 @@ class Handler:
 
     def refuse_unread(self, request: web.BaseRequest, deny: Deny) -> web.StreamResponse:
         """Answer what could not be read as a request; the connection ends with it."""
-        response = Downstream(request, self._parts.idle_seconds)
+        response = Downstream(request, self._parts.write_seconds)
         asked = AccessRequest("", "", "", "", (), _peer_of(request), make_request_id())
         self._parts.observer.decided(asked, deny, 0.0)
         response.close_after()
         self._refuse(response, deny, asked)
         self._parts.observer.answered(asked, response.sent_status, 0.0)
         return response
+
+    def _prepare(self, request: web.BaseRequest, peer: str) -> PreparedHead:
+        """Return the head, with what was found of its token where it was read before.
+
+        What has to wait was looked at once already, when it came: see ``at_once``.
+        """
+        client = request.protocol
+        prepared = client.prepared if isinstance(client, ClientConnection) else None
+        if prepared is not None and prepared.is_of(request.raw_headers, request.version):
+            return prepared
+        return prepare_head(
+            self._parts.head_rules, request.raw_headers, request.version, peer,
+            _certificate_of(request),
+        )  # fmt: skip
 
     async def _answer(
         self,
@@ -123,9 +144,7 @@ class Handler:
             self._tell(metadata, response, head, asked)
             return
         if problem is None:
-            decision = self._parts.authorizer.authorize_now(asked)
-            if decision is None:
-                decision = await self._parts.authorizer.authorize(asked)
+            decision = await self._parts.authorizer.authorize(asked)
         else:
             self._parts.observer.decided(asked, problem, 0.0)
             decision = problem

@@ -34,6 +34,7 @@ _CLIENT_GONE = 499  # as nginx logs it: nobody was there to get a status
 class Relay:
     """Carries one grant out, between ``start`` and the end of it. A ``Receiver``."""
 
+    __deletable__ = ("_carriage", "_stream")  # for mypyc, which deletes no attribute unasked
     __slots__ = (
         "_carriage", "_head", "_is_over", "_parts", "_pieces", "_stalled", "_status", "_stream",
         "asked", "began", "client", "framing",
@@ -93,7 +94,7 @@ class Relay:
         self._carriage.pause()
         if self._stalled is None:
             loop = asyncio.get_running_loop()
-            self._stalled = loop.call_later(self._parts.idle_seconds, self._give_up)
+            self._stalled = loop.call_later(self._parts.write_seconds, self._give_up)
 
     def client_resumed(self) -> None:
         self._calm()
@@ -149,7 +150,7 @@ class Relay:
         assert head is not None  # noqa: S101
         if head.is_event_stream:
             self._stream.is_endless = True
-        octets = self.framing.begin(head.status, head.reason, head.end_to_end, head.length)
+        octets = self.framing.begin_as(head)
         self._status = head.status
         return octets
 

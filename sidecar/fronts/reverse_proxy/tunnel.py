@@ -25,11 +25,14 @@ _LINGER_SECONDS = 1.0
 class Tunnel:
     """One upgraded connection, between the client and upstream.
 
-    ``idle_seconds`` bounds how long an end may leave unread what is written to it.
+    ``idle_seconds`` bounds how long upstream may leave unread what is written to it,
+    ``write_seconds`` how long the client may.
     """
 
-    def __init__(self, request: web.BaseRequest, answer: Answer, idle_seconds: float) -> None:
-        self._client = _End(request.protocol, idle_seconds)
+    def __init__(
+        self, request: web.BaseRequest, answer: Answer, idle_seconds: float, write_seconds: float
+    ) -> None:
+        self._client = _End(request.protocol, write_seconds)
         self._upstream = answer
         self._idle_seconds = idle_seconds
         self._ends = FrameEnds()

@@ -12,6 +12,7 @@ from sidecar.core.decision import Decision, Deny
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.ext_authz.checker import Checker, Parts
 from sidecar.fronts.ext_authz.fields import FieldRules
+from tests.fakes.build import overrides
 from tests.fakes.checks import Door, FakeCaller, check_of, read_answer
 from tests.fakes.front import IDENTITY
 from tests.fakes.waiting import until
@@ -152,6 +153,7 @@ class BrokenAuthorizer(Authorizer):
         return failure
 
 
+@overrides
 async def test_a_bug_is_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     parts = Parts(BrokenAuthorizer(fail), FieldRules(IDENTITY), world.clock, world.observer)

@@ -44,6 +44,22 @@ async def test_what_is_no_request_is_refused_in_our_words(octets: bytes) -> None
     assert decision.reason is DenyReason.MALFORMED_REQUEST
 
 
+async def test_a_question_that_trickles_in_is_ended_and_told_so() -> None:
+    world = World()
+    async with forward_auth_door(Dialect.ENVOY, world, head_timeout=0.2) as door:
+        reader, writer = await connect(door)
+        writer.write(HEALTH)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"GET /auth/hea")
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+
+    assert status_of(answer) == 408
+    assert b'"error":"request_timeout"' in answer
+    assert isinstance(decision := world.observer.decisions[-1][1], Deny)
+    assert decision.reason is DenyReason.TOO_SLOW
+
+
 async def test_a_defect_of_ours_is_a_500_that_says_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

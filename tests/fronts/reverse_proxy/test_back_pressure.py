@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
 from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
 from sidecar.fronts.reverse_proxy.upstream.connection import Connection
@@ -301,11 +302,11 @@ async def test_who_reads_late_gets_all_answers_in_their_order(asked: Asked) -> N
 
 
 async def test_requests_behind_one_that_takes_long_are_not_all_read() -> None:
-    """Then it is not heard either that their client has left, until the one has its answer."""
-    policy = UpstreamPolicy("", first_byte_timeout=1.0)
+    """Nothing more is read then, and it is noticed all the same that their client has left."""
+    listen = ListenPolicy("127.0.0.1", 0, idle_timeout=1.0)
     async with (
         scripted_upstream(_hold) as scripted,
-        running_front(scripted.url, policy=policy) as front,
+        running_front(scripted.url, listen=listen) as front,
     ):
         _, writer = await asyncio.open_connection(*front.address)
         writer.write(front.request() * 20_000)

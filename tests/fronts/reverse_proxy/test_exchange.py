@@ -148,7 +148,7 @@ async def test_an_upload_that_stalls_is_broken_off() -> None:
     ):
         response = await front.ask("POST /admin/x HTTP/1.1", b"Content-Length: 10", body=b"part")
 
-        assert status_of(response) == 400
+        assert status_of(response) == 408
         await asyncio.wait_for(upstream.last.ended.wait(), 5)
 
 

@@ -3,6 +3,8 @@
 import pytest
 
 from sidecar.fronts.reverse_proxy.framing import Framing
+from sidecar.fronts.reverse_proxy.response_head import SplitResponse
+from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead
 
 OLD, NEW = (1, 0), (1, 1)
 
@@ -73,3 +75,50 @@ def test_an_answer_after_one_that_could_not_be_written_is_framed_anew() -> None:
 
     assert b"Transfer-Encoding" not in framing.whole(502, [], b"x")
     assert not framing.is_chunked
+
+
+def answered(status: int = 200, *fields: tuple[bytes, bytes], version: str = "1.1") -> AnswerHead:
+    head = AnswerHead(status, b"R", [*fields])
+    head.sort(version)
+    return head
+
+
+TWO = (b"Content-Length", b"2")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("version", [OLD, NEW])
+@pytest.mark.parametrize("stays", [True, False])
+@pytest.mark.parametrize(
+    "head",
+    [
+        answered(200, TWO),
+        answered(200, (b"Transfer-Encoding", b"chunked")),
+        answered(200),
+        answered(204, TWO),
+        answered(304, TWO),
+    ],
+)
+def test_a_head_that_several_answers_share_is_written_for_each_client_as_if_it_were_new(
+    method: str,
+    version: tuple[int, int],
+    head: AnswerHead,
+    *,
+    stays: bool,
+) -> None:
+    for _ in range(2):
+        one = Framing(method, version, stays=stays)
+        other = Framing(method, version, stays=stays)
+
+        octets = other.begin(head.status, head.reason, list(head.end_to_end), head.length)
+        assert one.begin_as(head) == octets
+        assert (one.stays, one.has_body, one.is_chunked) == (
+            other.stays, other.has_body, other.is_chunked,
+        )  # fmt: skip
+
+
+def test_a_head_that_splits_is_refused_each_time() -> None:
+    head = answered(200, TWO, (b"X", b"a\nb"))
+    for _ in range(2):
+        with pytest.raises(SplitResponse):
+            Framing("GET", NEW, stays=True).begin_as(head)

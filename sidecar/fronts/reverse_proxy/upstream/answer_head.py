@@ -28,6 +28,7 @@ _BY_NAME = {
     b"connection": _Kind.CONNECTION,
 }
 _LONGEST_LENGTH = 19
+_MAX_LENGTH = 2**63 - 1  # what signed readers can hold
 _COMMON_OPTIONS = frozenset({b"keep-alive", b"close"})
 
 
@@ -40,12 +41,13 @@ class AnswerHead:
 
     ``length`` is the body's length where it is told; a body without is ``chunked`` or ends with the
     connection. ``keeps_alive`` says whether upstream lets the connection be used again.
-    ``end_to_end`` are the fields that go on to the client.
+    ``end_to_end`` are the fields that go on to the client; ``written`` is the head that they make,
+    where it was written before. Several answers may share one head: it is not changed once sorted.
     """
 
     __slots__ = (
         "chunked", "end_to_end", "fields", "is_event_stream", "keeps_alive", "length", "reason",
-        "status",
+        "status", "written",
     )  # fmt: skip
 
     def __init__(self, status: int, reason: bytes, fields: list[Field]) -> None:
@@ -56,6 +58,7 @@ class AnswerHead:
         self.chunked = False
         self.keeps_alive = False
         self.is_event_stream = False
+        self.written = b""
         self.end_to_end: list[Field] = fields
 
     def sort(self, version: str) -> None:
@@ -95,6 +98,8 @@ class AnswerHead:
             if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > _LONGEST_LENGTH:
                 raise Malformed("Content-Length is not one length")
             self.length = int(lengths[0])
+            if self.length > _MAX_LENGTH:
+                raise Malformed("Content-Length is not one length")
         if codings:
             if lengths or version == "1.0" or [each.lower() for each in codings] != [b"chunked"]:
                 raise Malformed("Transfer-Encoding is ambiguous")

@@ -14,6 +14,8 @@ from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead, Field,
 
 # RFC 9110, 15.2: a client has to be ready for several; nobody needs more than these.
 _MAX_INTERIM = 10
+_BODILESS = frozenset({204, 304})
+_LONGEST_REPEATED = 4096
 
 
 class Listener(Protocol):
@@ -43,6 +45,9 @@ class AnswerReader:
         self._head_bytes = 0
         self._interim = 0
         self._is_1_1 = False  # seen at a glance; else the parser is asked
+        # The head of the last answer that came whole in one read, and its octets.
+        self._last: AnswerHead | None = None
+        self._last_octets = b""
         self._problem = ""
         self.head: AnswerHead | None = None
         self.is_complete = True
@@ -73,6 +78,62 @@ class AnswerReader:
             assert self._listener is not None  # noqa: S101
             self._listener.continued(bytes(data))
             return
+        is_first = self.head is None and not self._head_bytes and not self.is_complete
+        if is_first and self._repeats(data):
+            return
+        self._parse(data)
+        if is_first:
+            self._remember(data)
+
+    def _repeats(self, data: bytes | memoryview) -> bool:
+        """Take an answer without parsing it, if its head is the last one's, octet for octet.
+
+        It is common: what an upstream says of small answers differs in the date, once a second. The
+        parser has not begun with this answer, and does not hear of it: what it would make of it is
+        known. Only a whole answer is taken so, since the parser could not go on in the middle.
+        """
+        head, size = self._last, len(self._last_octets)
+        if (
+            head is None
+            or head.length is None
+            or len(data) != size + head.length
+            or self._skips_body
+            or self._wants_upgrade
+            or bytes(data[:size]) != self._last_octets
+        ):
+            return False
+        self.head = head
+        assert self._listener is not None  # noqa: S101
+        self._listener.begun(head)
+        if head.length:
+            self._listener.continued(bytes(data[size:]))
+        self.is_complete = True
+        return True
+
+    def _remember(self, data: bytes | memoryview) -> None:
+        """Keep the head of an answer that ``data`` is the whole of, and nothing else."""
+        head = self.head
+        self._last = None
+        if (
+            head is None
+            or head.length is None
+            or head.status in _BODILESS
+            or not head.keeps_alive
+            or not self.is_complete
+            or self.is_tainted
+            or self._interim
+            or self._skips_body
+            or self._wants_upgrade
+        ):
+            return
+        size = len(data) - head.length
+        octets = bytes(data[:size])
+        # The first empty line ends the head. What came behind the body, if only a line end that the
+        # parser skips, would show here.
+        if size <= _LONGEST_REPEATED and octets.find(b"\r\n\r\n") == size - 4:
+            self._last, self._last_octets = head, octets
+
+    def _parse(self, data: bytes | memoryview) -> None:
         if self.head is None:
             if not self._head_bytes:
                 self._is_1_1 = data[:9] == b"HTTP/1.1 "

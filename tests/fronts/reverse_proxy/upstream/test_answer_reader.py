@@ -323,3 +323,77 @@ def test_an_answer_has_begun_with_its_first_octet() -> None:
     reader.feed(b"H")
 
     assert reader.has_begun
+
+
+HEAD_OF_TWO = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+# What may come instead of `OK`, or look like it: each was a way to take one for the other.
+LIKE_OK = [
+    OK,
+    HEAD_OF_TWO + b"no",
+    HEAD_OF_TWO + b"\r\n",
+    OK + b"\r\n",
+    HEAD_OF_TWO + b"\r\n\r\n",
+    HEAD_OF_TWO + b"\r\nok",
+    OK + OK,
+    HEAD_OF_TWO + b"o",
+    HEAD_OF_TWO,
+    HEAD_OF_TWO.replace(b"200", b"304"),
+    HEAD_OF_TWO.replace(b"200", b"304") + b"ok",
+    HEAD_OF_TWO.replace(b"200", b"204") + b"ok",
+    b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+    OK.replace(b"1.1", b"1.0"),
+    OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+    OK.replace(b": 2", b": 3"),
+    CHUNKED + b"2\r\nok\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nX: " + b"x" * 5000 + b"\r\nContent-Length: 2\r\n\r\nok",
+]
+
+
+def told(reading: Reading, answer: bytes, method: str) -> tuple[object, ...]:
+    problem = ""
+    try:
+        reading.read([answer], method)
+    except Malformed as malformed:
+        problem = str(malformed)
+    heads = [
+        (each.status, each.reason, each.fields, each.end_to_end, each.length, each.keeps_alive)
+        for each in reading.heard.heads
+    ]
+    reader = reading.reader
+    return heads, reading.heard.body, reader.is_complete, reader.is_tainted, problem
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("earlier", LIKE_OK)
+def test_what_was_answered_before_changes_nothing(earlier: bytes, method: str) -> None:
+    """A head that is known by its octets is what the parser would have made of it."""
+    for answer in LIKE_OK:
+        for before in ([earlier], [OK, earlier], [earlier, OK]):
+            reading = Reading(AnswerReader(10_000))
+            for each in before:
+                _, _, is_complete, is_tainted, problem = told(reading, each, "GET")
+                heads = reading.heard.heads
+                if problem or is_tainted or not is_complete or not heads[0].keeps_alive:
+                    reading = Reading(AnswerReader(10_000))  # the connection is given up
+
+            assert told(reading, answer, method) == told(
+                Reading(AnswerReader(10_000)), answer, method
+            )
+
+
+def test_a_head_that_comes_again_is_not_read_again() -> None:
+    reading = Reading()
+    first = reading.read([OK]).heads[0]
+    again = reading.read([HEAD_OF_TWO + b"no"])
+
+    assert again.heads[0] is first
+    assert again.body == b"no"
+    assert reading.read([OK.replace(b"OK", b"KO")]).heads[0].reason == b"KO"
+
+
+def test_a_head_that_comes_again_in_pieces_is_read_again() -> None:
+    reading = Reading()
+    first = reading.read([OK]).heads[0]
+
+    assert reading.read([HEAD_OF_TWO, b"ok"]).heads[0] is not first

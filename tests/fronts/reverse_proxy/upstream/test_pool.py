@@ -13,6 +13,7 @@ from sidecar.fronts.reverse_proxy.upstream.carriage import Carriage
 from sidecar.fronts.reverse_proxy.upstream.connection import Connection
 from sidecar.fronts.reverse_proxy.upstream.pool import Pool
 from sidecar.ports import UpstreamError
+from tests.fakes.build import overrides
 from tests.fakes.receiver import Books, RecordingReceiver
 from tests.fakes.upstream import OK, Conversation, full_backlog, scripted_upstream
 from tests.fakes.waiting import until
@@ -130,6 +131,7 @@ class Failing(Address):
         raise RuntimeError("not foreseen")
 
 
+@overrides
 async def test_an_unforeseen_error_fails_one_request_and_lets_the_next_wait_no_longer(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -157,6 +159,7 @@ async def test_an_unforeseen_error_fails_one_request_and_lets_the_next_wait_no_l
     assert "could not be made" in caplog.text
 
 
+@overrides
 async def test_an_unforeseen_error_after_its_asker_left_is_logged_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -171,6 +174,7 @@ async def test_an_unforeseen_error_after_its_asker_left_is_logged_alone(
         assert Books(pool).are_clear
 
 
+@overrides
 async def test_a_connection_that_is_closed_at_once_is_a_reset_for_who_waited_for_it() -> None:
     class Closing(Address):
         @override
