@@ -204,10 +204,7 @@ class Auditor(Protocol):
 
 
 class AccountStore(Protocol):
-    """Where accounts are kept, for those who manage them. Every call may wait.
-
-    Every method raises StatusUnavailable when the store does not answer.
-    """
+    """Where accounts are kept. Every call may wait, and raise StatusUnavailable for no answer."""
 
     async def get(self, key: SubjectKey) -> Account | None:
         """Return the account, or None."""

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LOCKS = sorted((ROOT / "lock").glob("*.txt"))
-TOOLS = {"pip-audit", "cyclonedx-bom", "pip-licenses", "deptry"}
+TOOLS = {"pip-audit", "cyclonedx-bom", "pip-licenses"}
 # The first versions without an advisory that concerns us.
 FLOORS = {
     "aiohttp": (3, 14, 3),  # CVE-2026-69244: a heap read out of bounds in the parser of answers

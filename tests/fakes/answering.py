@@ -1,6 +1,7 @@
 """A server that gives every request the same answer, however wrong, and keeps what it was asked."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ class Answering:
             pass
         finally:
             writer.close()
+            with contextlib.suppress(OSError):  # else the loop may end before the socket is closed
+                await writer.wait_closed()
             self.serving -= 1
 
 
