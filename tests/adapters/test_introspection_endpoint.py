@@ -90,6 +90,8 @@ async def test_each_failure_has_its_name(answer: bytes | None, expected: FetchOu
 async def test_a_server_that_trickles_is_down() -> None:
     """K6: each byte comes in time, and the answer never."""
 
+    ended = asyncio.Event()
+
     async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         with suppress(ConnectionError):
@@ -97,11 +99,16 @@ async def test_a_server_that_trickles_is_down() -> None:
                 writer.write(b" ")
                 await writer.drain()
                 await asyncio.sleep(0.01)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        ended.set()
 
     listener = await asyncio.start_server(trickle, "127.0.0.1", 0)
     async with listener:
         port = listener.sockets[0].getsockname()[1]
         assert await outcome(f"http://127.0.0.1:{port}/") is FetchOutcome.TIMEOUT
+        await asyncio.wait_for(ended.wait(), 10)
 
 
 async def test_a_redirect_is_followed_nowhere() -> None:
