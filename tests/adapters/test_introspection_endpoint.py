@@ -89,7 +89,6 @@ async def test_each_failure_has_its_name(answer: bytes | None, expected: FetchOu
 
 async def test_a_server_that_trickles_is_down() -> None:
     """K6: each byte comes in time, and the answer never."""
-
     ended = asyncio.Event()
 
     async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
