@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak bench-revocation bench-grpc bench-ext-authz bench-slow bench-overload redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
+.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-overload redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,10 @@ bench: $(VENV)/dev.stamp ## what a request costs beside Envoy and others; QUICK=
 REQUESTS ?= 10000000
 soak: $(VENV)/dev.stamp ## whether memory stays flat over REQUESTS requests (10 million)
 	@PYTHONPATH=. $(BIN)/python tests/bench/soak.py --requests $(REQUESTS)
+
+MINUTES ?= 30
+soak-mixed: $(VENV)/dev.stamp ## traffic and faults of all kinds for MINUTES (30): no leak, all accounted for
+	@PYTHONPATH=. $(BIN)/python tests/bench/mixed_soak.py --minutes $(MINUTES)
 
 bench-revocation: $(VENV)/dev.stamp ## how fast revocation is, and what it costs; 6 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/revocation.py

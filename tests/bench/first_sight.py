@@ -27,7 +27,12 @@ from tests.bench.tokens import distinct, write_tokens
 _TOKENS = 2000
 _ROUNDS = 3
 _SECONDS = 1
-_RUNNERS = (ours.running_ours, envoy.running_envoy, haproxy.running_haproxy)
+_RUNNERS = (
+    ours.running_ours,
+    ours.running_ours_compiled,
+    envoy.running_envoy,
+    haproxy.running_haproxy,
+)
 
 
 async def measure_first_sight(algorithm: Algorithm, upstream: str, report: Report) -> None:

@@ -35,6 +35,7 @@ _DISTINCT_WARM_SECONDS = 5
 
 _COMMON: tuple[Runner, ...] = (
     ours.running_ours,
+    ours.running_ours_compiled,
     envoy.running_envoy,
     envoy.running_envoy_without_cache,
     haproxy.running_haproxy,
@@ -49,7 +50,7 @@ _WITH_STREAMS: tuple[Runner, ...] = (
     nginx.running_nginx,
     bare.running_bare,
 )
-_WITH_BODIES = (ours.NAME, envoy.CACHED, nginx.NAME, nginx.TUNED)
+_WITH_BODIES = (ours.NAME, ours.COMPILED, envoy.CACHED, nginx.NAME, nginx.TUNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +156,9 @@ async def measure_main(bench: Bench) -> None:
     samples = await load_in_turn(bench.peers, case, _MAIN_ROUNDS, _MAIN_SECONDS)
     report = bench.report
     report.compare(MAIN, samples)
-    report.bar("granted / Envoy with cache", report.ratio(MAIN, ours.NAME, envoy.CACHED), 1.0)
-    report.bar("granted / bare aiohttp proxy", report.ratio(MAIN, ours.NAME, bare.NAME), 0.35)
+    for name, granted in ((ours.NAME, "granted"), (ours.COMPILED, "granted, compiled")):
+        report.bar(f"{granted} / Envoy with cache", report.ratio(MAIN, name, envoy.CACHED), 1.0)
+        report.bar(f"{granted} / bare aiohttp proxy", report.ratio(MAIN, name, bare.NAME), 0.35)
 
 
 async def measure_variations(bench: Bench) -> None:

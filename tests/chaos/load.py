@@ -48,12 +48,13 @@ class Load:
         loop = asyncio.get_running_loop()
         pause = self.connections / self.per_second
         turn = loop.time() + pause * number / self.connections
-        connection = _Connection(self.address, head(self.tokens[subject]))
+        connection = _Connection(self.address)
         try:
             while not self.is_stopped:
                 await asyncio.sleep(max(0.0, turn - loop.time()))
                 turn = max(turn + pause, loop.time())
-                self.answers.append(await connection.ask(subject, loop.time))
+                request = head(self.tokens[subject])  # it may have another one by now
+                self.answers.append(await connection.ask(subject, request, loop.time))
         finally:
             connection.close()
 
@@ -63,17 +64,16 @@ def head(token: str, path: str = "/api/userinfo") -> bytes:
 
 
 class _Connection:
-    def __init__(self, address: tuple[str, int], request: bytes) -> None:
+    def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
-        self._request = request
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
-    async def ask(self, subject: str, time: Callable[[], float]) -> Answer:
+    async def ask(self, subject: str, request: bytes, time: Callable[[], float]) -> Answer:
         sent = time()
         try:
             async with asyncio.timeout(HANG_SECONDS):
-                status, retry_after = await self._talk()
+                status, retry_after = await self._talk(request)
         except (OSError, EOFError, TimeoutError, ValueError) as problem:
             self.close()
             return Answer(subject, sent, time(), 0, problem=type(problem).__name__)
@@ -85,10 +85,10 @@ class _Connection:
                 self._writer.close()
         self._reader = self._writer = None
 
-    async def _talk(self) -> tuple[int, bool]:
+    async def _talk(self, request: bytes) -> tuple[int, bool]:
         if self._reader is None or self._writer is None:
             self._reader, self._writer = await asyncio.open_connection(*self._address)
-        self._writer.write(self._request)
+        self._writer.write(request)
         answer = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         length = int(answer.partition(b"content-length:")[2].split(b"\r\n", 1)[0])
         await self._reader.readexactly(length)

@@ -1,23 +1,43 @@
-"""The sidecar, with Redis, one worker."""
+"""The sidecar, with Redis, one worker: as it is, and with its hot modules compiled."""
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
 
 import aiohttp
 import yaml
 
 from sidecar.demo.redis_server import free_port
 from tests.bench.peers.peer import Peer, Scene, running_peer
+from tests.bench.processes import Missing
 
 NAME = "sidecar"
+COMPILED = "sidecar, compiled"
+_COMPILED_SOURCES = Path(__file__).parents[3] / "build" / "accelerated"
 _READY_SECONDS = 30.0
 
 
-@asynccontextmanager
-async def running_ours(scene: Scene) -> AsyncIterator[Peer]:
+def running_ours(scene: Scene) -> AbstractAsyncContextManager[Peer]:
     """Run it without its decision log: no peer logs requests here."""
+    return _running(NAME, scene, [sys.executable, "-m", "sidecar"])
+
+
+def running_ours_compiled(scene: Scene) -> AbstractAsyncContextManager[Peer]:
+    """Run the compiled build in the same way.
+
+    Raises:
+        Missing: it was not made.
+    """
+    if not _COMPILED_SOURCES.exists():
+        raise Missing("the sidecar is not compiled (make accelerate)")
+    path = f"PYTHONPATH={_COMPILED_SOURCES}"
+    return _running(COMPILED, scene, ["env", path, sys.executable, "-P", "-m", "sidecar"])
+
+
+@asynccontextmanager
+async def _running(name: str, scene: Scene, program: Sequence[str]) -> AsyncIterator[Peer]:
     port, admin = free_port(), free_port()
     settings = scene.site.settings(
         scene.upstream,
@@ -28,8 +48,8 @@ async def running_ours(scene: Scene) -> AsyncIterator[Peer]:
     )
     file = scene.directory / f"sidecar-{port}.yaml"
     file.write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-m", "sidecar", "run", "--config", str(file)]
-    async with running_peer(NAME, scene, command, port) as peer:
+    command = [*program, "run", "--config", str(file)]
+    async with running_peer(name, scene, command, port) as peer:
         await _is_ready(f"http://127.0.0.1:{admin}/readyz")
         yield peer
 
