@@ -1,4 +1,4 @@
-"""The invariant of ``sidecar.adapters.redis_accounts``, held over thousands of histories.
+"""The invariant of ``sidecar.adapters.redis_accounts``, held over a thousand histories.
 
 The real view and the real ``PushConnection`` run against a simulated Redis in simulated time. A
 history is a list of things that writers, Redis, the network, the operator and the machine do, with
@@ -29,7 +29,7 @@ from tests.fakes.observer import RecordingObserver
 from tests.fakes.simulated_redis import SimulatedConnection, SimulatedRedis
 from tests.fakes.virtual_time import VirtualLoop
 
-HISTORIES = 2000
+HISTORIES = 1000
 BOUND = 0.5
 SUBJECTS = [SubjectKey("default", name) for name in ("alice", "bob")]
 TOKEN = "j-1"
