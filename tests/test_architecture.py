@@ -23,6 +23,7 @@ TESTED_ELSEWHERE = {
     "sidecar/decision_services.py": "tests/test_status_lists.py",
     "sidecar/__main__.py": "tests/e2e/test_main_job.py",
     "sidecar/observability/silent.py": "tests/observability/test_decision_log.py",
+    "sidecar/admin/small_listener.py": "tests/admin/test_listener.py",
     "sidecar/admin/answers.py": "tests/admin/test_api.py",
     "sidecar/admin/audit.py": "tests/admin/test_api.py",
     "sidecar/admin/bodies.py": "tests/admin/test_revocation_endpoint.py",

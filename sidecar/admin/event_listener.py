@@ -2,58 +2,24 @@
 
 import ssl
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Self
 
 from aiohttp import web
+from typing_extensions import override
 
 from sidecar.admin.answers import answer
+from sidecar.admin.small_listener import SmallListener
 
 Receive = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-_CLOSE_SECONDS = 0.5
 
-
-class EventListener:
-    """Listens between ``async with`` and its end; ``url`` is where. ``receive`` answers.
-
-    ``tls`` is its context, if it speaks TLS.
-    """
+class EventListener(SmallListener):
+    """``receive`` answers."""
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-        self._host = host
-        self._port = port
-        self.tls = tls
+        super().__init__(host, port, tls)
         self.receive: Receive | None = None  # a reload replaces it
-        self._runner: web.ServerRunner | None = None
-        self.url = ""
 
-    async def __aenter__(self) -> Self:
-        """Listen. Raises OSError where the address cannot be listened on."""
-        runner = web.ServerRunner(
-            web.Server(self._handle, access_log=None), shutdown_timeout=_CLOSE_SECONDS
-        )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._host, self._port, ssl_context=self.tls).start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-        self._runner = runner
-        host, port = runner.addresses[0][:2]
-        scheme = "http" if self.tls is None else "https"
-        self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-
+    @override
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if self.receive is None:
             return answer(503, {"message": "later"}, {"Retry-After": "5"})

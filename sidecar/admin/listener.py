@@ -8,12 +8,13 @@ every open stream. Readiness says whether a request could be granted now.
 
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
+from typing_extensions import override
 
 from sidecar.admin.answers import COMMON, answer
+from sidecar.admin.small_listener import SmallListener
 
 Probes = Callable[[], Mapping[str, bool]]
 Render = Callable[[str], tuple[bytes, str]]
@@ -21,7 +22,6 @@ Revoke = Callable[[web.BaseRequest], Awaitable[web.Response]]
 Api = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Published = Callable[[], Mapping[str, Any]]
 
-_CLOSE_SECONDS = 0.5
 _METHODS = ("GET", "HEAD")
 _REVOKE = "/oauth2/revoke"
 _API = "/api/"
@@ -29,8 +29,8 @@ _CONSOLE = "/console/"
 _KEYS = "/.well-known/jwks.json"
 
 
-class AdminListener:
-    """Listens between ``async with`` and its end; ``url`` is where.
+class AdminListener(SmallListener):
+    """Answers operators.
 
     ``probes`` are what readiness is made of, by name; ``render`` returns the metrics and their
     media type for an ``Accept`` value, ``workers`` the JSON of what each process does. ``revoke``
@@ -49,8 +49,7 @@ class AdminListener:
         revoke: Revoke | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._host = host
-        self._port = port
+        super().__init__(host, port, tls)
         self._probes = probes
         self._render = render
         self._workers = workers
@@ -59,36 +58,8 @@ class AdminListener:
         self.api: Api | None = None
         self.console: Api | None = None
         self.assertion_keys: Published | None = None
-        self._tls = tls
-        self._runner: web.ServerRunner | None = None
-        self.url = ""
 
-    async def __aenter__(self) -> Self:
-        """Listen. Raises OSError where the address cannot be listened on."""
-        runner = web.ServerRunner(
-            web.Server(self._handle, access_log=None), shutdown_timeout=_CLOSE_SECONDS
-        )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-        self._runner = runner
-        host, port = runner.addresses[0][:2]
-        scheme = "http" if self._tls is None else "https"
-        self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-
+    @override
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if self.api is not None and request.rel_url.raw_path.startswith(_API):
             return await self.api(request)

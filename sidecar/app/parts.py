@@ -86,17 +86,22 @@ def _mark_file(settings: Settings) -> MarkFile | None:
     return MarkFile(accounts.state_dir, accounts.url, accounts.prefix)
 
 
-@asynccontextmanager
-async def open_keys(
-    settings: Settings, clock: Clock, observer: Observer
-) -> AsyncIterator[JwksKeySource]:
-    """Open the source of the issuers' keys, not yet running."""
-    policy = KeyPolicy(
+def key_policy(settings: Settings) -> KeyPolicy:
+    """Return how keys are fetched and for how long they are good."""
+    return KeyPolicy(
         max_age=settings.keys.max_age,
         max_stale=settings.keys.max_stale,
         cool_down=settings.keys.cool_down,
         max_keys=settings.keys.max_keys,
     )
+
+
+@asynccontextmanager
+async def open_keys(
+    settings: Settings, clock: Clock, observer: Observer
+) -> AsyncIterator[JwksKeySource]:
+    """Open the source of the issuers' keys, not yet running."""
+    policy = key_policy(settings)
     rules = settings.issuer_rules()
     directory = settings.keys.snapshot_dir
     async with ProviderClient(

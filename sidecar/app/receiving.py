@@ -8,13 +8,13 @@ from functools import partial
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.discovery import shared_signals_url
 from sidecar.adapters.event_memory import OwnEventMemory, RedisEventMemory
-from sidecar.adapters.key_source import JwksKeySource, KeyPolicy, Provider
+from sidecar.adapters.key_source import JwksKeySource, Provider
 from sidecar.adapters.memory_accounts import MemoryAccounts
 from sidecar.adapters.provider_client import ProviderClient
 from sidecar.adapters.redis_client import open_redis
 from sidecar.admin.event_listener import EventListener, Receive
 from sidecar.admin.event_receiver import Entrance, EventReceiver
-from sidecar.app.parts import redis_options
+from sidecar.app.parts import key_policy, redis_options
 from sidecar.app.running import running
 from sidecar.app.storing import STORE_SECONDS, open_store
 from sidecar.app.tls import client_context, server_context
@@ -120,12 +120,7 @@ def _desk(receiver: Receiver, store: AccountStore, clock: Clock, auditor: Audito
 async def _open_keys(
     settings: Settings, events: Events, clock: Clock
 ) -> AsyncIterator[JwksKeySource]:
-    policy = KeyPolicy(
-        max_age=settings.keys.max_age,
-        max_stale=settings.keys.max_stale,
-        cool_down=settings.keys.cool_down,
-        max_keys=settings.keys.max_keys,
-    )
+    policy = key_policy(settings)
     contexts = _contexts(events)
     providers = [
         Provider(

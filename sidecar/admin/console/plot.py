@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 WIDTH, HEIGHT = 600.0, 120.0
+_NOTHING = 1e-9
 _STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _ROWS = 6
 
@@ -120,8 +121,8 @@ def _figures(values: Sequence[float | None], write: Callable[[float], str]) -> t
 
 
 def _round_up(value: float) -> float:
-    """Return the next number that people find round."""
-    if value <= 0:
+    """Return the next number that people find round; what is next to nothing is nothing."""
+    if value < _NOTHING:
         return 1.0
     scale = 1.0
     while scale * _STEPS[-1] < value:

@@ -1,7 +1,7 @@
 """Where the lines of a plot go."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sidecar.admin.console.plot import HEIGHT, WIDTH, Series, plot
@@ -46,6 +46,8 @@ def test_the_same_in_words_has_medians_and_maxima_the_newest_first() -> None:
 
 
 @given(st.lists(st.none() | st.floats(0, 1e12), max_size=40))
+@example([5e-324])
+@example([1e-9])
 def test_every_point_is_within_the_frame(values: list[float | None]) -> None:
     moments = [float(each) for each in range(len(values))]
     found = plot(moments, [Series("any", values)], written, places=40)
