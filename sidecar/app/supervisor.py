@@ -43,12 +43,14 @@ class Readiness:
     """One slot a worker, in shared memory, with the steady time at which it last was ready.
 
     A worker that hangs stops writing, and so ceases to be ready without anybody's saying so. One
-    that has died or is starting is not counted: the others serve without it.
+    that has died or is starting anew is not counted: the others serve without it. In the beginning
+    all are waited for, since those that are not ready yet get connections too.
     """
 
     def __init__(self, workers: int) -> None:
         self._slots = _FORKS.Array("d", [_NEVER] * workers, lock=False)
         self._accepting = _FORKS.Array("b", [False] * workers, lock=False)
+        self._was_complete = False
 
     def report(self, worker: int, clock: Clock, *, ready: bool, accepting: bool) -> None:
         """Say how this worker is; called by the worker several times a second."""
@@ -68,14 +70,18 @@ class Readiness:
         return any(self._accepting)
 
     def probes(self, clock: Clock) -> Mapping[str, bool]:
-        """Return which workers are ready, of those that have started, and whether there is one."""
+        """Return which workers are ready, of those that have started, and whether there is one.
+
+        Before all have been ready once, there is none.
+        """
         now = clock.steady()
         started = {
             f"worker {number}": now - reported < _READY_FOR_SECONDS
             for number, reported in enumerate(self._slots)
             if reported != _NEVER
         }
-        return {"workers": bool(started), **started}
+        self._was_complete = self._was_complete or len(started) == len(self._slots)
+        return {"workers": bool(started) and self._was_complete, **started}
 
     def is_complete(self, clock: Clock) -> bool:
         """Return whether all have started and are ready."""
