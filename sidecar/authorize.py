@@ -31,10 +31,8 @@ from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token_memory import TokenMemory
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.decision_services import DecisionServices
-from sidecar.introspection import IntrospectionUnavailable
-from sidecar.ports import AccountView, Clock, KeySource, Observer, StatusUnavailable
+from sidecar.ports import AccountView, Clock, KeySource, Observer, Unavailable
 from sidecar.shedding import Shedder
-from sidecar.status_lists import StatusListUnavailable
 from sidecar.verification import Asked, TokenVerifier, Wanted
 
 log = logging.getLogger(__name__)
@@ -42,12 +40,6 @@ log = logging.getLogger(__name__)
 # A decision may want keys, then keys anew for an unknown kid, then the account, and the account
 # once more when it changed while the answer was on its way. More than that is a storm: deny.
 _MAX_TRIES = 8
-
-_UNAVAILABLE: Mapping[type[Exception], DenyReason] = {
-    StatusUnavailable: DenyReason.STATUS_UNAVAILABLE,
-    IntrospectionUnavailable: DenyReason.INTROSPECTION_UNAVAILABLE,
-    StatusListUnavailable: DenyReason.STATUS_LIST_UNAVAILABLE,
-}
 
 # One for all that are answered at once: a walk does not write to it before it has waited.
 _AT_ONCE = Asked(at_once=True)
@@ -160,10 +152,8 @@ class Authorizer:
                     if not isinstance(decision, Wanted):
                         return decision
                     wanted = decision
-        except tuple(_UNAVAILABLE) as unavailable:
-            kinds = _UNAVAILABLE.items()
-            reason = next(reason for kind, reason in kinds if isinstance(unavailable, kind))
-            return self._deny(request, evidence, reason, str(unavailable))
+        except Unavailable as unavailable:
+            return self._deny(request, evidence, unavailable.reason, str(unavailable))
         except TimeoutError:
             pass
         except Exception:

@@ -5,10 +5,14 @@ from enum import StrEnum, unique
 from typing import Any, Protocol
 
 from sidecar.core.bearer import BearerToken
+from sidecar.core.decision import DenyReason
+from sidecar.ports import Unavailable
 
 
-class IntrospectionUnavailable(Exception):
+class IntrospectionUnavailable(Unavailable):
     """The endpoint cannot be asked now; nothing follows about the token."""
+
+    reason = DenyReason.INTROSPECTION_UNAVAILABLE
 
 
 @unique

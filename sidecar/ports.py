@@ -3,17 +3,25 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from sidecar.core.connections import ConnectionObserver
-from sidecar.core.decision import Decision
+from sidecar.core.decision import Decision, DenyReason
 from sidecar.core.request import AccessRequest
 from sidecar.core.subject import Account, Standing, SubjectKey
 from sidecar.core.token import VerificationKeys
 
 
-class StatusUnavailable(Exception):
+class Unavailable(Exception):
+    """What a decision needs cannot be had now; ``reason`` is the verdict then."""
+
+    reason: ClassVar[DenyReason]
+
+
+class StatusUnavailable(Unavailable):
     """The account store cannot be asked now; nothing follows about the subject."""
+
+    reason = DenyReason.STATUS_UNAVAILABLE
 
 
 class AccountExists(Exception):

@@ -2,12 +2,15 @@
 
 from typing import Protocol
 
+from sidecar.core.decision import DenyReason
 from sidecar.core.status_list import StatusList
-from sidecar.ports import FetchOutcome
+from sidecar.ports import FetchOutcome, Unavailable
 
 
-class StatusListUnavailable(Exception):
+class StatusListUnavailable(Unavailable):
     """The list cannot be had now; nothing follows about the token."""
+
+    reason = DenyReason.STATUS_LIST_UNAVAILABLE
 
 
 class StatusLists(Protocol):
