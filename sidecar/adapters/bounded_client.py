@@ -2,18 +2,17 @@
 
 import ssl
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
+from functools import partial
 
 import aiohttp
 
 from sidecar.account_sync import NotFetched, SyncFailure
-from sidecar.adapters.bounded_fetch import FetchFailed, fetch, open_session
+from sidecar.adapters.bounded_fetch import FetchFailed, SessionHolder, fetch
 
 _UNIX = "unix:"
 
 
-class BoundedClient:
+class BoundedClient(SessionHolder):
     """Asks one server between ``async with`` and its end.
 
     Args:
@@ -31,30 +30,11 @@ class BoundedClient:
         tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
     ) -> None:
-        self._socket = base.removeprefix(_UNIX) if base.startswith(_UNIX) else None
-        self._base = "http://localhost" if self._socket is not None else base.rstrip("/")
+        super().__init__("application/json", partial(_connect, base))
+        self._base = "http://localhost" if base.startswith(_UNIX) else base.rstrip("/")
         self._timeout = timeout
         self._tls = tls
         self._server_name = server_name
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        connector = (
-            aiohttp.TCPConnector(force_close=True)
-            if self._socket is None
-            else aiohttp.UnixConnector(self._socket, force_close=True)
-        )
-        self._session = open_session("application/json", connector)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._session is not None:
-            await self._session.close()
 
     async def ask(
         self,
@@ -70,10 +50,9 @@ class BoundedClient:
         Raises:
             NotFetched: in whatever way it failed. Its detail quotes nothing that was sent.
         """
-        assert self._session is not None, "inside `async with` only"  # noqa: S101
         try:
             return await fetch(
-                self._session,
+                self.session,
                 "GET" if form is None else "POST",
                 self._base + path,
                 seconds=self._timeout,
@@ -85,3 +64,9 @@ class BoundedClient:
             )
         except FetchFailed as failed:
             raise NotFetched(SyncFailure(failed.outcome.value), failed.detail[:200]) from None
+
+
+def _connect(base: str) -> aiohttp.BaseConnector:
+    if base.startswith(_UNIX):
+        return aiohttp.UnixConnector(base.removeprefix(_UNIX), force_close=True)
+    return aiohttp.TCPConnector(force_close=True)

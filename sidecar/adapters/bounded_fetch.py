@@ -2,7 +2,9 @@
 
 import asyncio
 import ssl
-from typing import Any
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
 
 import aiohttp
 import yarl
@@ -33,6 +35,34 @@ def open_session(accept: str, connector: aiohttp.BaseConnector) -> aiohttp.Clien
         headers={"Accept": accept, "User-Agent": "sidecar"},
         trust_env=False,
     )
+
+
+class SessionHolder:
+    """Has a session between ``async with`` and its end, with the connector that is made then."""
+
+    def __init__(self, accept: str, connect: Callable[[], aiohttp.BaseConnector]) -> None:
+        self._accept = accept
+        self._connect = connect
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = open_session(self._accept, self._connect())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The session; there is one inside ``async with`` only."""
+        assert self._session is not None, "inside `async with` only"  # noqa: S101
+        return self._session
 
 
 async def fetch(

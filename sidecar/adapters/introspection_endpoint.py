@@ -3,12 +3,10 @@
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import aiohttp
 
-from sidecar.adapters.bounded_fetch import FetchFailed, fetch, open_session
+from sidecar.adapters.bounded_fetch import FetchFailed, SessionHolder, fetch
 from sidecar.adapters.client_authentication import Prove
 from sidecar.adapters.discovery import discover, read_introspection_endpoint
 from sidecar.core.bearer import BearerToken
@@ -37,7 +35,7 @@ class EndpointPolicy:
     max_connections: int = 64
 
 
-class IntrospectionEndpoint:
+class IntrospectionEndpoint(SessionHolder):
     """Asks between ``async with`` and its end. ``metadata`` fetches the discovery documents.
 
     ``tls`` is how the server is verified, and what certificate it is shown.
@@ -51,30 +49,19 @@ class IntrospectionEndpoint:
         clock: Clock,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        super().__init__(
+            "application/json",
+            lambda: aiohttp.TCPConnector(
+                limit=policy.max_connections, keepalive_timeout=_KEEP_ALIVE
+            ),
+        )
         self._policy = policy
         self._prove = prove
         self._metadata = metadata
         self._clock = clock
         self._tls = tls
-        self._session: aiohttp.ClientSession | None = None
         self._address: str | None = None
         self._looked_at = 0.0
-
-    async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
-            limit=self._policy.max_connections, keepalive_timeout=_KEEP_ALIVE
-        )
-        self._session = open_session("application/json", connector)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._session is not None:
-            await self._session.close()
 
     async def ask(self, bearer: BearerToken) -> bytes:
         """As ``introspection.Endpoint.ask``."""
@@ -93,9 +80,8 @@ class IntrospectionEndpoint:
 
     async def _post(self, address: str, bearer: BearerToken) -> bytes:
         proof = await self._prove()
-        assert self._session is not None, "inside `async with` only"  # noqa: S101
         return await fetch(
-            self._session,
+            self.session,
             "POST",
             address,
             seconds=self._policy.timeout,

@@ -6,19 +6,17 @@ from a token.
 
 import ssl
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 
 import aiohttp
 
-from sidecar.adapters.bounded_fetch import FetchFailed, fetch, open_session
+from sidecar.adapters.bounded_fetch import FetchFailed, SessionHolder, fetch
 from sidecar.adapters.provider_keys import Provider
 from sidecar.ports import FetchOutcome
 
 _ACCEPT = "application/jwk-set+json, application/json"
 
 
-class ProviderClient:
+class ProviderClient(SessionHolder):
     """Fetches between ``async with`` and its end.
 
     Args:
@@ -35,24 +33,10 @@ class ProviderClient:
         tls: Mapping[str, ssl.SSLContext] | None = None,
         accept: str = _ACCEPT,
     ) -> None:
-        self._accept = accept
+        super().__init__(accept, lambda: aiohttp.TCPConnector(force_close=True))
         self._timeout = timeout
         self._max_bytes = max_bytes
         self._tls = tls or {}
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        self._session = open_session(self._accept, aiohttp.TCPConnector(force_close=True))
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._session is not None:
-            await self._session.close()
 
     async def fetch(self, url: str, provider: Provider) -> bytes:
         """Return the document at ``url``.
@@ -64,9 +48,8 @@ class ProviderClient:
             provider.insecure_http and url.startswith("http://")
         ):
             raise FetchFailed(FetchOutcome.MALFORMED, "the address is not https")
-        assert self._session is not None, "inside `async with` only"  # noqa: S101
         return await fetch(
-            self._session,
+            self.session,
             "GET",
             url,
             seconds=self._timeout,

@@ -30,7 +30,7 @@ from sidecar.app.receiving import receiving
 from sidecar.app.recording import open_recorded_use
 from sidecar.app.revoking import revoking
 from sidecar.app.running import Job, running
-from sidecar.app.storing import open_store
+from sidecar.app.storing import STORE_SECONDS, open_store
 from sidecar.authorize import Authorizer
 from sidecar.core.routes import Requirement, Route, Routes
 from sidecar.decision_services import DecisionServices
@@ -44,8 +44,6 @@ from sidecar.ports import AccountStore, AccountView, Clock, KeySource
 from sidecar.revocations import Revocations
 from sidecar.service_accounts import ServiceAccounts
 from sidecar.settings import Settings
-
-_STORE_SECONDS = 2.0
 
 
 def _nothing() -> None:
@@ -187,7 +185,7 @@ async def _console(
     async with AsyncExitStack() as stack:
         read_uses = None
         if settings.accounts.last_use is not None:
-            recorded = open_recorded_use(settings, _STORE_SECONDS)
+            recorded = open_recorded_use(settings, STORE_SECONDS)
             read_uses = (await stack.enter_async_context(recorded)).read
         store = use_cases.store
         console = Console(

@@ -9,11 +9,11 @@ from sidecar.adapters.audit_trail import AuditLog, AuditTrail, MemoryAuditLog, R
 from sidecar.adapters.redis_client import open_redis
 from sidecar.app.parts import MEMORY, redis_options
 from sidecar.app.running import running
+from sidecar.app.storing import STORE_SECONDS
 from sidecar.observability.decision_log import audit_line
 from sidecar.ports import Auditor, AuditRecord
 from sidecar.settings import Settings
 
-_STORE_SECONDS = 2.0
 _SETTLE_SECONDS = 1.0
 
 
@@ -54,5 +54,5 @@ async def _audit_log(settings: Settings) -> AsyncIterator[AuditLog]:
         yield MemoryAuditLog(entries)
         return
     options, prefix = redis_options(settings), accounts.prefix
-    async with open_redis(accounts.url, options, prefix, _STORE_SECONDS) as client:
+    async with open_redis(accounts.url, options, prefix, STORE_SECONDS) as client:
         yield RedisAuditLog(client, AccountKeys(prefix).audit, entries)

@@ -8,11 +8,10 @@ from sidecar.adapters.redis_client import open_redis
 from sidecar.adapters.redis_last_use import RedisLastUse
 from sidecar.app.observing import Observing
 from sidecar.app.parts import redis_options
+from sidecar.app.storing import STORE_SECONDS
 from sidecar.observability.last_use_writer import LastUseWriter, WritePolicy
 from sidecar.ports import Clock
 from sidecar.settings import Settings
-
-_STORE_SECONDS = 2.0
 
 
 @asynccontextmanager
@@ -36,7 +35,7 @@ async def recording(
         return
     realms = frozenset(issuer.realm for issuer in settings.issuers)
     policy = WritePolicy(realms, wanted.every)
-    async with open_recorded_use(settings, _STORE_SECONDS) as store:
+    async with open_recorded_use(settings, STORE_SECONDS) as store:
         yield LastUseWriter(recent, store, policy, observed.last_use_metrics, clock).run
 
 
