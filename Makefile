@@ -161,6 +161,7 @@ lock: $(VENV)/dev.stamp ## write the lock anew from pyproject.toml
 	@$(COMPILE) pyproject.toml -o lock/run.txt
 	@$(COMPILE) pyproject.toml --extra demo -o lock/demo.txt
 	@$(COMPILE) pyproject.toml --extra grpc -o lock/grpc.txt
+	@$(COMPILE) pyproject.toml --extra grpc --extra tracing -o lock/tracing.txt
 	@$(COMPILE) pyproject.toml --extra dev -o lock/dev.txt
 	@$(COMPILE) pyproject.toml --extra audit -o lock/audit.txt
 	@$(COMPILE) pyproject.toml --extra fuzz -o lock/fuzz.txt
