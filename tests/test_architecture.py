@@ -39,6 +39,7 @@ TESTED_ELSEWHERE = {
     "sidecar/admin/streams.py": "tests/admin/test_api.py",
     "sidecar/core/connections.py": "tests/fronts/test_admission.py",
     "sidecar/observability/connections.py": "tests/observability/test_metrics.py",
+    "sidecar/observability/exposition.py": "tests/observability/test_metrics.py",
     "sidecar/core/public_key.py": "tests/adapters/test_jwks.py",
     "sidecar/core/admin_refusal.py": "tests/admin/test_gatekeeper.py",
     "sidecar/app/auditing.py": "tests/app/test_administering.py",

@@ -35,7 +35,7 @@ from sidecar.app.stopping import Stop, hangups, stop_on_signals
 from sidecar.app.supervisor import Supervisor, metrics_directory, prepare_forks
 from sidecar.app.worker import spare_what_stays, work
 from sidecar.core.build import BUILD
-from sidecar.observability import metrics, process_log
+from sidecar.observability import exposition, process_log
 from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.upkeep import Upkeep
 from sidecar.observability.workers import all_workers, this_worker
@@ -116,14 +116,14 @@ async def _serve_with_workers(settings: Settings, load: Load, secret: bytes) -> 
                 partial(work, settings, secret, directory, _PATIENCE_SECONDS),
                 doors,
                 clock,
-                metrics.forget_worker,
+                exposition.forget_worker,
                 upkeep.worker_restarted,
             )
             administered = administering_for_workers(settings, clock, changes, directory)
             async with administered as endpoints:
                 yield _Fleet(supervisor, endpoints, settings, clock)
 
-        render = partial(metrics.render_all, directory, changes)
+        render = partial(exposition.render_all, directory, changes)
         pages = _Pages(
             render,
             partial(all_workers, directory),
