@@ -30,6 +30,7 @@ from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.connections import Connections
 from sidecar.observability.exposition import render
 from sidecar.observability.grpc_calls import GrpcCalls
+from sidecar.observability.shadow import Shadow
 from sidecar.observability.tally import CounterTally, HistogramTally
 from sidecar.ports import (
     AuditRecord,
@@ -64,6 +65,8 @@ class Metrics:
         self._make_upstream_metrics(registry)
         self._make_key_metrics(registry)
         self._make_account_metrics(registry)
+        self.shadow = Shadow(registry)
+        self.spared = self.shadow.spared
         self.call_ended = GrpcCalls(registry).call_ended
         connections = Connections(registry)
         self.connected, self.connection_refused = connections.connected, connections.refused
@@ -78,6 +81,8 @@ class Metrics:
         del request
         if isinstance(decision, Grant):
             self._granted.pending += 1
+            if decision.shadowed is not None:
+                self.shadow.denied(decision.shadowed)
         else:
             self._denied[decision.reason].pending += 1
         self._decision_seconds.observe(seconds)
