@@ -89,6 +89,8 @@ def check_config(
     check(settings)
     for warning in _probe(settings) if probe else ():
         typer.echo(f"warning: {warning}", err=True)
+    for warning in app.shadow_warnings(settings):
+        typer.echo(f"warning: {warning}", err=True)
     routes = len(settings.routes_table().routes)
     typer.echo(f"the settings are good: {len(settings.issuers)} issuer(s), {routes} routes")
 

@@ -77,6 +77,11 @@ class Routes:
         self._by_method = {method: _Matcher(self.routes, method) for method in methods}
         self._any_method = _Matcher(self.routes, None)
 
+    @property
+    def in_shadow(self) -> int:
+        """How many of the routes are in shadow."""
+        return sum(route.shadow for route in self.routes)
+
     def match_route(self, method: str, path: str) -> Route | None:
         """Return the first route for this method and path, or None.
 
