@@ -53,6 +53,7 @@ TESTED_ELSEWHERE = {
     "sidecar/app/observing.py": "tests/e2e/test_main_job.py",
     "sidecar/app/asking.py": "tests/cli/test_explain.py",
     "sidecar/cli/account_plans.py": "tests/cli/test_declared_accounts.py",
+    "sidecar/cli/report_shown.py": "tests/cli/test_report.py",
     "sidecar/cli/common.py": "tests/cli/test_main.py",
     "sidecar/adapters/redis_client.py": "tests/adapters/test_redis_store.py",
     "sidecar/adapters/bounded_fetch.py": "tests/adapters/test_provider_client.py",

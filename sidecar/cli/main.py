@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from sidecar import __version__, app
-from sidecar.cli import accounts, declared_accounts, explain, provider, revocations, store, watch
+from sidecar.cli import (
+    accounts,
+    declared_accounts,
+    explain,
+    provider,
+    report,
+    revocations,
+    store,
+    watch,
+)
 from sidecar.cli.common import Config, check, find_config, load_settings, stop, wait_for
 from sidecar.observability import process_log
 from sidecar.settings import Problem, Settings, load
@@ -33,6 +42,7 @@ cli.add_typer(revocations.realm_cli, name="realm")
 cli.add_typer(store.cli, name="store")
 cli.add_typer(provider.cli, name="provider")
 cli.command("explain")(explain.explain)
+cli.command("report")(report.report)
 cli.command("watch")(watch.watch)
 
 

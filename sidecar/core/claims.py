@@ -16,6 +16,8 @@ from sidecar.core.token import VerifiedToken
 
 MAX_TOKEN_ID_LENGTH = 512
 _LAST_DATE = 2.0**53  # beyond it a double skips seconds
+_MOST_QUOTED = 3
+_LONGEST_QUOTED = 100
 _CLIENT_CLAIMS = ("azp", "appid", "cid", "client_id")
 
 
@@ -136,7 +138,15 @@ def _check_audience(claims: Claims, issuer: Issuer) -> None:
             return
     # RFC 7519, 4.1.3: a member of the list, whole and case-sensitive.
     if not issuer.audiences & claims.audiences:
-        raise Denied(DenyReason.WRONG_AUDIENCE, "aud names none of ours")
+        raise Denied(
+            DenyReason.WRONG_AUDIENCE, f"aud names none of ours: {_quoted(claims.audiences)}"
+        )
+
+
+def _quoted(audiences: frozenset[str]) -> str:
+    """Return what a verified token is for, so that whoever asks for it can be told."""
+    names = [repr(each[:_LONGEST_QUOTED]) for each in sorted(audiences)[:_MOST_QUOTED]]
+    return ", ".join(names) if len(audiences) <= _MOST_QUOTED else f"{', '.join(names)}, ..."
 
 
 def _date(raw: Mapping[str, Any], name: str) -> float | None:
