@@ -19,6 +19,8 @@ def shadow_warnings(settings: Settings) -> Iterator[Problem]:
         f"NOTHING IS ENFORCED on {routes.in_shadow} of {len(routes.routes)} routes: what would be"
         " refused there passes, for upstream to judge",
     )
+    if settings.log.decisions == "none":
+        yield Problem("shadow", "nobody sees what would be refused: log.decisions is none")
     if not settings.forward_authorization:
         yield Problem(
             "shadow",

@@ -29,7 +29,7 @@ class Form(StrEnum):
 Files = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[FILE…]",
+        metavar="FILE…",
         help="Decision logs, rotated and compressed (gzip) ones too; - or nothing is stdin.",
     ),
 ]

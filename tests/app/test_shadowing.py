@@ -32,6 +32,12 @@ def test_an_upstream_that_gets_no_token_has_nothing_to_judge_by() -> None:
     assert "upstream gets no token" in warning
 
 
+def test_a_log_without_decisions_shows_nobody_what_would_be_refused() -> None:
+    _, warning = warnings_of(shadow=True, log={"decisions": "none"})
+
+    assert "log.decisions is none" in warning
+
+
 def test_the_log_and_the_admin_listener_say_it_until_it_is_over(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
