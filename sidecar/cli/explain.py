@@ -178,6 +178,8 @@ def _steps(
     if evidence.route is not None:
         requirement = evidence.route.requirement
         needs = "a bearer token" if requirement.bearer else "nothing: it is an open route"
+        if requirement.nobody:
+            needs = "what nobody has: no other route matches"
         if requirement.scopes:
             needs += f", scopes {' '.join(sorted(requirement.scopes))}"
         if requirement.groups:

@@ -160,11 +160,12 @@ def _verdict(tally: Tally) -> str:
     shadowed = tally.refusals.shadowed
     if not shadowed:
         return f"yes: none of {tally.requests} requests would have been refused by that"
-    share = 100 * shadowed / tally.requests
+    # Where no grant is logged there is nothing that it could be a share of.
+    share = f" ({100 * shadowed / tally.requests:.2g} %)" if tally.granted else ""
     callers = sum(1 for each in tally.callers.found.values() if each.shadowed)
     many = "more than " if tally.callers.others is not None else ""
     return (
-        f"not yet: {shadowed} of {tally.requests} requests ({share:.2g} %) would have been refused,"
+        f"not yet: {shadowed} of {tally.requests} requests{share} would have been refused,"
         f" of {many}{callers} caller{'s' if callers != 1 else ''}"
     )
 

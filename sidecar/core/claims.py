@@ -133,7 +133,9 @@ def _check_audience(claims: Claims, issuer: Issuer) -> None:
     if issuer.client_claim is not None:
         client = claims.raw.get(issuer.client_claim)
         if not isinstance(client, str) or client not in issuer.clients:
-            raise Denied(DenyReason.WRONG_AUDIENCE, f"{issuer.client_claim} is none of ours")
+            told = repr(client[:_LONGEST_QUOTED]) if isinstance(client, str) else "no text"
+            detail = f"{issuer.client_claim} is none of ours: {told}"
+            raise Denied(DenyReason.WRONG_AUDIENCE, detail)
         if not issuer.audiences:
             return
     # RFC 7519, 4.1.3: a member of the list, whole and case-sensitive.
@@ -146,7 +148,8 @@ def _check_audience(claims: Claims, issuer: Issuer) -> None:
 def _quoted(audiences: frozenset[str]) -> str:
     """Return what a verified token is for, so that whoever asks for it can be told."""
     names = [repr(each[:_LONGEST_QUOTED]) for each in sorted(audiences)[:_MOST_QUOTED]]
-    return ", ".join(names) if len(audiences) <= _MOST_QUOTED else f"{', '.join(names)}, ..."
+    more = ", ..." if len(audiences) > _MOST_QUOTED else ""
+    return f"{', '.join(names) or 'none'}{more}"
 
 
 def _date(raw: Mapping[str, Any], name: str) -> float | None:

@@ -49,6 +49,7 @@ class Site:
                         {"name": "open", "path": "/open", "bearer": False},
                         {"name": "shadow", "path": "/shadow", "shadow": True},
                     ],
+                    "shadow_unmatched": True,
                     "issuers": [
                         {
                             "issuer": self.provider.issuer,
@@ -184,6 +185,10 @@ def test_a_denial_that_is_not_enforced_is_explained_as_one_and_said_to_pass(site
     assert "denied: no_credentials" in out
     assert "shadow     it passes all the same" in out
     assert "passes all the same" not in site.explain("GET /reports")[1]
+    code, out, _ = site.explain("GET /elsewhere")
+    assert code == 1
+    assert "needs what nobody has: no other route matches" in out
+    assert "denied: no_route" in out
 
 
 def test_every_denial_has_a_remedy() -> None:
