@@ -291,6 +291,10 @@ class Observer(ConnectionObserver, Protocol):
         """Hear of the account view."""
         ...
 
+    def view_proven(self, seconds: float) -> None:
+        """Hear how long the store took to answer: about as long a change takes to be heard."""
+        ...
+
     def audited(self, record: AuditRecord) -> None:
         """Hear a change of an account."""
         ...
