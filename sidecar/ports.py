@@ -150,11 +150,7 @@ class KeySource(Protocol):
         ...
 
     def is_unsettled(self, issuer: str, kid: str | None) -> bool:
-        """Say whether the provider could have this key although we do not.
-
-        True while a cool-down or a failed fetch kept us from looking since ``kid`` was first
-        named: then its absence proves nothing.
-        """
+        """Say whether its absence proves nothing: no fetch went well since ``kid`` was named."""
         ...
 
 
@@ -293,6 +289,10 @@ class Observer(ConnectionObserver, Protocol):
 
     def view_changed(self, event: ViewEvent) -> None:
         """Hear of the account view."""
+        ...
+
+    def view_proven(self, seconds: float) -> None:
+        """Hear how long the store took to answer: about as long a change takes to be heard."""
         ...
 
     def audited(self, record: AuditRecord) -> None:

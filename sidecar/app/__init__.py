@@ -7,6 +7,7 @@ from sidecar.app.asking import (
     open_last_use,
     open_store,
 )
+from sidecar.app.certificates import expiring_certificates
 from sidecar.app.checking import problems_of
 from sidecar.app.introspecting import introspection_warnings
 from sidecar.app.probing import exposures
@@ -18,6 +19,7 @@ from sidecar.app.syncing import open_gateway, sync_rules
 __all__ = [
     "Serving",
     "confirm_store",
+    "expiring_certificates",
     "exposures",
     "introspection_warnings",
     "open_audit",

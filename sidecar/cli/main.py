@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sidecar import __version__, app
+from sidecar.adapters.clock import SystemClock
 from sidecar.cli import (
     accounts,
     declared_accounts,
@@ -97,7 +98,8 @@ def check_config(
     """Read the settings and report every problem at once, each with its place and remedy."""
     settings = load_settings(config)
     check(settings)
-    for warning in _probe(settings) if probe else ():
+    warnings = app.expiring_certificates(settings, SystemClock().now())
+    for warning in (*warnings, *(_probe(settings) if probe else ())):
         typer.echo(f"warning: {warning}", err=True)
     for warning in app.shadow_warnings(settings):
         typer.echo(f"warning: {warning}", err=True)

@@ -32,13 +32,13 @@ from sidecar.observability.exposition import render
 from sidecar.observability.grpc_calls import GrpcCalls
 from sidecar.observability.shadow import Shadow
 from sidecar.observability.tally import CounterTally, HistogramTally
+from sidecar.observability.view_metrics import ViewMetrics
 from sidecar.ports import (
     AuditRecord,
     CutReason,
     FetchOutcome,
     StreamKind,
     UpstreamError,
-    ViewEvent,
 )
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -64,7 +64,10 @@ class Metrics:
         self._make_decision_metrics(registry)
         self._make_upstream_metrics(registry)
         self._make_key_metrics(registry)
-        self._make_account_metrics(registry)
+        self.changes = ChangeCounter(registry)
+        view = ViewMetrics(registry)
+        self.view_changed, self.view_proven = view.changed, view.proven
+        self.view_state = view.state
         self.shadow = Shadow(registry)
         self.spared = self.shadow.spared
         self.call_ended = GrpcCalls(registry).call_ended
@@ -113,17 +116,8 @@ class Metrics:
         self._keys.labels(issuer).set(keys)
         self._keys_at.labels(issuer).set(at)
 
-    def view_changed(self, event: ViewEvent) -> None:
-        self._view_events[event].inc()
-
     def audited(self, record: AuditRecord) -> None:
         self.changes.audited(record)
-
-    def view_state(self, *, live: bool, proven_at: float | None) -> None:
-        """Set how fresh the account view is; ``proven_at`` is in epoch seconds."""
-        self._view_live.set(live)
-        if proven_at is not None:
-            self._view_proven.set(proven_at)
 
     def lines_dropped(self, lines: int) -> None:
         """Count lines that the decision log had to drop."""
@@ -229,20 +223,3 @@ class Metrics:
             "sidecar_jwks_loaded_timestamp_seconds", "When the keys in force were fetched.",
             ("issuer",), registry=registry, multiprocess_mode="livemin",
         )  # fmt: skip
-
-    def _make_account_metrics(self, registry: CollectorRegistry) -> None:
-        events = Counter(
-            "sidecar_account_view_events", "What happened to the account view.", ("event",),
-            registry=registry,
-        )  # fmt: skip
-        self._view_events = {event: events.labels(event.value) for event in ViewEvent}
-        self._view_live = Gauge(
-            "sidecar_account_view_live", "1 while the account view is within its lease.",
-            registry=registry, multiprocess_mode="livemin",
-        )  # fmt: skip
-        self._view_proven = Gauge(
-            "sidecar_account_view_proven_timestamp_seconds",
-            "Up to when the account view is proven to be complete.",
-            registry=registry, multiprocess_mode="livemin",
-        )  # fmt: skip
-        self.changes = ChangeCounter(registry)

@@ -78,6 +78,9 @@ class Observers:
     def view_changed(self, event: ViewEvent) -> None:
         self._tell("view_changed", event)
 
+    def view_proven(self, seconds: float) -> None:
+        self._tell("view_proven", seconds)
+
     def audited(self, record: AuditRecord) -> None:
         self._tell("audited", record)
 

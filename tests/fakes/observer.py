@@ -31,6 +31,7 @@ class RecordingObserver:
         self.fetches: list[tuple[str, FetchOutcome, float]] = []
         self.loads: list[tuple[str, int, float]] = []
         self.view_events: list[ViewEvent] = []
+        self.heartbeats: list[float] = []
         self.audits: list[AuditRecord] = []
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
@@ -68,6 +69,9 @@ class RecordingObserver:
 
     def view_changed(self, event: ViewEvent) -> None:
         self.view_events.append(event)
+
+    def view_proven(self, seconds: float) -> None:
+        self.heartbeats.append(seconds)
 
     def audited(self, record: AuditRecord) -> None:
         self.audits.append(record)

@@ -357,4 +357,5 @@ def test_the_silent_observer_hears_everything_and_says_nothing() -> None:
     silent.keys_fetched("i", FetchOutcome.FETCHED, 0.1)
     silent.keys_loaded("i", 1, 0.1)
     silent.view_changed(ViewEvent.LOST)
+    silent.view_proven(0.1)
     silent.audited(record())
