@@ -13,6 +13,7 @@ from sidecar.app.introspecting import introspection_warnings
 from sidecar.app.probing import exposures
 from sidecar.app.process import run
 from sidecar.app.serving import Serving, serving
+from sidecar.app.shadowing import shadow_warnings
 from sidecar.app.syncing import open_gateway, sync_rules
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "problems_of",
     "run",
     "serving",
+    "shadow_warnings",
     "sync_rules",
 ]

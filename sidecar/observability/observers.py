@@ -3,7 +3,7 @@
 import logging
 
 from sidecar.core.connections import ConnectionRefusal
-from sidecar.core.decision import Decision
+from sidecar.core.decision import Decision, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.observability.silent import SilentObserver
 from sidecar.ports import (
@@ -65,6 +65,9 @@ class Observers:
 
     def cut(self, reason: CutReason, streams: int) -> None:
         self._tell("cut", reason, streams)
+
+    def spared(self, reason: CutReason, grant: Grant) -> None:
+        self._tell("spared", reason, grant)
 
     def keys_fetched(self, issuer: str, outcome: FetchOutcome, seconds: float) -> None:
         self._tell("keys_fetched", issuer, outcome, seconds)

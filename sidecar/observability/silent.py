@@ -1,7 +1,7 @@
 """An observer that hears everything and does nothing: observers override what concerns them."""
 
 from sidecar.core.connections import ConnectionRefusal
-from sidecar.core.decision import Decision
+from sidecar.core.decision import Decision, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.ports import (
     AuditRecord,
@@ -31,6 +31,8 @@ class SilentObserver:
     def connection_refused(self, reason: ConnectionRefusal) -> None: ...
 
     def cut(self, reason: CutReason, streams: int) -> None: ...
+
+    def spared(self, reason: CutReason, grant: Grant) -> None: ...
 
     def keys_fetched(self, issuer: str, outcome: FetchOutcome, seconds: float) -> None: ...
 

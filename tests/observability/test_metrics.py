@@ -20,10 +20,11 @@ from sidecar.core.routes import Route
 from sidecar.core.subject import SubjectKey
 from sidecar.introspection import AnsweredFrom, IntrospectionOutcome
 from sidecar.observability.change_counter import ChangeCounter
+from sidecar.observability.exposition import render_all
 from sidecar.observability.introspection_metrics import IntrospectionMetrics
 from sidecar.observability.last_use_writer import LastUseMetrics
 from sidecar.observability.loop_watch import LoopWatch
-from sidecar.observability.metrics import Metrics, render_all
+from sidecar.observability.metrics import Metrics
 from sidecar.observability.sync_metrics import SyncMetrics
 from sidecar.observability.upkeep import Upkeep
 from sidecar.observability.upstream_metrics import UpstreamMetrics
@@ -227,7 +228,7 @@ input()
 
 PARENT = """
 import sys
-from sidecar.observability.metrics import forget_worker
+from sidecar.observability.exposition import forget_worker
 forget_worker(int(sys.argv[1]))
 """
 
