@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,24 @@ async def test_what_only_a_restart_can_change_is_refused(site: Site) -> None:
 
         assert said(sidecar, "admin.port: cannot change in a reload")
         assert said(sidecar, "workers: cannot change in a reload")
+
+
+async def test_systemd_hears_of_the_start_of_each_reload_and_of_the_end(site: Site) -> None:
+    settings = site.settings(listen=listen(drain_seconds=0))
+    address = str(site.directory / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(address)
+        environ = {"NOTIFY_SOCKET": address}
+        async with running_sidecar(settings, site.directory, environ) as sidecar:
+            await reload(sidecar, site.directory, settings)
+            await reload(sidecar, site.directory, {**settings, "routes": 7})
+        systemd.settimeout(0)
+        heard = [systemd.recv(1024).decode().split("\n")[0] for _ in range(6)]
+
+        once = ["RELOADING=1", "READY=1"]
+        assert heard == ["READY=1", *once, *once, "STOPPING=1"]
+        with pytest.raises(BlockingIOError):
+            systemd.recv(1024)
 
 
 @each_number_of_workers
