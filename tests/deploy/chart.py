@@ -1,5 +1,6 @@
 """The chart, rendered by Helm itself."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ def rendered(given: Values, chart: Path = CHART) -> Cluster:
         for document in yaml.safe_load_all(text)
     ]
     return Cluster([each for each in documents if each is not None], NAMESPACE)
+
+
+@functools.cache
+def example(name: str) -> Cluster:
+    """Return the resources of one of the chart's own examples; they are not to be changed."""
+    return rendered(values(name))
 
 
 def changed(name: str, **sections: Any) -> Values:

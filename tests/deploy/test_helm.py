@@ -4,41 +4,33 @@ What it has in common with the kustomizations is in ``test_kubernetes.py``.
 """
 
 import json
-import logging
+import re
 import shutil
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import helm_python
 import pytest
 import yaml
-from typing_extensions import override
 
 from sidecar import __version__
+from sidecar.app.checking import problems_of
+from sidecar.settings import SettingsProblems
 from tests.deploy.chart import (
     ALL,
     CHART,
     NAMESPACE,
-    RELEASE,
     changed,
+    example,
     rendered,
     texts,
     values,
 )
-from tests.deploy.cluster import Cluster, check
-from tests.deploy.network import Outside, Pod
+from tests.deploy.cluster import check
+from tests.deploy.network import Pod
 from tests.deploy.test_prometheus import PLACE as RULES
 
 GATEWAY = Pod(NAMESPACE, {"app": "hoop-gateway"})
-STRANGER = Pod(NAMESPACE, {"app": "stranger"})
-KEYS_OF_THE_GATEWAY = (8009, 8010)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -58,12 +50,8 @@ def test_helm_would_find_a_broken_template(tmp_path: Path) -> None:
     assert any("pdb.yaml" in error for error in report["errors"])
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_an_api_server_would_take_it(name: str) -> None:
-    resources = rendered(values(name)).resources
-
-    assert resources
-    for resource in resources:
+def test_an_api_server_would_take_what_there_is_without_pods_of_its_own() -> None:
+    for resource in example("in-another-chart").resources:
         check(resource)
 
 
@@ -125,73 +113,6 @@ def test_its_version_of_the_program_is_this_one() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
 
     assert chart["appVersion"] == __version__
-
-
-@pytest.mark.parametrize("name", ["minimal", "everything"])
-def test_the_gateway_is_closed_to_all_but_the_sidecar(name: str) -> None:
-    cluster = rendered(values(name))
-    network = cluster.network
-    gateway = Pod("hoop" if name == "everything" else NAMESPACE, GATEWAY.labels)
-
-    for port in KEYS_OF_THE_GATEWAY:
-        assert network.passes(cluster.own, gateway, port)
-        assert not network.passes(STRANGER, gateway, port)
-        assert not network.passes(Pod("elsewhere", cluster.own.labels), gateway, port)
-        assert not network.passes(Outside("203.0.113.7"), gateway, port)
-
-
-def test_who_is_let_past_the_sidecar_is_named() -> None:
-    network = rendered(values("everything")).network
-    gateway, agent = Pod("hoop", GATEWAY.labels), Pod("hoop-agents", {})
-
-    assert network.passes(agent, gateway, 8010)
-    assert not network.passes(agent, gateway, 8009)
-
-
-@pytest.mark.parametrize("name", ["with-gateway", "in-another-chart"])
-def test_in_one_pod_the_gateways_ports_are_closed_and_its_ways_out_are_not(name: str) -> None:
-    cluster = rendered(values(name))
-    pod = cluster.own if name == "with-gateway" else GATEWAY
-
-    for port in KEYS_OF_THE_GATEWAY:
-        assert not cluster.network.passes(STRANGER, pod, port)
-    assert cluster.network.passes(STRANGER, pod, 8080)
-    assert cluster.network.passes(pod, Outside("203.0.113.7"), 5432)
-
-
-def test_the_sidecar_goes_nowhere_but_where_it_has_to() -> None:
-    cluster = rendered(values("everything"))
-    sidecar, valkey = cluster.own, Pod("valkey", {"app": "valkey"})
-    passes = cluster.network.passes
-
-    assert passes(sidecar, valkey, 6379)
-    assert passes(sidecar, valkey, 26379)
-    assert passes(sidecar, Pod("tracing", {}), 4318)
-    assert not passes(sidecar, valkey, 22)
-    assert not passes(sidecar, STRANGER, 6379)
-    assert not passes(sidecar, STRANGER, 443)
-    # The cloud's own metadata, which hands out credentials.
-    assert not passes(sidecar, Outside("169.254.169.254"), 443)
-    assert not passes(sidecar, Outside("169.254.169.254"), 80)
-
-
-@pytest.mark.parametrize(
-    ("settings", "port"),
-    [
-        ({"upstream": {"url": "http://api.example.com:8443"}}, 8443),
-        ({"upstream": {"url": "https://api.example.com"}}, 443),
-        ({"upstream": {"url": "http://a", "more_urls": ["http://b:81"]}}, 81),
-        ({"upstream": None, "grpc": {"upstream": {"url": "grpc://h:8010"}}}, 8010),
-        ({"accounts": {"url": "redis://valkey.example.com:6380/3"}}, 6380),
-        ({"accounts": {"url": "redis+sentinel://a:1111,b:2222,c:3333/s/0"}}, 3333),
-    ],
-    ids=["a port", "https", "more", "gRPC", "Redis", "Sentinel"],
-)
-def test_the_ways_out_follow_the_settings(settings: dict[str, Any], port: int) -> None:
-    cluster = rendered(changed("minimal", settings=settings, gateway={"podLabels": None}))
-
-    assert cluster.network.passes(cluster.own, STRANGER, port)
-    assert not cluster.network.passes(cluster.own, STRANGER, port + 1)
 
 
 def test_a_door_on_loopback_is_no_port_of_the_pod() -> None:
@@ -261,7 +182,7 @@ def test_another_chart_has_the_sidecar_in_its_pods(tmp_path: Path) -> None:
 
 
 def test_only_one_of_replicas_and_autoscaling_says_how_many() -> None:
-    fixed, scaled = rendered(values("minimal")), rendered(values("everything"))
+    fixed, scaled = example("minimal"), example("everything")
     [target] = scaled.all("HorizontalPodAutoscaler")
 
     assert fixed.the("Deployment")["spec"]["replicas"] == 2
@@ -272,7 +193,7 @@ def test_only_one_of_replicas_and_autoscaling_says_how_many() -> None:
 
 
 def test_prometheus_gets_the_rules_and_the_job_that_they_ask_for() -> None:
-    cluster = rendered(values("everything"))
+    cluster = example("everything")
     monitor, service = cluster.the("ServiceMonitor")["spec"], cluster.service("admin")
     [endpoint] = monitor["endpoints"]
 
@@ -283,6 +204,47 @@ def test_prometheus_gets_the_rules_and_the_job_that_they_ask_for() -> None:
     assert service["metadata"]["labels"][monitor["jobLabel"]] == "sidecar"
     assert endpoint["port"] == service["spec"]["ports"][0]["name"]
     assert endpoint["scheme"] == "https"
+
+
+def test_grafana_gets_the_dashboard() -> None:
+    maps = example("everything").all("ConfigMap")
+    [found] = [each for each in maps if each["metadata"]["labels"].get("grafana_dashboard") == "1"]
+
+    given = json.loads((RULES.parent / "grafana" / "sidecar.json").read_text())
+    assert json.loads(found["data"]["sidecar.json"]) == given
+
+
+def test_settings_that_helm_cannot_judge_are_refused_by_the_sidecars_own_code(
+    tmp_path: Path,
+) -> None:
+    unknown = rendered(changed("minimal", settings={"worker": 2}))
+    unmounted = rendered(changed("everything", secrets=[]))
+
+    with pytest.raises(SettingsProblems, match="did you mean workers"):
+        unknown.settings(tmp_path)
+    with pytest.raises(AssertionError, match="nothing is mounted at /run/secrets"):
+        unmounted.settings(tmp_path)
+
+
+def test_the_examples_of_the_document_are_ones_that_render(tmp_path: Path) -> None:
+    document = (CHART.parents[2] / "docs" / "kubernetes.md").read_text()
+    own = yaml.safe_load(document.split("```yaml\n# values.yaml\n")[1].split("```")[0])
+    [with_gateway] = [
+        yaml.safe_load(block.split("```")[0])
+        for block in document.split("```yaml\n")[1:]
+        if block.startswith("mode: container")
+    ]
+    issuers = {key: own["settings"][key] for key in ("preset", "issuers", "accounts")}
+    with_gateway["settings"] |= issuers
+    with_gateway["secrets"] = own["secrets"]
+
+    for given in (own, with_gateway):
+        cluster = rendered(given)
+        for resource in cluster.resources:
+            check(resource)
+        assert problems_of(cluster.settings(tmp_path)) == []
+    for link in re.findall(r"\]\((\.\./[^)]+)\)", document):
+        assert (CHART.parents[2] / "docs" / link).exists(), link
 
 
 @pytest.mark.parametrize(
@@ -300,70 +262,3 @@ def test_who_leaves_the_gateway_open_is_told_so(
     notes = texts(changed(name, **sections))["sidecar/templates/NOTES.txt"]
 
     assert ("can be reached directly is not protected" in " ".join(notes.split())) == is_warned
-
-
-class _Refusing(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_error(401)
-
-    @override
-    def log_message(self, format: str, *args: Any) -> None:
-        logging.getLogger(__name__).debug(format, *args)
-
-
-@contextmanager
-def listening() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), _Refusing) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def run_test(*arguments: str) -> tuple[int, str]:
-    """Run what `helm test` runs."""
-    pod = rendered(values("minimal")).the("Pod")
-    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
-    [container] = pod["spec"]["containers"]
-    _, *command = container["command"]
-    assert len(container["args"]) == 3
-    done = subprocess.run(
-        [sys.executable, *command, *arguments], capture_output=True, text=True, check=False
-    )
-    return done.returncode, done.stdout
-
-
-def test_helm_test_asks_the_sidecar_and_tries_the_gateway() -> None:
-    cluster = rendered(values("minimal"))
-    url, status, gateway = cluster.the("Pod")["spec"]["containers"][0]["args"]
-    service = cluster.service("http")["metadata"]["name"]
-
-    assert url == f"http://{service}.{NAMESPACE}:8080/api/userinfo"
-    assert (status, gateway) == ("401", "http://hoop-gateway:8009")
-    assert service == f"{RELEASE}-sidecar"
-
-
-def test_helm_test_fails_where_the_gateway_can_be_reached_or_somebody_gets_in() -> None:
-    with listening() as sidecar, socket.create_server(("127.0.0.1", 0)) as closed:
-        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        closed.close()
-
-        assert run_test(sidecar, "401", nobody)[0] == 0
-        assert run_test(sidecar, "200", nobody)[0] == 1
-        code, said = run_test(sidecar, "401", sidecar)
-        assert code == 1
-        assert "can be reached past the sidecar" in said
-        assert run_test(nobody, "401")[0] != 0
-
-
-def test_a_pod_of_the_test_is_none_of_the_sidecar() -> None:
-    cluster: Cluster = rendered(values("minimal"))
-    tester = Pod(NAMESPACE, cluster.the("Pod")["metadata"]["labels"])
-
-    assert not cluster.network.passes(tester, GATEWAY, 8009)
-    assert rendered(values("everything")).network.passes(
-        tester, rendered(values("everything")).own, 8080
-    )

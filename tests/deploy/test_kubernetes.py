@@ -6,9 +6,11 @@ is said here. Nothing is applied anywhere: that takes a cluster.
 
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
+from pydantic import ValidationError
 
 from sidecar.app.checking import problems_of
 from sidecar.app.doors import doors_of
@@ -19,6 +21,7 @@ from tests.deploy.cluster import (
     DOCKERFILE,
     VERSIONS,
     Cluster,
+    Resource,
     check,
     environment_of_the_image,
     has_schemas_of,
@@ -35,7 +38,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
     name = request.param
     if name in kustomization.ALL:
         return kustomization.built(name)
-    return chart.rendered(chart.values(name))
+    return chart.example(name)
 
 
 @pytest.fixture
@@ -63,6 +66,51 @@ def test_an_api_server_would_refuse_a_field_that_is_not(cluster: Cluster) -> Non
 
     with pytest.raises(kubernetes_validate.ValidationError, match="maxUnavailible"):
         check(wrong)
+
+
+def set_in(resource: Resource, place: str, value: object) -> Resource:
+    """Return a copy with another value; the place's parts are names, and numbers of entries."""
+    changed = deepcopy(resource)
+    part: Any = changed
+    *way, last = [int(each) if each.isdigit() else each for each in place.split("/")]
+    for each in way:
+        part = part[each]
+    part[last] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "value"),
+    [
+        ("Deployment", "spec/template/spec/containers/0/securityContext/readOnlyRoot", True),
+        ("Deployment", "spec/template/spec/containers/0/ports/0/containerPort", "web"),
+        ("Deployment", "spec/template/spec/containers/0/name", None),
+        ("Deployment", "spec/strategy", {"maxSurge": 1}),
+        ("HorizontalPodAutoscaler", "spec/metrics/0/containerResource/container", None),
+        ("Pod", "spec/containers/0/volumeMounts", [{"name": "tmp"}]),
+    ],
+)
+def test_an_api_server_would_refuse_it_deep_inside(kind: str, place: str, value: object) -> None:
+    resource = chart.example("everything").the(kind)
+
+    with pytest.raises(kubernetes_validate.ValidationError):
+        check(set_in(resource, place, value))
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "value"),
+    [
+        ("ServiceMonitor", "spec/endpoints/0/intervall", "15s"),
+        ("ServiceMonitor", "spec/endpoints/0/interval", 15),
+        ("PrometheusRule", "spec/groups/0/rules/0/expr", None),
+        ("PrometheusRule", "spec/rules", []),
+    ],
+)
+def test_prometheus_operator_would_refuse_it(kind: str, place: str, value: object) -> None:
+    resource = chart.example("everything").the(kind)
+
+    with pytest.raises(ValidationError):
+        check(set_in(resource, place, value))
 
 
 def test_the_settings_are_ones_with_which_the_sidecar_starts(settings: Settings) -> None:

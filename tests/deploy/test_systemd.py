@@ -3,6 +3,7 @@
 ``systemd-analyze`` looks at it where it is installed.
 """
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from sidecar.settings.sections import Listen
 
 PLACE = Path(__file__).parents[2] / "deploy" / "systemd"
 UNIT = PLACE / "sidecar.service"
+DOCUMENT = PLACE.parents[1] / "docs" / "systemd.md"
 PROGRAM = "/opt/sidecar/bin/sidecar"
 # 1.5 of 10; what is left over is the network, which the sidecar is for, and its open files.
 MOST_EXPOSED = 15
@@ -112,4 +114,16 @@ def test_what_it_reads_is_what_is_made_when_it_is_installed() -> None:
 
     # The settings are read by a user that has no name before the start; the secrets by root alone.
     assert made == {"/etc/sidecar": "0755", credentials: "0700"}
-    assert f"/run/credentials/{UNIT.name}/{name}_redis" in UNIT.read_text()
+    place = f"/run/credentials/{UNIT.name}/{name}_redis"
+    assert place in UNIT.read_text()
+    assert f"password_file: {place}" in DOCUMENT.read_text()
+
+
+def test_the_document_installs_what_is_there() -> None:
+    root, document = PLACE.parents[1], DOCUMENT.read_text()
+    named = set(re.findall(r"\b(?:deploy|lock|config)/[\w./-]*\w", document))
+
+    assert {f"deploy/systemd/{file.name}" for file in PLACE.iterdir()} <= named
+    assert [each for each in named if not (root / each).exists()] == []
+    assert f"{(UNIT.parent / UNIT.name).relative_to(root)} /etc/systemd/system/" in document
+    assert f"python3 -m venv {Path(PROGRAM).parents[1]}" in document
