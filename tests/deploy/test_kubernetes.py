@@ -100,7 +100,7 @@ def test_an_api_server_would_refuse_it_deep_inside(kind: str, place: str, value:
 @pytest.mark.parametrize(
     ("kind", "place", "value"),
     [
-        ("ServiceMonitor", "spec/endpoints/0/intervall", "15s"),
+        ("ServiceMonitor", "spec/endpoints/0/intervals", "15s"),
         ("ServiceMonitor", "spec/endpoints/0/interval", 15),
         ("PrometheusRule", "spec/groups/0/rules/0/expr", None),
         ("PrometheusRule", "spec/rules", []),
