@@ -30,7 +30,7 @@ from tests.deploy.cluster import check
 from tests.deploy.network import Pod
 from tests.deploy.test_prometheus import PLACE as RULES
 
-GATEWAY = Pod(NAMESPACE, {"app": "hoop-gateway"})
+GATEWAY = Pod(NAMESPACE, {"app": "hoopgateway"})
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -56,7 +56,7 @@ def test_helm_test_asks_the_sidecar_and_tries_the_gateway() -> None:
     service = cluster.service("http")["metadata"]["name"]
 
     assert url == f"http://{service}.{NAMESPACE}:8080/api/userinfo"
-    assert (status, gateway) == ("401", "http://hoop-gateway:8009")
+    assert (status, gateway) == ("401", "http://hoopgateway:8009")
     assert service == f"{RELEASE}-sidecar"
 
 
@@ -77,5 +77,5 @@ def test_a_pod_of_the_test_is_none_of_the_sidecar() -> None:
     cluster = example("minimal")
     tester = Pod(NAMESPACE, cluster.the("Pod")["metadata"]["labels"])
 
-    assert not cluster.network.passes(tester, Pod(NAMESPACE, {"app": "hoop-gateway"}), 8009)
+    assert not cluster.network.passes(tester, Pod(NAMESPACE, {"app": "hoopgateway"}), 8009)
     assert example("everything").network.passes(tester, example("everything").own, 8080)

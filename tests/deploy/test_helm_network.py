@@ -7,7 +7,7 @@ import pytest
 from tests.deploy.chart import NAMESPACE, changed, example, rendered
 from tests.deploy.network import Outside, Pod
 
-GATEWAY = Pod(NAMESPACE, {"app": "hoop-gateway"})
+GATEWAY = Pod(NAMESPACE, {"app": "hoopgateway"})
 STRANGER = Pod(NAMESPACE, {"app": "stranger"})
 PORTS_OF_THE_GATEWAY = (8009, 8010)
 

@@ -13,7 +13,7 @@ from tests.deploy.cluster import check
 from tests.deploy.kustomization import ALL, NAMESPACE, PLACE, built
 from tests.deploy.network import Outside, Pod
 
-GATEWAY = Pod(NAMESPACE, {"app": "hoop-gateway"})
+GATEWAY = Pod(NAMESPACE, {"app": "hoopgateway"})
 STRANGER = Pod(NAMESPACE, {"app": "stranger"})
 HOOP = ("overlays/hoop", "overlays/production")
 
