@@ -2,13 +2,13 @@
 
 import asyncio
 import signal
+import socket
 import sys
 
 import aiohttp
 import pytest
 
 from sidecar.demo import surroundings
-from sidecar.demo.redis_server import free_port
 from sidecar.demo.site import CLIENT_ID
 
 
@@ -26,8 +26,10 @@ async def test_the_gateway_takes_the_providers_token(capsys: pytest.CaptureFixtu
 
 
 async def test_without_a_provider_there_is_no_token() -> None:
-    with pytest.raises(aiohttp.ClientConnectionError):
-        await surroundings.get_token(free_port())
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and nobody listens
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await surroundings.get_token(bound.getsockname()[1])
 
 
 @pytest.mark.e2e

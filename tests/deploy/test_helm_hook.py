@@ -61,9 +61,10 @@ def test_helm_test_asks_the_sidecar_and_tries_the_gateway() -> None:
 
 
 def test_helm_test_fails_where_the_gateway_can_be_reached_or_somebody_gets_in() -> None:
-    with listening() as sidecar, socket.create_server(("127.0.0.1", 0)) as closed:
-        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        closed.close()
+    with listening() as sidecar, socket.socket() as bound:
+        # Nobody listens on it, and nobody else gets its port.
+        bound.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{bound.getsockname()[1]}"
 
         assert run_test(sidecar, "401", nobody)[0] == 0
         assert run_test(sidecar, "200", nobody)[0] == 1
