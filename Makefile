@@ -92,7 +92,7 @@ unused: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp unused ## ruff, codespell, and that no dependency is unused
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/codespell sidecar tests config deploy README.md CHANGELOG.md SECURITY.md Makefile
+	@$(BIN)/codespell sidecar tests config deploy docs README.md CHANGELOG.md SECURITY.md Makefile
 
 types: $(VENV)/dev.stamp ## mypy, strict
 	@$(BIN)/mypy
