@@ -10,7 +10,7 @@ Steps raise; one place catches and fails closed.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sidecar.admission import Limiter
@@ -33,7 +33,8 @@ from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.decision_services import DecisionServices
 from sidecar.ports import AccountView, Clock, KeySource, Observer, Unavailable
 from sidecar.shedding import Shedder
-from sidecar.verification import Asked, TokenVerifier, Wanted
+from sidecar.turns import TOO_LATE, TOO_MANY, Turn, Turns
+from sidecar.verification import Asked, TokenVerifier, TurnWanted, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +44,19 @@ _MAX_TRIES = 8
 
 # One for all that are answered at once: a walk does not write to it before it has waited.
 _AT_ONCE = Asked(at_once=True)
+_IN_TURN = Asked(at_once=True, has_turn=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The ``shedder`` refuses before anything is done, the ``limiter`` some of what is granted."""
+    """The ``shedder`` refuses before anything is done, the ``limiter`` some of what is granted.
+
+    Tokens that are not remembered are verified when their ``turns`` have come.
+    """
 
     shedder: Shedder | None = None
     limiter: Limiter | None = None
+    turns: Turns | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +92,15 @@ class Authorizer:
         self._rules = rules
         self._limiter = rules.admission.limiter
         self._shedder = rules.admission.shedder
+        self._turns = rules.admission.turns
         self._keys = keys
         self._accounts = accounts
         self._clock = clock
         self._services = services or DecisionServices()
         self._verifier = TokenVerifier(
-            rules.issuers, rules.max_token_bytes, keys, remembered, self._services.status_lists
-        )
+            rules.issuers, rules.max_token_bytes, keys, remembered, self._services.status_lists,
+            self._turns,
+        )  # fmt: skip
         self._binding = BindingJudge(clock, self._services.proofs)
         self._observer = observer
         self._routes = FoundRoutes(rules.routes, rules.tolerated)
@@ -102,15 +110,51 @@ class Authorizer:
 
         Raises nothing.
         """
+        decision = self.decide_now(request)
+        return None if isinstance(decision, Wanted) else decision
+
+    def decide_now(self, request: AccessRequest) -> Decision | Wanted:
+        """Answer at once, or say what must be waited for.
+
+        Then use ``authorize``; if all that is wanted is its turn, ``await_turn`` is cheaper.
+        Raises nothing.
+        """
         if self._shedder is not None and (shed := self._shedder.refusal()) is not None:
             self._observer.decided(request, shed, 0.0)
             return shed
-        began = self._clock.steady()
-        decision = self._settle(request, _AT_ONCE, Evidence())
+        now = self._clock.steady()
+        return self._decide_at_once(request, _AT_ONCE, now, now)
+
+    def await_turn(self, request: AccessRequest, come: Callable[[], None]) -> Turn | Deny:
+        """Have ``come`` called when it is the request's turn, or refuse it where too many wait."""
+        turn = None if self._turns is None else self._turns.join(request.peer, come)
+        if turn is not None:
+            return turn
+        deny = Deny(DenyReason.OVERLOADED, TOO_MANY)
+        self._observer.decided(request, deny, 0.0)
+        return deny
+
+    def leave(self, turn: Turn) -> None:
+        """Give up a turn: nobody is left to be answered."""
+        if self._turns is not None:
+            self._turns.leave(turn)
+
+    def decide_in_turn(self, request: AccessRequest, turn: Turn) -> Decision | Wanted:
+        """As ``decide_now``, of a request whose turn has come."""
+        if turn.is_late:
+            deny = Deny(DenyReason.OVERLOADED, TOO_LATE)
+            self._observer.decided(request, deny, self._clock.steady() - turn.since)
+            return deny
+        return self._decide_at_once(request, _IN_TURN, turn.since, self._clock.steady())
+
+    def _decide_at_once(
+        self, request: AccessRequest, asked: Asked, began: float, now: float
+    ) -> Decision | Wanted:
+        decision = self._settle(request, asked, Evidence())
         if isinstance(decision, Wanted):
-            return None
+            return decision
         if self._limiter is not None and type(decision) is Grant:
-            decision = self._limited(self._limiter, decision, request, began)
+            decision = self._limited(self._limiter, decision, request, now)
         self._observer.decided(request, decision, self._clock.steady() - began)
         return decision
 
@@ -147,7 +191,7 @@ class Authorizer:
         try:
             async with asyncio.timeout(self._rules.budget_seconds):
                 for _ in range(_MAX_TRIES):
-                    await self._fetch(wanted, asked)
+                    await self._fetch(request, wanted, asked)
                     decision = self._settle(request, asked, evidence)
                     if not isinstance(decision, Wanted):
                         return decision
@@ -161,9 +205,13 @@ class Authorizer:
             return self._deny(request, evidence, DenyReason.INTERNAL_ERROR, "see the log")
         return self._deny(request, evidence, wanted.reason, f"waited in vain: {wanted.detail}")
 
-    async def _fetch(self, wanted: Wanted, asked: Asked) -> None:
+    async def _fetch(self, request: AccessRequest, wanted: Wanted, asked: Asked) -> None:
         # A standing counts in the walk that follows its read: it would age through any other wait.
         asked.standing = None
+        asked.has_turn = False
+        if isinstance(wanted, TurnWanted) and self._turns is not None:
+            await self._turns.wait(request.peer)
+            asked.has_turn = True
         if wanted.account is not None:
             asked.standing = await self._accounts.read(*wanted.account)
         if wanted.keys is not None:

@@ -15,7 +15,7 @@ from sidecar.core.issuer import Issuer
 from sidecar.core.principal import Principal
 from sidecar.core.subject import Account, SubjectKey
 from sidecar.core.token import UnverifiedToken
-from sidecar.core.verified_tokens import Remembered
+from sidecar.core.verified_tokens import Digest, Remembered
 
 
 @dataclass(slots=True)
@@ -27,6 +27,7 @@ class TokenMemory:
     """
 
     bearer: BearerToken | None = None
+    digest: Digest | None = None
     as_dpop: bool = False
     token: UnverifiedToken | None = None
     remembered: Remembered | None = None

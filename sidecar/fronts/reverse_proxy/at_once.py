@@ -16,6 +16,8 @@ from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import RawHeaders
 from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.relay import Relay
+from sidecar.turns import Turn
+from sidecar.verification import TurnWanted, Wanted
 
 if TYPE_CHECKING:
     from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
@@ -52,8 +54,12 @@ class AtOnce:
     def take(self, client: "ClientConnection", message: Message, payload: StreamReader) -> bool:
         """Answer a request at once, or begin to relay it; return False when it has to wait.
 
-        Nothing has happened then, and ``Handler.handle`` is to answer it.
+        Nothing has happened then. If the client has a turn, the request is to be taken again when
+        that has come; else ``Handler.handle`` is to answer it.
         """
+        turn = client.turn
+        if turn is not None:
+            client.turn = None
         if message.upgrade or message.chunked or not payload.is_eof() or payload.exception():
             return False
         if self._is_the_handlers(message):
@@ -66,15 +72,13 @@ class AtOnce:
             )  # fmt: skip
         if prepared.head.upgrade or prepared.head.expect or message.method == "CONNECT":
             return False
-        began = self._parts.clock.steady()
+        began = self._parts.clock.steady() if turn is None else turn.since
         asked, problem = read_access_request(message.method, message.path, prepared)
-        decision: Decision | None = problem
-        if problem is None:
-            decision = self._parts.authorizer.authorize_now(asked)
-            if decision is None:
-                return False
-        else:
+        if problem is not None:
             self._parts.observer.decided(asked, problem, 0.0)
+        decision = self._decide(client, asked, turn) if problem is None else problem
+        if decision is None:
+            return False
         stays = not (message.should_close or self._handler.is_leaving)
         framing = Framing(message.method, message.version, stays=stays)
         if type(decision) is Grant:
@@ -86,6 +90,31 @@ class AtOnce:
             framing.stays = stays and not prepared.head.announces_body
             self._refuse(client, framing, decision, asked, began)
         return True
+
+    def leave(self, client: "ClientConnection") -> None:
+        """Hear that the client has gone: nothing of its requests is to be verified any more."""
+        if client.turn is not None:
+            self._parts.authorizer.leave(client.turn)
+
+    def _decide(
+        self, client: "ClientConnection", asked: AccessRequest, turn: Turn | None
+    ) -> Decision | None:
+        authorizer = self._parts.authorizer
+        found = (
+            authorizer.decide_now(asked) if turn is None else authorizer.decide_in_turn(asked, turn)
+        )
+        return self._wait(client, asked, found) if isinstance(found, Wanted) else found
+
+    def _wait(
+        self, client: "ClientConnection", asked: AccessRequest, wanted: Wanted
+    ) -> Deny | None:
+        if not isinstance(wanted, TurnWanted):
+            return None
+        turn = self._parts.authorizer.await_turn(asked, client.go_on)
+        if isinstance(turn, Deny):
+            return turn
+        client.turn = turn
+        return None
 
     def _is_the_handlers(self, message: Message) -> bool:
         if message.path.startswith(self._told_path):
