@@ -127,7 +127,7 @@ class Authorizer:
 
     def await_turn(self, request: AccessRequest, come: Callable[[], None]) -> Turn | Deny:
         """Have ``come`` called when it is the request's turn, or refuse it where too many wait."""
-        turn = None if self._turns is None else self._turns.join(request.peer, come)
+        turn = None if self._turns is None else self._turns.join(request, come)
         if turn is not None:
             return turn
         deny = Deny(DenyReason.OVERLOADED, TOO_MANY)
@@ -139,8 +139,9 @@ class Authorizer:
         if self._turns is not None:
             self._turns.leave(turn)
 
-    def decide_in_turn(self, request: AccessRequest, turn: Turn) -> Decision | Wanted:
-        """As ``decide_now``, of a request whose turn has come."""
+    def decide_in_turn(self, turn: Turn) -> Decision | Wanted:
+        """As ``decide_now``, of the request whose turn has come."""
+        request = turn.request
         if turn.is_late:
             deny = Deny(DenyReason.OVERLOADED, TOO_LATE)
             self._observer.decided(request, deny, self._clock.steady() - turn.since)
@@ -210,7 +211,7 @@ class Authorizer:
         asked.standing = None
         asked.has_turn = False
         if isinstance(wanted, TurnWanted) and self._turns is not None:
-            await self._turns.wait(request.peer)
+            await self._turns.wait(request)
             asked.has_turn = True
         if wanted.account is not None:
             asked.standing = await self._accounts.read(*wanted.account)

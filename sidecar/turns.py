@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sidecar.admission import network_of
 from sidecar.core.decision import DenyReason
+from sidecar.core.request import AccessRequest
 from sidecar.ports import Clock, Unavailable
 
 Soon = Callable[[Callable[[], None]], object]
@@ -43,15 +44,16 @@ class Bounds:
 
 
 class Turn:
-    """A place among those who wait. ``since`` is when it began to, in steady seconds.
+    """The place of a request among those that wait, ``since`` then (steady seconds).
 
     Once it ``has_come``, ``is_late`` says that it came too late: there is nothing to verify then.
     """
 
-    __slots__ = ("come", "has_come", "is_late", "peer", "since")
+    __slots__ = ("come", "has_come", "is_late", "peer", "request", "since")
 
-    def __init__(self, peer: str, since: float, come: Callable[[], None]) -> None:
-        self.peer = peer
+    def __init__(self, request: AccessRequest, since: float, come: Callable[[], None]) -> None:
+        self.request = request
+        self.peer = network_of(request.peer)
         self.since = since
         self.come = come
         self.has_come = self.is_late = False
@@ -84,19 +86,18 @@ class Turns:
             self._ask()
         return True
 
-    def join(self, peer: str, come: Callable[[], None]) -> Turn | None:
-        """Wait for a turn of a peer's; ``come`` is called when it is there.
+    def join(self, request: AccessRequest, come: Callable[[], None]) -> Turn | None:
+        """Have a request wait for its peer's turn; ``come`` is called when it is there.
 
         Return None where there is no room: no peer may have more waiting than there is room left
         for others, so whoever comes next finds some.
         """
-        name = network_of(peer)
-        queue = self._queues.get(name, OrderedDict())
+        turn = Turn(request, self._clock.steady(), come)
+        queue = self._queues.get(turn.peer, OrderedDict())
         if len(queue) >= self._bounds.most - self._waiting:
             return None
-        turn = Turn(name, self._clock.steady(), come)
         queue[turn] = None
-        self._queues[name] = queue
+        self._queues[turn.peer] = queue
         self._waiting += 1
         self._ask()
         return turn
@@ -110,14 +111,14 @@ class Turns:
             if not queue:
                 del self._queues[turn.peer]
 
-    async def wait(self, peer: str) -> None:
-        """Return when a peer's turn has come.
+    async def wait(self, request: AccessRequest) -> None:
+        """Return when a request's turn has come.
 
         Raises:
             Overloaded: there is no room, or it came too late.
         """
         come = asyncio.Event()
-        turn = self.join(peer, come.set)
+        turn = self.join(request, come.set)
         if turn is None:
             raise Overloaded(TOO_MANY)
         try:

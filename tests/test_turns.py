@@ -23,6 +23,10 @@ BOUNDS = Bounds(seconds=1.0, number=2, most=8, patience=5.0)
 FLOOD, OTHER, THIRD = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 
 
+def asking(peer: str) -> AccessRequest:
+    return AccessRequest("GET", "", "/", "", (), peer, "request-1")
+
+
 class Day:
     """Turns in a loop under the test's hand, and who came when."""
 
@@ -34,7 +38,7 @@ class Day:
         self.takes = 0.0
 
     def join(self, peer: str, name: str = "") -> Turn | None:
-        return self.turns.join(peer, partial(self._come, name or peer))
+        return self.turns.join(asking(peer), partial(self._come, name or peer))
 
     def _come(self, name: str) -> None:
         self.came.append(name)
@@ -173,7 +177,7 @@ def test_a_turn_that_comes_too_late_says_so(day: Day) -> None:
 
 
 def test_one_that_fails_does_not_keep_the_others_from_their_turns(day: Day) -> None:
-    day.turns.join(FLOOD, fail)
+    day.turns.join(asking(FLOOD), fail)
     day.join(FLOOD, "b")
     with pytest.raises(RuntimeError):
         day.loop.turn()
@@ -329,7 +333,7 @@ async def test_who_waits_too_long_is_refused_and_nothing_is_verified() -> None:
     world.clock.advance(BOUNDS.patience + 1)
     loop.turn()
     assert isinstance(turn, Turn)
-    decisions = [world.authorizer.decide_in_turn(request, turn), await waiting]
+    decisions = [world.authorizer.decide_in_turn(turn), await waiting]
 
     for decision in decisions:
         assert isinstance(decision, Deny)
@@ -347,7 +351,7 @@ def test_a_decision_in_its_turn_says_how_long_it_took_with_the_wait() -> None:
     loop.turn()
     assert isinstance(turn, Turn)
 
-    assert isinstance(world.authorizer.decide_in_turn(request, turn), Grant)
+    assert isinstance(world.authorizer.decide_in_turn(turn), Grant)
     assert world.observer.decisions[-1][2] == 2.0
 
 
@@ -393,7 +397,7 @@ async def test_waiting_raises_what_a_decision_takes_for_an_overload() -> None:
     loop = HeldLoop()
     turns = busy(loop, FakeClock(), replace(BOUNDS, most=0))
     with pytest.raises(Overloaded, match=TOO_MANY):
-        await turns.wait(FLOOD)
+        await turns.wait(asking(FLOOD))
 
     assert Overloaded.reason is DenyReason.OVERLOADED
 

@@ -16,7 +16,6 @@ from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import RawHeaders
 from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.relay import Relay
-from sidecar.turns import Turn
 from sidecar.verification import TurnWanted, Wanted
 
 if TYPE_CHECKING:
@@ -72,13 +71,34 @@ class AtOnce:
             )  # fmt: skip
         if prepared.head.upgrade or prepared.head.expect or message.method == "CONNECT":
             return False
-        began = self._parts.clock.steady() if turn is None else turn.since
-        asked, problem = read_access_request(message.method, message.path, prepared)
-        if problem is not None:
-            self._parts.observer.decided(asked, problem, 0.0)
-        decision = self._decide(client, asked, turn) if problem is None else problem
+        found: Decision | Wanted | None
+        if turn is None:
+            began = self._parts.clock.steady()
+            asked, found = read_access_request(message.method, message.path, prepared)
+            if found is None:
+                found = self._parts.authorizer.decide_now(asked)
+            else:
+                self._parts.observer.decided(asked, found, 0.0)
+        else:
+            began, asked = turn.since, turn.request
+            found = self._parts.authorizer.decide_in_turn(turn)
+        decision = self._wait(client, asked, found) if isinstance(found, Wanted) else found
         if decision is None:
             return False
+        self._carry_out(client, message, payload, asked, decision, began)
+        return True
+
+    def _carry_out(
+        self,
+        client: "ClientConnection",
+        message: Message,
+        payload: StreamReader,
+        asked: AccessRequest,
+        decision: Decision,
+        began: float,
+    ) -> None:
+        prepared = client.prepared
+        assert prepared is not None  # noqa: S101 - the decision is about it
         stays = not (message.should_close or self._handler.is_leaving)
         framing = Framing(message.method, message.version, stays=stays)
         if type(decision) is Grant:
@@ -89,21 +109,11 @@ class AtOnce:
             # As where the body was not read: how long it is may be what is wrong with it.
             framing.stays = stays and not prepared.head.announces_body
             self._refuse(client, framing, decision, asked, began)
-        return True
 
     def leave(self, client: "ClientConnection") -> None:
         """Hear that the client has gone: nothing of its requests is to be verified any more."""
         if client.turn is not None:
             self._parts.authorizer.leave(client.turn)
-
-    def _decide(
-        self, client: "ClientConnection", asked: AccessRequest, turn: Turn | None
-    ) -> Decision | None:
-        authorizer = self._parts.authorizer
-        found = (
-            authorizer.decide_now(asked) if turn is None else authorizer.decide_in_turn(asked, turn)
-        )
-        return self._wait(client, asked, found) if isinstance(found, Wanted) else found
 
     def _wait(
         self, client: "ClientConnection", asked: AccessRequest, wanted: Wanted
