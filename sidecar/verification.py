@@ -138,6 +138,12 @@ class TokenVerifier:
             memory.remembered = None
         return self._verified_anew(bearer, memory, asked, evidence)
 
+    def approve(self, memory: TokenMemory) -> None:
+        """Take note that what the token claims is good, too."""
+        memory.is_on_trial = False
+        assert memory.digest is not None  # noqa: S101 - it was verified
+        self._remembered.approve(memory.digest)
+
     def _verified_anew(
         self, bearer: BearerToken, memory: TokenMemory, asked: Asked, evidence: Evidence
     ) -> tuple[Issuer, Claims]:
@@ -158,6 +164,7 @@ class TokenVerifier:
         claims = read_claims(verified, found.groups, found.scope_claims)
         self._remembered.remember(digest, found, claims, verified.generation)
         memory.remember((found, claims, verified.generation))
+        memory.is_on_trial = True
         return found, claims
 
     def _await_turn(self, bearer: BearerToken, memory: TokenMemory, asked: Asked) -> None:

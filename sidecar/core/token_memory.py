@@ -23,7 +23,8 @@ class TokenMemory:
     """One token's. Make a new one whenever the ``Authorization`` lines are others.
 
     ``demand`` is what has to be shown with the token each time; None for a plain bearer, which is
-    under the scheme ``Bearer``, and not ``as_dpop``.
+    under the scheme ``Bearer``, and not ``as_dpop``. ``is_on_trial`` says that it was verified, and
+    what it claims not yet found good.
     """
 
     bearer: BearerToken | None = None
@@ -31,6 +32,7 @@ class TokenMemory:
     as_dpop: bool = False
     token: UnverifiedToken | None = None
     remembered: Remembered | None = None
+    is_on_trial: bool = False
     demand: Demand | None = None
     key: SubjectKey | None = None
     account: Account | None = None

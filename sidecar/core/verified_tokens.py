@@ -42,6 +42,7 @@ class VerifiedTokens:
         self._capacity = capacity
         self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[Digest, Remembered] = OrderedDict()
+        self._on_trial: OrderedDict[Digest, Remembered] = OrderedDict()
         self._refused: OrderedDict[Digest, Refused] = OrderedDict()
 
     def __len__(self) -> int:
@@ -59,15 +60,28 @@ class VerifiedTokens:
         than the next look.
         """
         found = self._remembered.get(digest)
-        if found is not None:
-            self._remembered.move_to_end(digest)
+        if found is None:
+            return self._on_trial.get(digest)
+        self._remembered.move_to_end(digest)
         return found
 
     def remember(self, digest: Digest, issuer: Issuer, claims: Claims, generation: int) -> None:
-        """Keep what ``verify_signature`` and ``read_claims`` found."""
-        self._remembered[digest] = (issuer, claims, generation)
-        if len(self._remembered) > self._capacity:
-            self._remembered.popitem(last=False)
+        """Keep what ``verify_signature`` and ``read_claims`` found, among few until ``approve``.
+
+        Else whoever has many tokens that are expired, or made for another audience, could have us
+        forget all that are good.
+        """
+        self._on_trial[digest] = (issuer, claims, generation)
+        if len(self._on_trial) > min(_MAX_REFUSALS, self._capacity):
+            self._on_trial.popitem(last=False)
+
+    def approve(self, digest: Digest) -> None:
+        """Keep a token among the good ones: what it claims was found good, too."""
+        found = self._on_trial.pop(digest, None)
+        if found is not None:
+            self._remembered[digest] = found
+            if len(self._remembered) > self._capacity:
+                self._remembered.popitem(last=False)
 
     def refusal(self, digest: Digest) -> Refused | None:
         """Return why the very same token was refused before, or None.

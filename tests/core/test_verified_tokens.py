@@ -19,8 +19,14 @@ BAD = Refused(ISSUER.name, 1, DenyReason.BAD_SIGNATURE, "why")
 def remembering(*tokens: str, capacity: int = 2) -> VerifiedTokens:
     memory = VerifiedTokens(capacity)
     for generation, token in enumerate(tokens):
-        memory.remember(memory.digest(BearerToken(token)), ISSUER, CLAIMS, generation)
+        approved(memory, token, generation)
     return memory
+
+
+def approved(memory: VerifiedTokens, token: str, generation: int = 0) -> None:
+    digest = memory.digest(BearerToken(token))
+    memory.remember(digest, ISSUER, CLAIMS, generation)
+    memory.approve(digest)
 
 
 def recalled(memory: VerifiedTokens, token: str) -> Remembered | None:
@@ -60,7 +66,7 @@ def test_a_token_is_remembered_anew_under_new_keys() -> None:
 def test_the_memory_is_bounded_and_drops_the_least_recently_used() -> None:
     memory = remembering("a", "b")
     assert known(memory, "a") == ["a"]
-    memory.remember(memory.digest(BearerToken("c")), ISSUER, CLAIMS, 0)
+    approved(memory, "c")
 
     assert len(memory) == 2
     assert known(memory, "a", "b", "c") == ["a", "c"]
@@ -101,3 +107,22 @@ def test_the_memory_of_refusals_is_bounded() -> None:
         memory.refuse(memory.digest(BearerToken(token)), BAD)
 
     assert [each for each in "abc" if refused(memory, each) is not None] == ["b", "c"]
+
+
+def test_tokens_that_are_not_approved_do_not_make_it_forget_those_that_are() -> None:
+    memory = remembering("good", capacity=2)
+    for number in range(100):
+        memory.remember(memory.digest(BearerToken(f"expired {number}")), ISSUER, CLAIMS, 0)
+
+    assert known(memory, "good", "expired 0", "expired 98", "expired 99") == [
+        "good", "expired 98", "expired 99",
+    ]  # fmt: skip
+    assert len(memory) == 1
+
+
+def test_to_approve_what_is_not_known_any_more_changes_nothing() -> None:
+    memory = remembering("good")
+    memory.approve(memory.digest(BearerToken("forgotten")))
+    memory.approve(memory.digest(BearerToken("good")))
+
+    assert known(memory, "good", "forgotten") == ["good"]
