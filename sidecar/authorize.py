@@ -136,8 +136,8 @@ class Authorizer:
 
     def leave(self, turn: Turn) -> None:
         """Give up a turn: nobody is left to be answered."""
-        if self._turns is not None:
-            self._turns.leave(turn)
+        assert self._turns is not None  # noqa: S101 - it is one of theirs
+        self._turns.leave(turn)
 
     def decide_in_turn(self, turn: Turn) -> Decision | Wanted:
         """As ``decide_now``, of the request whose turn has come."""
