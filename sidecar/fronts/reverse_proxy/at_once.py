@@ -112,8 +112,9 @@ class AtOnce:
 
     def leave(self, client: "ClientConnection") -> None:
         """Hear that the client has gone: nothing of its requests is to be verified any more."""
-        if client.turn is not None:
-            self._parts.authorizer.leave(client.turn)
+        turn, client.turn = client.turn, None
+        if turn is not None:
+            self._parts.authorizer.leave(turn)
 
     def _wait(
         self, client: "ClientConnection", asked: AccessRequest, wanted: Wanted
