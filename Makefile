@@ -60,7 +60,7 @@ bench-ext-authz: $(VENV)/dev.stamp ## what a check of Envoy's costs; 1 minute
 bench-slow: $(VENV)/dev.stamp ## what thousands of slow clients do to good requests; 3 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/slow_clients.py
 
-bench-overload: $(VENV)/dev.stamp ## what a flood of bad tokens does to good ones; 1 minute
+bench-overload: $(VENV)/dev.stamp ## what a flood of bad tokens does to good ones; 2 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/bad_tokens.py
 
 redis-bars: $(VENV)/dev.stamp ## the bars of revocation and Redis, with figures; 2 minutes

@@ -27,9 +27,12 @@ from sidecar.core.token import (
     verify_signature,
 )
 from sidecar.core.token_memory import TokenMemory
-from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.core.verified_tokens import Digest, Refused, VerifiedTokens
 from sidecar.ports import KeySource
 from sidecar.status_lists import StatusLists
+from sidecar.turns import Turns
+
+_DOTS = 2  # of a JWS in compact serialization
 
 
 class Wanted(Exception):
@@ -56,6 +59,13 @@ class Wanted(Exception):
         self.status_list = status_list
 
 
+class TurnWanted(Wanted):
+    """More tokens are to be verified than can be just now: this one has to wait its turn."""
+
+    def __init__(self) -> None:
+        super().__init__(DenyReason.OVERLOADED, "its turn")
+
+
 @dataclass(slots=True)
 class Asked:
     """What one decision has waited for, and what it has read on the way.
@@ -64,7 +74,8 @@ class Asked:
     is the DPoP proof once it was found good, ``is_unused`` what its mark said. ``answer`` is what
     the issuer says of the token, once ``is_answered``: None where it is not active. ``memory`` lets
     the walk after a wait not read the token again: whoever forges one pays nothing for it.
-    ``at_once`` says that nothing will be waited for.
+    ``at_once`` says that nothing will be waited for, ``has_turn`` that the latest wait was for the
+    turn to verify a token that is not remembered.
     """
 
     keys: bool = False
@@ -73,6 +84,7 @@ class Asked:
     is_unused: bool | None = None
     memory: TokenMemory | None = None
     at_once: bool = False
+    has_turn: bool = False
     is_answered: bool = False
     answer: Mapping[str, Any] | None = None
 
@@ -87,6 +99,7 @@ class TokenVerifier:
         keys: KeySource,
         remembered: VerifiedTokens,
         status_lists: StatusLists,
+        turns: Turns | None = None,
     ) -> None:
         self._issuers = issuers
         self._take_opaque = tuple(each for each in issuers.values() if each.introspection)
@@ -95,6 +108,7 @@ class TokenVerifier:
         self._remembered = remembered
         self._takes_dpop = any(each.binding.dpop is not Binding.OFF for each in issuers.values())
         self._status_lists = status_lists
+        self._turns = turns
 
     def verified(
         self, request: AccessRequest, memory: TokenMemory, asked: Asked, evidence: Evidence
@@ -108,7 +122,7 @@ class TokenVerifier:
         bearer = memory.bearer
         if bearer is None:
             bearer = memory.bearer = self._read_bearer(request, memory)
-        remembered = memory.remembered or self._remembered.recall(bearer)
+        remembered = memory.remembered or self._remembered.recall(self._digest(bearer, memory))
         if remembered is not None:
             issuer, claims, generation = remembered
             keys = self._keys.keys(issuer.name)
@@ -124,14 +138,19 @@ class TokenVerifier:
             memory.remembered = None
         return self._verified_anew(bearer, memory, asked, evidence)
 
+    def approve(self, memory: TokenMemory) -> None:
+        """Take note that what the token claims is good, too."""
+        memory.is_on_trial = False
+        assert memory.digest is not None  # noqa: S101 - it was verified
+        self._remembered.approve(memory.digest)
+
     def _verified_anew(
         self, bearer: BearerToken, memory: TokenMemory, asked: Asked, evidence: Evidence
     ) -> tuple[Issuer, Claims]:
-        token = memory.token
-        if token is None:
-            if self._take_opaque and is_opaque(bearer):
-                return self._introspected(bearer, memory, asked, evidence)
-            token = memory.token = read_token(bearer)
+        if memory.token is None and self._take_opaque and is_opaque(bearer):
+            return self._introspected(bearer, memory, asked, evidence)
+        self._await_turn(bearer, memory, asked)
+        token = memory.token = memory.token or read_token(bearer)
         evidence.token = token
         found = self._issuers.get(token.issuer)
         if found is None:
@@ -140,11 +159,31 @@ class TokenVerifier:
         if not found.signs_tokens:
             raise Denied(DenyReason.TOKEN_UNREADABLE, "the issuer's tokens are opaque")
         check_header(token, found)
-        verified = self._verify(bearer, token, found, asked)
+        digest = self._digest(bearer, memory)
+        verified = self._verify(digest, token, found, asked)
         claims = read_claims(verified, found.groups, found.scope_claims)
-        self._remembered.remember(bearer, found, claims, verified.generation)
+        self._remembered.remember(digest, found, claims, verified.generation)
         memory.remember((found, claims, verified.generation))
+        memory.is_on_trial = True
         return found, claims
+
+    def _await_turn(self, bearer: BearerToken, memory: TokenMemory, asked: Asked) -> None:
+        # What has not the shape of a token is refused sooner than it could wait.
+        if self._turns is None or asked.has_turn or bearer.count(".") != _DOTS:
+            return
+        if not self._is_refused(self._digest(bearer, memory)) and not self._turns.take():
+            raise TurnWanted
+
+    def _is_refused(self, digest: Digest) -> bool:
+        refused = self._remembered.refusal(digest)
+        keys = None if refused is None else self._keys.keys(refused.issuer)
+        return refused is not None and keys is not None and keys.generation == refused.generation
+
+    def _digest(self, bearer: BearerToken, memory: TokenMemory) -> Digest:
+        digest = memory.digest
+        if digest is None:
+            digest = memory.digest = self._remembered.digest(bearer)
+        return digest
 
     def _read_bearer(self, request: AccessRequest, memory: TokenMemory) -> BearerToken:
         bearer = read_bearer(
@@ -200,22 +239,22 @@ class TokenVerifier:
         return issuer, claims
 
     def _verify(
-        self, bearer: BearerToken, token: UnverifiedToken, issuer: Issuer, asked: Asked
+        self, digest: Digest, token: UnverifiedToken, issuer: Issuer, asked: Asked
     ) -> VerifiedToken:
         keys = self._keys.keys(issuer.name)
         if keys is None:
             if asked.keys:
                 raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
             raise Wanted(DenyReason.KEYS_UNAVAILABLE, "keys", keys=(issuer.name, None))
-        refusal = self._remembered.refusal(bearer, keys.generation)
-        if refusal is None:
+        refused = self._remembered.refusal(digest)
+        if refused is None or refused.generation != keys.generation:
             try:
                 return verify_signature(token, keys, issuer)
             except Denied as denied:
                 # A bad signature is dear (RSA); the same keys need not say no to it twice.
-                refusal = denied.reason, denied.detail
-                self._remembered.refuse(bearer, keys.generation, *refusal)
-        raise self._second_thought(*refusal, token, issuer, asked)
+                refused = Refused(issuer.name, keys.generation, denied.reason, denied.detail)
+                self._remembered.refuse(digest, refused)
+        raise self._second_thought(refused.reason, refused.detail, token, issuer, asked)
 
     def _second_thought(
         self,

@@ -6,12 +6,12 @@ import pytest
 from typing_extensions import override
 
 from sidecar.admission import Limiter, LimitRules, network_of
-from sidecar.authorize import Admission
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.rate_limit import Exceeded, Limit
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Requirement, Route
 from sidecar.ports import CutReason, StreamKind
+from sidecar.rules import Admission
 from sidecar.streams import Streams
 from tests.fakes.observer import RecordingObserver
 from tests.fakes.world import NOW, ROUTES, World

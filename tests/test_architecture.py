@@ -19,6 +19,7 @@ TESTED_ELSEWHERE = {
     "sidecar/core/dialect.py": "tests/fronts/forward_auth/test_original.py",
     "sidecar/ports.py": "tests/test_authorize.py",  # Protocols and values without behaviour
     "sidecar/verification.py": "tests/test_authorize.py",
+    "sidecar/rules.py": "tests/test_authorize.py",  # values without behaviour
     "sidecar/core/protection.py": "tests/core/test_decision.py",
     "sidecar/decision_services.py": "tests/test_status_lists.py",
     "sidecar/__main__.py": "tests/e2e/test_main_job.py",

@@ -1,5 +1,6 @@
 """What holds callers to their limits, and all of them together to what can be done."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,11 +11,12 @@ from sidecar.admission import Limiter, LimitRules
 from sidecar.app.observing import Observing
 from sidecar.app.parts import redis_options
 from sidecar.app.running import running
-from sidecar.authorize import Admission
 from sidecar.ports import Clock
+from sidecar.rules import Admission
 from sidecar.settings import Settings
 from sidecar.shedding import Shedder
 from sidecar.streams import Streams
+from sidecar.turns import Bounds, Turns
 
 _STORE_SECONDS = 1.0
 
@@ -26,10 +28,13 @@ async def admitting(
     """Give what a request has to get past beside the rules, and keep it going."""
     limits = settings.limits
     shedder = Shedder(streams, limits.max_in_flight, limits.max_lag, limits.max_lag_for)
+    turns = Turns(
+        clock, asyncio.get_running_loop().call_soon, Bounds(patience=limits.decision_budget)
+    )
     limiter = make_limiter(settings)
     with observed.loop_watch.heard(shedder.heard):
         async with _sharing(settings, limiter, clock):
-            yield Admission(shedder, limiter)
+            yield Admission(shedder, limiter, turns)
 
 
 def make_limiter(settings: Settings) -> Limiter | None:

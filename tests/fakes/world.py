@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sidecar.authorize import Authorizer, Rules
+from sidecar.authorize import Authorizer
 from sidecar.binding import Proofs
 from sidecar.core.decision import Decision
 from sidecar.core.issuer import Issuer
@@ -14,6 +14,7 @@ from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.decision_services import DecisionServices
 from sidecar.fronts.shown import NOTHING_SHOWN, ShownRules
 from sidecar.ports import Change
+from sidecar.rules import Rules
 from tests.fakes.accounts import FakeAccountView
 from tests.fakes.clock import FakeClock
 from tests.fakes.introspection import FakeIntrospector

@@ -16,6 +16,7 @@ from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import RawHeaders
 from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.relay import Relay
+from sidecar.verification import TurnWanted, Wanted
 
 if TYPE_CHECKING:
     from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
@@ -52,8 +53,12 @@ class AtOnce:
     def take(self, client: "ClientConnection", message: Message, payload: StreamReader) -> bool:
         """Answer a request at once, or begin to relay it; return False when it has to wait.
 
-        Nothing has happened then, and ``Handler.handle`` is to answer it.
+        Nothing has happened then. If the client has a turn, the request is to be taken again when
+        that has come; else ``Handler.handle`` is to answer it.
         """
+        turn = client.turn
+        if turn is not None:
+            client.turn = None
         if message.upgrade or message.chunked or not payload.is_eof() or payload.exception():
             return False
         if self._is_the_handlers(message):
@@ -66,15 +71,34 @@ class AtOnce:
             )  # fmt: skip
         if prepared.head.upgrade or prepared.head.expect or message.method == "CONNECT":
             return False
-        began = self._parts.clock.steady()
-        asked, problem = read_access_request(message.method, message.path, prepared)
-        decision: Decision | None = problem
-        if problem is None:
-            decision = self._parts.authorizer.authorize_now(asked)
-            if decision is None:
-                return False
+        found: Decision | Wanted | None
+        if turn is None:
+            began = self._parts.clock.steady()
+            asked, found = read_access_request(message.method, message.path, prepared)
+            if found is None:
+                found = self._parts.authorizer.decide_now(asked)
+            else:
+                self._parts.observer.decided(asked, found, 0.0)
         else:
-            self._parts.observer.decided(asked, problem, 0.0)
+            began, asked = turn.since, turn.request
+            found = self._parts.authorizer.decide_in_turn(turn)
+        decision = self._wait(client, asked, found) if isinstance(found, Wanted) else found
+        if decision is None:
+            return False
+        self._carry_out(client, message, payload, asked, decision, began)
+        return True
+
+    def _carry_out(
+        self,
+        client: "ClientConnection",
+        message: Message,
+        payload: StreamReader,
+        asked: AccessRequest,
+        decision: Decision,
+        began: float,
+    ) -> None:
+        prepared = client.prepared
+        assert prepared is not None  # noqa: S101 - the decision is about it
         stays = not (message.should_close or self._handler.is_leaving)
         framing = Framing(message.method, message.version, stays=stays)
         if type(decision) is Grant:
@@ -85,7 +109,23 @@ class AtOnce:
             # As where the body was not read: how long it is may be what is wrong with it.
             framing.stays = stays and not prepared.head.announces_body
             self._refuse(client, framing, decision, asked, began)
-        return True
+
+    def leave(self, client: "ClientConnection") -> None:
+        """Hear that the client has gone: nothing of its requests is to be verified any more."""
+        turn, client.turn = client.turn, None
+        if turn is not None:
+            self._parts.authorizer.leave(turn)
+
+    def _wait(
+        self, client: "ClientConnection", asked: AccessRequest, wanted: Wanted
+    ) -> Deny | None:
+        if not isinstance(wanted, TurnWanted):
+            return None
+        turn = self._parts.authorizer.await_turn(asked, client.go_on)
+        if isinstance(turn, Deny):
+            return turn
+        client.turn = turn
+        return None
 
     def _is_the_handlers(self, message: Message) -> bool:
         if message.path.startswith(self._told_path):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sidecar.fronts.prepared_head import PreparedHead
     from sidecar.fronts.reverse_proxy.handler import Handler
     from sidecar.fronts.reverse_proxy.relay import Relay
+    from sidecar.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -46,17 +47,16 @@ _BEGINS_SECONDS = 1.0
 
 
 class ClientConnection(Connection, OneBuffer):
-    """A client's connection."""
-
     __slots__ = (
         "_closes_when_sent", "_drains", "_ending", "_going", "_handler", "_has_ended", "_presence",
-        "certificate", "downstream", "peer", "prepared", "relay", "scheme",
+        "certificate", "downstream", "peer", "prepared", "relay", "scheme", "turn",
     )  # fmt: skip
 
     def __init__(self, handler: "Handler", *arguments: Any, **options: Any) -> None:
         super().__init__(handler, *arguments, **options)
         self._handler = handler
         self.relay: Relay | None = None
+        self.turn: Turn | None = None  # for which the request at the head of the queue waits
         self.prepared: PreparedHead | None = None
         self.peer = ""
         self.scheme = "http"
@@ -84,6 +84,7 @@ class ClientConnection(Connection, OneBuffer):
         self._ending.calm()
         if self.relay is not None:
             self.relay.client_gone()
+        self._handler.at_once.leave(self)
 
     @override
     def octets_received(self, octets: memoryview) -> None:
@@ -258,8 +259,9 @@ class ClientConnection(Connection, OneBuffer):
             ):
                 message, payload = self._messages[0]
                 if not (isinstance(message, RawRequestMessage) and self._take(message, payload)):
-                    assert self._waiter is not None  # noqa: S101
-                    self._waiter.set_result(None)
+                    if self.turn is None:
+                        assert self._waiter is not None  # noqa: S101
+                        self._waiter.set_result(None)
                     return
         finally:
             self._going = False
@@ -269,6 +271,7 @@ class ClientConnection(Connection, OneBuffer):
     def _answers_nothing(self) -> bool:
         return (
             self.relay is None
+            and (self.turn is None or self.turn.has_come)
             and not self._drains
             # Else aiohttp's own way is at work, and takes the next by itself.
             and self._waiter is not None
@@ -291,7 +294,7 @@ class ClientConnection(Connection, OneBuffer):
 
     @override
     def _process_keepalive(self) -> None:
-        if self.relay is not None or self._drains:
+        if self.relay is not None or self.turn is not None or self._drains:
             # aiohttp's own way is idle, but the connection is not.
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
