@@ -17,6 +17,7 @@ LONG_FUNCTIONS: dict[str, str] = {}
 # Modules that are tested in another file than one of their own name.
 TESTED_ELSEWHERE = {
     "sidecar/core/dialect.py": "tests/fronts/forward_auth/test_original.py",
+    "sidecar/fronts/head_check.py": "tests/fronts/test_request_head.py",
     "sidecar/ports.py": "tests/test_authorize.py",  # Protocols and values without behaviour
     "sidecar/verification.py": "tests/test_authorize.py",
     "sidecar/core/protection.py": "tests/core/test_decision.py",
