@@ -32,6 +32,7 @@ from sidecar.core.routes import Routes
 from sidecar.core.shadow import judge_in_shadow
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token_memory import TokenMemory
+from sidecar.core.trace import Record
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.decision_services import DecisionServices
 from sidecar.ports import AccountView, Clock, KeySource, Observer, Unavailable
@@ -165,7 +166,7 @@ class Authorizer:
         try:
             async with asyncio.timeout(seconds):
                 for _ in range(_MAX_TRIES):
-                    await self._fetch(wanted, asked)
+                    await self._wait_for(wanted, asked, request.record)
                     decision = self._settle(request, asked, evidence)
                     if not isinstance(decision, Wanted):
                         return decision
@@ -178,6 +179,14 @@ class Authorizer:
             log.exception("the decision failed; the request is denied")
             return self._deny(request, evidence, DenyReason.INTERNAL_ERROR, "see the log")
         return self._deny(request, evidence, wanted.reason, f"waited in vain: {wanted.detail}")
+
+    async def _wait_for(self, wanted: Wanted, asked: Asked, record: Record | None) -> None:
+        began = self._clock.steady()
+        try:
+            await self._fetch(wanted, asked)
+        finally:
+            if record is not None:
+                record.waited(wanted.what, self._clock.steady() - began)
 
     async def _fetch(self, wanted: Wanted, asked: Asked) -> None:
         # A standing counts in the walk that follows its read: it would age through any other wait.

@@ -55,6 +55,17 @@ class Wanted(Exception):
         self.introspection = introspection
         self.status_list = status_list
 
+    @property
+    def what(self) -> str:
+        """What is waited for, in a word."""
+        waits = {
+            "account": self.account,
+            "keys": self.keys,
+            "proof": self.mark,
+            "introspection": self.introspection,
+        }
+        return next((what for what, wanted in waits.items() if wanted is not None), "status_list")
+
 
 @dataclass(slots=True)
 class Asked:

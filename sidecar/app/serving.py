@@ -31,6 +31,7 @@ from sidecar.app.recording import recording
 from sidecar.app.running import Job, running
 from sidecar.app.stopping import Stop
 from sidecar.app.syncing import keep_in_step
+from sidecar.app.tracing import tracing
 from sidecar.authorize import Authorizer
 from sidecar.decision_services import DecisionServices
 from sidecar.observability.upstream_metrics import UpstreamHealth
@@ -164,6 +165,7 @@ async def serving_with(
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
+        tracer = await enter(tracing(settings, observed, clock))
         accounts = make_accounts(settings, clock, observed.observer)
         keys = await enter(open_keys(settings, clock, observed.observer))
         services = await enter(open_services(settings, keys, clock, observed.introspection))
@@ -180,7 +182,9 @@ async def serving_with(
         identity = settings.identity(make_assertions(settings, secret, clock))
         health = stack.enter_context(observed.upstream.health())
         probes = partial(_probes, settings, keys, accounts, health)
-        shared = Shared(judge, identity, streams, clock, observed.observer, probes, mirror, health)
+        shared = Shared(
+            judge, identity, streams, clock, observed.observer, probes, mirror, health, tracer
+        )
         openings = await enter(fronts_of(settings, shared, sockets))
         served = Serving(openings, stack, shared.probes, endpoints)
         step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)

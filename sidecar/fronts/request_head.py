@@ -11,6 +11,7 @@ from enum import Enum, auto
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
+from sidecar.core.trace import TRACE_FIELDS
 from sidecar.fronts.forwarded import (
     TrustedProxies,
     is_alias_of_proxies,
@@ -38,6 +39,7 @@ class _Kind(Enum):
     OF_PROXIES = auto()
     PROOF = auto()
     CERTIFICATE = auto()
+    TRACE = auto()
 
 
 _BY_NAME = {
@@ -68,6 +70,7 @@ class RequestHead:
     forwarded_for: list[str] = field(default_factory=list)
     proofs: list[str] = field(default_factory=list)
     certificates: list[str] = field(default_factory=list)
+    trace: list[tuple[bytes, bytes]] = field(default_factory=list)
     octets: int = 0
 
     @property
@@ -99,12 +102,16 @@ class RequestHead:
 
 @dataclass(frozen=True)
 class HeadRules:
-    """Which fields go on to upstream, and what we say there ourselves."""
+    """Which fields go on to upstream, and what we say there ourselves.
+
+    ``traces`` takes out what tells of the trace, for the front to put its own there.
+    """
 
     identity: IdentityHeaders
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     forward_authorization: bool = True
     shown: ShownRules = NOTHING_SHOWN
+    traces: bool = False
     _kinds: NameMemory[bytes, _Kind] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -174,6 +181,8 @@ class HeadRules:
         text = name.decode("latin-1")
         if found is not None:
             return found
+        if self.traces and lower in TRACE_FIELDS:
+            return _Kind.TRACE
         if self.shown.is_proof(text.lower()):
             return _Kind.PROOF
         if (
@@ -215,6 +224,9 @@ def _read_out(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> None
 
 
 def _read_told(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> None:
+    if kind is _Kind.TRACE:
+        head.trace.append((name.lower(), value))
+        return
     head.of_proxies.append((name, value))
     if kind is _Kind.CERTIFICATE:
         head.certificates.append(value.decode("latin-1"))

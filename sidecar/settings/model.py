@@ -41,6 +41,7 @@ from sidecar.settings.sections import (
 from sidecar.settings.signature_sizes import check_limits
 from sidecar.settings.streams import Streams
 from sidecar.settings.sync import Sync
+from sidecar.settings.tracing import Tracing
 
 MAX_WORKERS = 64
 
@@ -137,6 +138,8 @@ class Settings(Section):
     sync: Sync | None = None
     """Keep the accounts in step with the gateway's. Needs a way to sign in there."""
     log: Log = Log()
+    tracing: Tracing | None = None
+    """Send spans of requests to an OpenTelemetry collector; without it nothing is traced."""
     workers: Annotated[
         Annotated[int, Field(ge=1, le=MAX_WORKERS)] | Literal["auto"],
         BeforeValidator(_count_of),

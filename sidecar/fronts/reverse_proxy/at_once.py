@@ -10,12 +10,14 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.core.trace import Door
 from sidecar.fronts.asking import make_request_id, read_access_request
 from sidecar.fronts.prepared_head import PreparedHead, prepare_head
 from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import RawHeaders
 from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.relay import Relay
+from sidecar.fronts.tracing import begin_trace
 
 if TYPE_CHECKING:
     from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
@@ -68,6 +70,11 @@ class AtOnce:
             return False
         began = self._parts.clock.steady()
         asked, problem = read_access_request(message.method, message.path, prepared)
+        if self._parts.tracer is not None:
+            asked.trace = begin_trace(
+                self._parts.tracer, Door.HTTP, self._parts.head_rules, prepared, client.peer,
+                client.scheme,
+            )  # fmt: skip
         decision: Decision | None = problem
         if problem is None:
             decision = self._parts.authorizer.authorize_now(asked)
@@ -126,6 +133,8 @@ class AtOnce:
             return
         # The raw target, which `read_target` has judged and only split.
         line = f"{message.method} {message.path} HTTP/1.1\r\n".encode("ascii")
+        if relay.asked.trace is not None:
+            line += relay.asked.trace.lines()
         client.relay = relay
         relay.start(grant, b"".join((line, lines, body)))
 

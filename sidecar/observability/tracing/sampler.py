@@ -1,0 +1,112 @@
+"""Which requests are sampled, and with what ids. Needs no tracing library.
+
+A request continues the trace of whoever is followed, and its flag decides. Anybody else's trace is
+only pointed to (a link), as for a public endpoint: a stranger can neither put spans into our traces
+nor make us sample. Past so many a second nothing is sampled, whoever asks for it.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sidecar.core.trace import TRACEPARENT, TRACESTATE, Arrival, Field, Follow, Record, Trace
+from sidecar.core.trace_context import TraceParent, read_traceparent, read_tracestate
+from sidecar.ports import Clock
+
+# All zeros is no id (3.2.2.3 and 3.2.2.4).
+_NOT_ZERO = 1 | 1 << 64 | 1 << 128
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingPolicy:
+    """``ratio`` of the requests that continue nobody's trace are sampled.
+
+    At most ``per_second`` are, in this process, all reasons together.
+    """
+
+    ratio: float = 0.01
+    follow: Follow = Follow.TRUSTED
+    per_second: float = 100.0
+
+
+class Sampler:
+    """Implements ``core.trace.Tracer``. ``limited`` hears of each that was one too many."""
+
+    def __init__(
+        self, policy: SamplingPolicy, clock: Clock, limited: Callable[[], None] = lambda: None
+    ) -> None:
+        self._policy = policy
+        self._steady = clock.steady
+        self._limited = limited
+        # Ids have to be unique; whoever guesses one is not followed, and gains nothing.
+        source = random.Random()  # noqa: S311
+        self._bits, self._dice = source.getrandbits, source.random
+        self._allowance = _Allowance(policy.per_second, clock.steady())
+
+    def begin(self, arrival: Arrival, told: Sequence[Field]) -> Trace:
+        """Return the trace of a request that comes in."""
+        if not told:
+            return self._new(arrival, None)
+        told_parent = read_traceparent(_values(told, TRACEPARENT))
+        if told_parent is None or not self._is_followed(arrival):
+            return self._new(arrival, told_parent)
+        tracestate = read_tracestate(_values(told, TRACESTATE))
+        if not told_parent.is_sampled:
+            # Nobody records between it and upstream: it stays the parent.
+            return Trace(told_parent, tracestate)
+        return self._trace(arrival, told_parent.trace_id, tracestate, told_parent, None)
+
+    def _is_followed(self, arrival: Arrival) -> bool:
+        follow = self._policy.follow
+        return follow is Follow.ALL or (follow is Follow.TRUSTED and arrival.trusted)
+
+    def _new(self, arrival: Arrival, link: TraceParent | None) -> Trace:
+        ids = self._ids()
+        if self._dice() < self._policy.ratio:
+            return self._trace(arrival, ids[:32], "", None, link)
+        return Trace(TraceParent(ids[:32], ids[32:], is_sampled=False), "")
+
+    def _trace(
+        self,
+        arrival: Arrival,
+        trace_id: str,
+        tracestate: str,
+        parent: TraceParent | None,
+        link: TraceParent | None,
+    ) -> Trace:
+        """Return a trace that is to be sampled, where there is room for it."""
+        ids = self._ids()
+        upstream_id = ids[32:]
+        if not self._allowance.take(self._steady()):
+            self._limited()
+            # 3.4: a flag that changes needs an id of its own.
+            return Trace(TraceParent(trace_id, upstream_id, is_sampled=False), tracestate)
+        own = (trace_id, ids[:16], upstream_id)
+        record = Record(arrival, self._steady, own, tracestate, parent, link)
+        return Trace(TraceParent(trace_id, upstream_id, is_sampled=True), tracestate, record)
+
+    def _ids(self) -> str:
+        """Return digits for a trace (32, of which 16 do for a span) and for a span (16)."""
+        return f"{self._bits(192) | _NOT_ZERO:048x}"
+
+
+class _Allowance:
+    """A second's worth at once, and refilled as time goes by."""
+
+    def __init__(self, per_second: float, now: float) -> None:
+        self._per_second = per_second
+        self._most = max(1.0, per_second)
+        self._left, self._at = self._most, now
+
+    def take(self, now: float) -> bool:
+        """Take one; say whether there was one."""
+        self._left = min(self._most, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
+
+
+def _values(told: Sequence[Field], wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in told if name == wanted]
