@@ -121,6 +121,7 @@ class Door:
                 self.world.clock,
                 self.world.observer,
                 max_concurrent=self.max_concurrent,
+                tracer=self.world.tracer,
             )
         )
 
