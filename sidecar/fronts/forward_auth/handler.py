@@ -22,7 +22,7 @@ from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.resource_metadata import ResourceMetadata
 from sidecar.fronts.shown import PROOF, ShownRules
-from sidecar.fronts.tracing import begin_trace
+from sidecar.fronts.tracing import trace_beginner
 from sidecar.ports import Clock, Observer
 
 _PROXY_GONE = 499  # as nginx logs it: nobody was there to get a status
@@ -64,6 +64,7 @@ class Handler:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._begin_trace = trace_beginner(parts.tracer, Door.FORWARD_AUTH, parts.head_rules)
         self._screen = Screen(parts.head_rules.identity, _told_names(parts))
         self.is_leaving = False  # then every answer is its connection's last
 
@@ -136,11 +137,9 @@ class Handler:
             original.method, original.target, prepared, original.host
         )
         asked.switches_to = _switches_to(prepared, request)
-        if self._parts.tracer is not None:
+        if self._begin_trace is not None:
             scheme = "https" if request.protocol.ssl_context else "http"
-            asked.trace = begin_trace(
-                self._parts.tracer, Door.FORWARD_AUTH, rules, prepared, peer, scheme
-            )
+            asked.trace = self._begin_trace(prepared, peer, scheme)
         return _Question(
             asked,
             found if problem is None else problem,

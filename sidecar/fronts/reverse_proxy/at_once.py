@@ -17,7 +17,7 @@ from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import RawHeaders
 from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.relay import Relay
-from sidecar.fronts.tracing import begin_trace
+from sidecar.fronts.tracing import trace_beginner
 
 if TYPE_CHECKING:
     from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
@@ -49,6 +49,7 @@ class AtOnce:
     def __init__(self, parts: "Parts", handler: "Handler") -> None:
         self._parts = parts
         self._handler = handler
+        self._begin_trace = trace_beginner(parts.tracer, Door.HTTP, parts.head_rules)
         self._told_path = () if parts.metadata is None else (parts.metadata.path,)
 
     def take(self, client: "ClientConnection", message: Message, payload: StreamReader) -> bool:
@@ -70,11 +71,8 @@ class AtOnce:
             return False
         began = self._parts.clock.steady()
         asked, problem = read_access_request(message.method, message.path, prepared)
-        if self._parts.tracer is not None:
-            asked.trace = begin_trace(
-                self._parts.tracer, Door.HTTP, self._parts.head_rules, prepared, client.peer,
-                client.scheme,
-            )  # fmt: skip
+        if self._begin_trace is not None:
+            asked.trace = self._begin_trace(prepared, client.peer, client.scheme)
         decision: Decision | None = problem
         if problem is None:
             decision = self._parts.authorizer.authorize_now(asked)

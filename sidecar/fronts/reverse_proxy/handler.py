@@ -30,7 +30,7 @@ from sidecar.fronts.reverse_proxy.exchange import Exchange, scheme_of
 from sidecar.fronts.reverse_proxy.mirrored import MirroredExchange
 from sidecar.fronts.reverse_proxy.pace import BodyRate
 from sidecar.fronts.reverse_proxy.upstream import Upstream
-from sidecar.fronts.tracing import begin_trace
+from sidecar.fronts.tracing import trace_beginner
 from sidecar.ports import Clock, Observer
 from sidecar.streams import Streams
 
@@ -71,6 +71,7 @@ class Handler:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._begin_trace = trace_beginner(parts.tracer, Door.HTTP, parts.head_rules)
         self.is_leaving = False  # then every response is its connection's last
         self.at_once = AtOnce(parts, self)
 
@@ -100,11 +101,8 @@ class Handler:
             # answers of a connection that others share would go astray.
             response.close_after()
         asked, problem = read_access_request(request.method, request.raw_path, prepared)
-        if self._parts.tracer is not None:
-            asked.trace = begin_trace(
-                self._parts.tracer, Door.HTTP, self._parts.head_rules, prepared, peer,
-                scheme_of(request),
-            )  # fmt: skip
+        if self._begin_trace is not None:
+            asked.trace = self._begin_trace(prepared, peer, scheme_of(request))
         try:
             await self._answer(request, response, head, asked, problem, peer)
         except ConnectionError:
