@@ -55,7 +55,8 @@ class Collector:
 async def running_collector() -> AsyncIterator[Collector]:
     collector = Collector()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(web.Server(collector.handle, access_log=None), "127.0.0.1", 0)
+    handler = web.Server(collector.handle, access_log=None)
+    server = await loop.create_server(handler, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     collector.url = f"http://127.0.0.1:{port}/v1/traces"
     try:
