@@ -63,7 +63,7 @@ async def running_collector() -> AsyncIterator[Collector]:
         yield collector
     finally:
         server.close()
-        await handler.shutdown()
+        await handler.shutdown(0.1)  # whoever is left reads no more
 
 
 def _spans(message: Any) -> list[Span]:
