@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 # Encoding holds the interpreter: some 5 ms for so many, which requests under way have to wait.
 _MOST_IN_BATCH = 128
-_DELAY_MILLIS = 1000.0
+_DELAY_MILLIS = 500.0
 _SILENT_SECONDS = 60.0
 
 
