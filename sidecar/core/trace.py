@@ -47,15 +47,11 @@ class Event(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """How a request came in. ``peer`` is the socket's other end.
-
-    ``trusted`` says that this peer's word on traces counts.
-    """
+    """How a request came in. ``peer`` is the socket's other end."""
 
     door: Door
     peer: str
     scheme: str
-    trusted: bool
 
 
 class Record:
@@ -153,31 +149,36 @@ class Record:
 class Trace:
     """The trace that a request belongs to. ``record`` is there where it is sampled.
 
-    ``parent`` is what upstream is told as its parent.
+    ``traceparent`` is what upstream is told as its parent.
     """
 
-    __slots__ = ("parent", "record", "tracestate")
+    __slots__ = ("record", "traceparent", "tracestate")
 
-    def __init__(self, parent: TraceParent, tracestate: str, record: Record | None = None) -> None:
-        self.parent = parent
+    def __init__(
+        self, traceparent: str, tracestate: str = "", record: Record | None = None
+    ) -> None:
+        self.traceparent = traceparent
         self.tracestate = tracestate
         self.record = record
 
     @property
     def trace_id(self) -> str:
         """The trace's id: 32 hexadecimal digits."""
-        return self.parent.trace_id
+        return self.traceparent[3:35]
 
     def fields(self) -> list[Field]:
         """Return the fields that tell upstream of it."""
-        told = [(TRACEPARENT, self.parent.value.encode("ascii"))]
+        told = [(TRACEPARENT, self.traceparent.encode("ascii"))]
         if self.tracestate:
             told.append((TRACESTATE, self.tracestate.encode("ascii")))
         return told
 
     def lines(self) -> bytes:
         """Return these fields as octets of a head."""
-        return b"".join(b"%b: %b\r\n" % each for each in self.fields())
+        lines = f"traceparent: {self.traceparent}\r\n"
+        if self.tracestate:
+            lines += f"tracestate: {self.tracestate}\r\n"
+        return lines.encode("ascii")
 
     def cut(self, reason: str) -> None:
         """Note that the request was cut in flight."""
@@ -188,9 +189,12 @@ class Trace:
 class Tracer(Protocol):
     """Decides which requests are sampled. Where nothing is traced there is none."""
 
-    def begin(self, arrival: Arrival, told: Sequence[Field]) -> Trace:
+    def begin(
+        self, door: Door, peer: str, scheme: str, told: Sequence[Field], *, trusted: bool
+    ) -> Trace:
         """Return the trace of a request that comes in; ``told`` are its ``TRACE_FIELDS``.
 
-        Called on the hot path: it must be quick and must not raise.
+        ``peer`` is the socket's other end; ``trusted`` says that its word on traces counts. Called
+        on the hot path: it must be quick and must not raise.
         """
         ...

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sidecar.core.trace import Arrival, Door, Trace, Tracer
+from sidecar.core.trace import Door, Trace, Tracer
 from sidecar.fronts.prepared_head import PreparedHead
 from sidecar.fronts.request_head import HeadRules
 
@@ -19,6 +19,6 @@ def trace_beginner(tracer: Tracer | None, door: Door, rules: HeadRules) -> Begin
         told = prepared.head.trace
         # A proxy that we trust has to set the fields, or to pass on what it trusts itself.
         trusted = bool(told) and rules.trusted.trusts(peer)
-        return tracer.begin(Arrival(door, peer, scheme, trusted), told)
+        return tracer.begin(door, peer, scheme, told, trusted=trusted)
 
     return begin

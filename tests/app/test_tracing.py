@@ -10,11 +10,9 @@ from sidecar.app.observing import observing
 from sidecar.app.tracing import forget_variables, tracing
 from sidecar.core.decision import Deny, DenyReason
 from sidecar.core.request import AccessRequest
-from sidecar.core.trace import Arrival, Door
+from sidecar.core.trace import Door
 from tests.app.test_parts import settings
 from tests.fakes.collector import running_collector
-
-STRANGER = Arrival(Door.HTTP, "192.0.2.7", "http", trusted=False)
 
 
 async def test_where_it_is_not_asked_for_nothing_is_traced(tmp_path: Path) -> None:
@@ -37,7 +35,7 @@ async def test_what_is_observed_of_a_sampled_request_comes_to_the_collector(
             async with tracing(found, watched, clock) as tracer:
                 assert tracer is not None
                 asked = AccessRequest("GET", "a", "/x", "", (), "192.0.2.7", "r-1")
-                asked.trace = tracer.begin(STRANGER, [])
+                asked.trace = tracer.begin(Door.HTTP, "192.0.2.7", "http", [], trusted=False)
                 watched.observer.decided(asked, Deny(DenyReason.NO_ROUTE), 0.1)
                 watched.observer.answered(asked, 403, 0.2)
 

@@ -4,11 +4,10 @@ from collections.abc import Callable
 
 from sidecar.core.decision import Deny, DenyReason
 from sidecar.core.trace import Arrival, Door, Record, Trace
-from sidecar.core.trace_context import TraceParent
 from tests.fakes.clock import FakeClock
 
-PARENT = TraceParent("1" * 32, "2" * 16, is_sampled=True)
-ARRIVAL = Arrival(Door.HTTP, "192.0.2.7", "http", trusted=False)
+PARENT = f"00-{'1' * 32}-{'2' * 16}-01"
+ARRIVAL = Arrival(Door.HTTP, "192.0.2.7", "http")
 
 
 def record(clock: FakeClock) -> Record:
@@ -64,13 +63,13 @@ def test_upstream_is_told_of_the_trace() -> None:
         b"1" * 32,
         b"2" * 16,
     )
-    assert Trace(PARENT, "").lines().count(b"\r\n") == 1
+    assert Trace(PARENT).lines().count(b"\r\n") == 1
 
 
 def test_a_cut_is_noted_where_there_is_a_record() -> None:
     noted = record(FakeClock())
     noted.failed("reset")
-    for trace in (Trace(PARENT, ""), Trace(PARENT, "", noted)):
+    for trace in (Trace(PARENT), Trace(PARENT, "", noted)):
         trace.cut("revoked")
 
     assert [(event.name, event.attributes) for event in noted.events] == [

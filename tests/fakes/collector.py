@@ -43,7 +43,7 @@ class Collector:
         return {span.kind: span for span in self.spans if span.trace_id == trace_id}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        body = await request.read()  # aiohttp has undone the gzip
+        body = await request.read()
         self.headers.append(dict(request.headers))
         if self.status == 200:
             self.spans += _spans(ExportTraceServiceRequest.FromString(body))

@@ -21,7 +21,6 @@ from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.core.trace import Trace
-from sidecar.core.trace_context import TraceParent
 from sidecar.observability.decision_log import (
     DecisionLog,
     LineWriter,
@@ -74,7 +73,7 @@ def request(**changed: Any) -> AccessRequest:
 
 def test_the_trace_is_named_where_there_is_one() -> None:
     asked = request()
-    asked.trace = Trace(TraceParent("1" * 32, "2" * 16, is_sampled=False), "")
+    asked.trace = Trace(f"00-{'1' * 32}-{'2' * 16}-00")
 
     assert json.loads(decision_line(asked, Grant(ROUTE), 0.0, 0.0))["trace_id"] == "1" * 32
     assert "trace_id" not in json.loads(decision_line(request(), Grant(ROUTE), 0.0, 0.0))

@@ -16,7 +16,7 @@ from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
-from sidecar.core.trace import TRACE_FIELDS, Arrival, Door, Trace, Tracer
+from sidecar.core.trace import TRACE_FIELDS, Door, Trace, Tracer
 from sidecar.fronts.asking import make_request_id
 from sidecar.fronts.ext_authz.answer import denied, granted
 from sidecar.fronts.ext_authz.check import Check, read_check
@@ -101,14 +101,14 @@ class Checker:
         ]
         if own:
             # Whoever may ask here at all is trusted: its word is the decision's ground as well.
-            return tracer.begin(Arrival(Door.EXT_AUTHZ, peer, "http", trusted=True), own)
+            return tracer.begin(Door.EXT_AUTHZ, peer, "http", own, trusted=True)
         told = [
             (name.encode(), value.encode("latin-1", "replace"))
             for name, value in check.fields
             if name.encode() in TRACE_FIELDS
         ]
         trusted = self._parts.field_rules.trusted.trusts(check.peer)
-        return tracer.begin(Arrival(Door.EXT_AUTHZ, peer, "http", trusted), told)
+        return tracer.begin(Door.EXT_AUTHZ, peer, "http", told, trusted=trusted)
 
     async def _decide(self, check: Check, caller: Caller) -> Decision:
         if check.problem is not None:

@@ -13,7 +13,7 @@ from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Deny, Grant
 from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
-from sidecar.core.trace import Arrival, Door, Tracer
+from sidecar.core.trace import Door, Tracer
 from sidecar.fronts.grpc_listener import read_peer
 from sidecar.fronts.grpc_proxy.asking import read_access_request, read_certificate
 from sidecar.fronts.grpc_proxy.exchange import Context, Exchange
@@ -95,8 +95,9 @@ class Handler(grpc.GenericRpcHandler):
         )
         if self._parts.tracer is not None:
             trusted = self._parts.rules.trusted.trusts(peer)
-            arrival = Arrival(Door.GRPC, peer, self._parts.scheme, trusted)
-            asked.trace = self._parts.tracer.begin(arrival, head.trace)
+            asked.trace = self._parts.tracer.begin(
+                Door.GRPC, peer, self._parts.scheme, head.trace, trusted=trusted
+            )
         status = FAILED
         try:
             status = await self._decide(context, head, asked, problem, peer)

@@ -58,7 +58,7 @@ def server_attributes(ended: Ended, *, tells_callers: bool) -> Attributes:
         told["network.peer.address"] = record.arrival.peer
     told |= _of_rpc(ended) if record.arrival.door is Door.GRPC else _of_http(ended)
     if record.decision is not None:
-        told |= decision_attributes(record.decision)
+        told |= _of_decision(record.decision)
         if tells_callers:
             told |= _of_caller(record.decision)
     if tells_callers and request.peer:
@@ -66,14 +66,19 @@ def server_attributes(ended: Ended, *, tells_callers: bool) -> Attributes:
     return told
 
 
-def decision_attributes(decision: Decision) -> Attributes:
+def outcome_attributes(decision: Decision) -> Attributes:
+    """Return what was decided."""
+    if isinstance(decision, Grant):
+        return {"sidecar.decision.outcome": "granted"}
+    return {
+        "sidecar.decision.outcome": "denied",
+        "sidecar.decision.reason": decision.reason.value,
+    }
+
+
+def _of_decision(decision: Decision) -> Attributes:
     """Return what was decided, and about whose token; of persons it says nothing."""
-    told: Attributes = {"sidecar.decision.outcome": "granted"}
-    if isinstance(decision, Deny):
-        told = {
-            "sidecar.decision.outcome": "denied",
-            "sidecar.decision.reason": decision.reason.value,
-        }
+    told = outcome_attributes(decision)
     route, caller = _route(decision), _caller(decision)
     if route:
         told["sidecar.route"] = route

@@ -40,22 +40,26 @@ class SpanObserver(SilentObserver):
 
     @override
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
-        if (record := request.record) is not None:
+        trace = request.trace
+        if trace is not None and (record := trace.record) is not None:
             record.decided(decision, seconds)
 
     @override
     def upstream_failed(self, request: AccessRequest, error: UpstreamError) -> None:
-        if (record := request.record) is not None:
+        trace = request.trace
+        if trace is not None and (record := trace.record) is not None:
             record.failed(error.value)
 
     @override
     def answered(self, request: AccessRequest, status: int, seconds: float) -> None:
-        if (record := request.record) is not None:
+        trace = request.trace
+        if trace is not None and (record := trace.record) is not None:
             self._finish(Ended(request, record, status))
 
     @override
     def call_ended(self, request: AccessRequest, code: str, seconds: float) -> None:
-        if (record := request.record) is not None:
+        trace = request.trace
+        if trace is not None and (record := trace.record) is not None:
             self._finish(Ended(request, record, code=code))
 
 

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sidecar.core.trace import TRACEPARENT, TRACESTATE, Arrival, Field, Follow, Record, Trace
+from sidecar.core.trace import TRACEPARENT, TRACESTATE, Arrival, Door, Field, Follow, Record, Trace
 from sidecar.core.trace_context import TraceParent, read_traceparent, read_tracestate
 from sidecar.ports import Clock
 
@@ -43,28 +43,31 @@ class Sampler:
         self._bits, self._dice = source.getrandbits, source.random
         self._allowance = _Allowance(policy.per_second, clock.steady())
 
-    def begin(self, arrival: Arrival, told: Sequence[Field]) -> Trace:
+    def begin(
+        self, door: Door, peer: str, scheme: str, told: Sequence[Field], *, trusted: bool
+    ) -> Trace:
         """Return the trace of a request that comes in."""
-        if not told:
-            return self._new(arrival, None)
-        told_parent = read_traceparent(_values(told, TRACEPARENT))
-        if told_parent is None or not self._is_followed(arrival):
-            return self._new(arrival, told_parent)
-        tracestate = read_tracestate(_values(told, TRACESTATE))
-        if not told_parent.is_sampled:
-            # Nobody records between it and upstream: it stays the parent.
-            return Trace(told_parent, tracestate)
-        return self._trace(arrival, told_parent.trace_id, tracestate, told_parent, None)
-
-    def _is_followed(self, arrival: Arrival) -> bool:
-        follow = self._policy.follow
-        return follow is Follow.ALL or (follow is Follow.TRUSTED and arrival.trusted)
-
-    def _new(self, arrival: Arrival, link: TraceParent | None) -> Trace:
+        link = None
+        if told:
+            parent = read_traceparent(_values(told, TRACEPARENT))
+            if parent is not None and self._is_followed(trusted=trusted):
+                return self._continued(Arrival(door, peer, scheme), told, parent)
+            link = parent
         ids = self._ids()
-        if self._dice() < self._policy.ratio:
-            return self._trace(arrival, ids[:32], "", None, link)
-        return Trace(TraceParent(ids[:32], ids[32:], is_sampled=False), "")
+        if self._dice() >= self._policy.ratio:
+            return Trace(f"00-{ids[:32]}-{ids[32:]}-00")
+        return self._trace(Arrival(door, peer, scheme), ids[:32], "", None, link)
+
+    def _is_followed(self, *, trusted: bool) -> bool:
+        follow = self._policy.follow
+        return follow is Follow.ALL or (follow is Follow.TRUSTED and trusted)
+
+    def _continued(self, arrival: Arrival, told: Sequence[Field], parent: TraceParent) -> Trace:
+        tracestate = read_tracestate(_values(told, TRACESTATE))
+        if not parent.is_sampled:
+            # Nobody records between it and upstream: it stays the parent.
+            return Trace(parent.value, tracestate)
+        return self._trace(arrival, parent.trace_id, tracestate, parent, None)
 
     def _trace(
         self,
@@ -80,10 +83,10 @@ class Sampler:
         if not self._allowance.take(self._steady()):
             self._limited()
             # 3.4: a flag that changes needs an id of its own.
-            return Trace(TraceParent(trace_id, upstream_id, is_sampled=False), tracestate)
+            return Trace(f"00-{trace_id}-{upstream_id}-00", tracestate)
         own = (trace_id, ids[:16], upstream_id)
         record = Record(arrival, self._steady, own, tracestate, parent, link)
-        return Trace(TraceParent(trace_id, upstream_id, is_sampled=True), tracestate, record)
+        return Trace(f"00-{trace_id}-{upstream_id}-01", tracestate, record)
 
     def _ids(self) -> str:
         """Return digits for a trace (32, of which 16 do for a span) and for a span (16)."""

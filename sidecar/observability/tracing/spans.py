@@ -19,9 +19,9 @@ from sidecar.core.trace import Event, Record
 from sidecar.core.trace_context import TraceParent
 from sidecar.observability.tracing.attributes import (
     Attributes,
-    decision_attributes,
     error_of_server,
     error_of_upstream,
+    outcome_attributes,
     server_attributes,
     server_name,
     upstream_attributes,
@@ -75,7 +75,7 @@ class SpanMaker:
                 SpanKind.INTERNAL,
                 (at - record.decision_seconds, at),
                 offset,
-                decision_attributes(record.decision),
+                outcome_attributes(record.decision),
                 "",
                 [event for event in record.events if event.name == "wait"],
             )

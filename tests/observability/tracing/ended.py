@@ -50,12 +50,12 @@ def record(
     link: TraceParent | None = None,
     tracestate: str = "",
 ) -> Record:
-    arrival = Arrival(door, "192.0.2.7", "https", trusted=False)
+    arrival = Arrival(door, "192.0.2.7", "https")
     steady = (clock or FakeClock()).steady
     return Record(arrival, steady, (TRACE, SPAN, UPSTREAM), tracestate, parent, link)
 
 
 def ended(noted: Record, status: int | None = 200, code: str = "", **members: Any) -> Ended:
     asked = request(**members)
-    asked.trace = Trace(TraceParent(TRACE, UPSTREAM, is_sampled=True), "", noted)
+    asked.trace = Trace(f"00-{TRACE}-{UPSTREAM}-01", "", noted)
     return Ended(asked, noted, status, code)

@@ -3,16 +3,15 @@
 from sidecar.core.decision import Deny, DenyReason
 from sidecar.core.request import AccessRequest
 from sidecar.core.trace import Arrival, Door, Record, Trace
-from sidecar.core.trace_context import TraceParent
 from sidecar.observability.tracing.observer import Ended, SpanObserver
 from sidecar.ports import UpstreamError
 from tests.fakes.clock import FakeClock
 
-PARENT = TraceParent("1" * 32, "2" * 16, is_sampled=True)
+PARENT = f"00-{'1' * 32}-{'2' * 16}-01"
 
 
 def request(*, sampled: bool) -> AccessRequest:
-    arrival = Arrival(Door.HTTP, "", "http", trusted=False)
+    arrival = Arrival(Door.HTTP, "", "http")
     ids = ("1" * 32, "3" * 16, "2" * 16)
     record = Record(arrival, FakeClock().steady, ids, "", None, None) if sampled else None
     asked = AccessRequest("GET", "a", "/x", "", (), "", "r-1")
