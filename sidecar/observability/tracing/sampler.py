@@ -90,7 +90,7 @@ class Sampler:
 
     def _ids(self) -> str:
         """Return digits for a trace (32, of which 16 do for a span) and for a span (16)."""
-        return f"{self._bits(192) | _NOT_ZERO:048x}"
+        return (self._bits(192) | _NOT_ZERO).to_bytes(24, "big").hex()
 
 
 class _Allowance:
