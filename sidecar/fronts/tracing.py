@@ -16,6 +16,9 @@ def trace_beginner(tracer: Tracer | None, door: Door, rules: HeadRules) -> Begin
         return None
 
     def begin(prepared: PreparedHead, peer: str, scheme: str) -> Trace:
+        begun, prepared.begun = prepared.begun, None
+        if begun is not None:
+            return begun
         told = prepared.head.trace
         # A proxy that we trust has to set the fields, or to pass on what it trusts itself.
         trusted = bool(told) and rules.trusted.trusts(peer)

@@ -167,6 +167,19 @@ async def test_what_the_decision_waits_for_is_noted() -> None:
     assert waits == ["account"]
 
 
+async def test_who_waits_is_sampled_once() -> None:
+    world = World()
+    world.enroll("robot", at_hand=False)
+    limited: list[int] = []
+    policy = SamplingPolicy(1.0, per_second=1.0)
+    world.tracer = Sampler(policy, world.clock, lambda: limited.append(1))
+    async with scripted_upstream() as upstream, running_front(upstream.url, world=world) as front:
+        await front.ask()
+
+    assert record_of(world).upstream_status == 200
+    assert limited == []
+
+
 async def test_a_failure_of_upstream_has_a_span_of_upstream() -> None:
     world = traced(ratio=1.0)
     async with running_front("http://127.0.0.1:1", world=world) as front:

@@ -77,6 +77,7 @@ class AtOnce:
         if problem is None:
             decision = self._parts.authorizer.authorize_now(asked)
             if decision is None:
+                prepared.begun = asked.trace
                 return False
         else:
             self._parts.observer.decided(asked, problem, 0.0)

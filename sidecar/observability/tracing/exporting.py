@@ -23,7 +23,7 @@ from sidecar.observability.trace_metrics import Drop, TraceMetrics
 
 log = logging.getLogger(__name__)
 
-# Encoding holds the interpreter: some 5 ms for so many, which requests under way have to wait.
+# Encoding holds the interpreter: some 3 ms for so many, which requests under way have to wait.
 _MOST_IN_BATCH = 128
 _DELAY_MILLIS = 500.0
 _SILENT_SECONDS = 60.0
