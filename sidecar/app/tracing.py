@@ -1,5 +1,6 @@
 """Tracing, made from settings. What needs the extra ``tracing`` is imported only where it is on."""
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, MutableMapping
@@ -31,6 +32,8 @@ async def tracing(
         yield None
         return
     forget_variables(os.environ)  # before the library is imported: it reads some of them then
+    # At a reload requests are under way, and this takes longer than they should wait.
+    await asyncio.to_thread(_import)
     from sidecar.observability.tracing import collector, exporting  # noqa: PLC0415 - an extra
 
     policy = exporting.ExportPolicy(
@@ -45,6 +48,10 @@ async def tracing(
     async with collector.collecting(policy, service, observed.traces, clock) as give:
         with spans.given_to(give):
             yield _sampler(section, settings.worker_count(), observed, clock)
+
+
+def _import() -> None:
+    from sidecar.observability.tracing import collector  # noqa: F401, PLC0415
 
 
 def _sampler(section: Tracing, workers: int, observed: Observing, clock: Clock) -> Sampler:

@@ -64,7 +64,7 @@ class Tracing(Section):
     """Further attributes of the service, such as `deployment.environment.name`."""
     callers: bool = False
     """Whether spans name who was calling: subject, client and the client's address."""
-    queue: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
+    queue: Annotated[int, Field(ge=64, le=1_000_000)] = 2048
     """Spans that may wait to be exported, per worker; more are dropped and counted."""
     flush_seconds: Seconds = 2.0
     """Seconds at the end, or at a reload, to export what waits."""

@@ -79,7 +79,7 @@ def test_secrets_are_not_sent_in_the_clear(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     "members",
-    [{"ratio": 1.1}, {"ratio": -0.1}, {"max_per_second": 0}, {"follow": "some"}, {"queue": 0}],
+    [{"ratio": 1.1}, {"ratio": -0.1}, {"max_per_second": 0}, {"follow": "some"}, {"queue": 63}],
 )
 def test_values_out_of_their_bounds_are_refused(desk: Desk, members: dict[str, Any]) -> None:
     assert desk.the_problem(tracing(**members)).startswith(f"tracing.{next(iter(members))} ")
