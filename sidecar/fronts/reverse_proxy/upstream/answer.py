@@ -43,9 +43,8 @@ class Upstream(Pool):
             fields = [*fields, (b"Transfer-Encoding", b"chunked")]
         answer = Answer()
         octets = write_request_head(method, target, fields)
-        carriage = Carriage(
-            method, octets, answer, is_whole=body is None, upgrade=upgrade, record=record
-        )
+        carriage = Carriage(method, octets, answer, is_whole=body is None, upgrade=upgrade)
+        carriage.record = record
         answer.carriage = carriage
         self.carry(carriage)
         if body is not None and not answer.has_failed:

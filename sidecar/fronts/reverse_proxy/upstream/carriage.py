@@ -62,7 +62,6 @@ class Carriage:
         *,
         is_whole: bool = True,
         upgrade: bool = False,
-        record: Record | None = None,
     ) -> None:
         self.method = method
         self.octets = octets
@@ -71,7 +70,7 @@ class Carriage:
         # What was written piece by piece is gone, and the head alone is another request.
         self.is_repeatable = is_whole and method in IDEMPOTENT
         self.upgrade = upgrade
-        self.record = record
+        self.record: Record | None = None
         self.connection: Connection | None = None
         self.deadline = math.inf  # of the wait for a connection
         self.is_new_only = False

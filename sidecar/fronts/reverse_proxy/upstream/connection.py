@@ -191,10 +191,11 @@ class Connection(OneBuffer):
         carriage.receiver.failed(why)
 
     def _detach(self) -> None:
-        if self._carriage is not None:
-            self._carriage.connection = None
-            if self._carriage.record is not None:
-                self._carriage.record.upstream_ended()
+        carriage = self._carriage
+        if carriage is not None:
+            carriage.connection = None
+            if carriage.record is not None:
+                carriage.record.upstream_ended()
             self._carriage = None
         if self.is_paused:
             self.is_paused = False
