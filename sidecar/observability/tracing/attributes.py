@@ -6,8 +6,7 @@ library.
 
 from urllib.parse import urlsplit
 
-from sidecar.core.decision import Decision, Deny, Grant
-from sidecar.core.principal import Caller, Principal
+from sidecar.core.decision import Decision, Deny, Grant, caller_in, denial_in
 from sidecar.core.trace import Door, Record
 from sidecar.observability.redaction import redact
 from sidecar.observability.tracing.observer import Ended
@@ -67,19 +66,23 @@ def server_attributes(ended: Ended, *, tells_callers: bool) -> Attributes:
 
 
 def outcome_attributes(decision: Decision) -> Attributes:
-    """Return what was decided."""
-    if isinstance(decision, Grant):
+    """Return what was decided, or would have been where it was not enforced."""
+    denial = denial_in(decision)
+    if denial is None:
         return {"sidecar.decision.outcome": "granted"}
-    return {
+    told: Attributes = {
         "sidecar.decision.outcome": "denied",
-        "sidecar.decision.reason": decision.reason.value,
+        "sidecar.decision.reason": denial.reason.value,
     }
+    if isinstance(decision, Grant):
+        told["sidecar.decision.enforced"] = False
+    return told
 
 
 def _of_decision(decision: Decision) -> Attributes:
     """Return what was decided, and about whose token; of persons it says nothing."""
     told = outcome_attributes(decision)
-    route, caller = _route(decision), _caller(decision)
+    route, caller = _route(decision), caller_in(decision)
     if route:
         told["sidecar.route"] = route
     if caller is not None:
@@ -196,14 +199,10 @@ def _of_address(record: Record) -> Attributes:
 
 
 def _of_caller(decision: Decision) -> Attributes:
-    caller = _caller(decision)
+    caller = caller_in(decision)
     if caller is None:
         return {}
     return {"sidecar.subject": caller.key.subject, "sidecar.client_id": caller.client_id}
-
-
-def _caller(decision: Decision) -> Principal | Caller | None:
-    return decision.principal if isinstance(decision, Grant) else decision.caller
 
 
 def _route(decision: Decision | None) -> str:

@@ -92,6 +92,16 @@ def test_a_refusal_has_its_reason_and_is_no_error() -> None:
     assert error_of_server(done) == ""
 
 
+def test_a_denial_that_is_not_enforced_is_told_as_one() -> None:
+    noted = record()
+    noted.decided(Grant(ROUTE, shadowed=Deny(DenyReason.NO_CREDENTIALS, "", ROUTE)), 0.1)
+    told = server_attributes(ended(noted), tells_callers=False)
+
+    assert told["sidecar.decision.outcome"] == "denied"
+    assert told["sidecar.decision.reason"] == "no_credentials"
+    assert told["sidecar.decision.enforced"] is False
+
+
 def test_what_could_not_be_decided_is_an_error() -> None:
     noted = record()
     noted.decided(Deny(DenyReason.KEYS_UNAVAILABLE), 0.1)
