@@ -61,6 +61,7 @@ TESTED_ELSEWHERE = {
     "sidecar/adapters/redis_push.py": "tests/adapters/test_redis_accounts.py",
     "sidecar/demo/site.py": "tests/demo/test_story.py",
     "sidecar/settings/header_names.py": "tests/settings/test_model.py",
+    "sidecar/settings/workers.py": "tests/settings/test_model.py",
     "sidecar/stream_guard.py": "tests/test_streams.py",
     "sidecar/fronts/reverse_proxy/upstream/address.py": (
         "tests/fronts/reverse_proxy/upstream/test_addresses.py"
