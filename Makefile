@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-overload redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
+.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-tracing bench-overload redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -60,6 +60,9 @@ bench-ext-authz: $(VENV)/dev.stamp ## what a check of Envoy's costs; 1 minute
 bench-slow: $(VENV)/dev.stamp ## what thousands of slow clients do to good requests; 3 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/slow_clients.py
 
+bench-tracing: $(VENV)/dev.stamp ## what tracing costs a request, sampled or not; 1 minute
+	@PYTHONPATH=. $(BIN)/python tests/bench/tracing.py
+
 bench-overload: $(VENV)/dev.stamp ## what a flood of bad tokens does to good ones; 2 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/bad_tokens.py
 
@@ -106,7 +109,7 @@ unit: $(VENV)/dev.stamp ## unit tests, with the coverage gates
 	@$(BIN)/python -m pytest -q -n 3 -m "not e2e" $(UNCOUNTED)
 	@$(BIN)/python -m pytest -q -n 3 -m "not e2e" $(addprefix --ignore=,$(UNCOUNTED)) --cov --cov-report=
 	@$(BIN)/coverage report
-	@$(BIN)/coverage report --include='sidecar/core/*,sidecar/authorize.py,sidecar/verification.py' --fail-under=100
+	@$(BIN)/coverage report --include='sidecar/core/*,sidecar/authorize.py,sidecar/verification.py,sidecar/wanted.py' --fail-under=100
 
 ACCELERATED := build/accelerated
 accelerate: $(VENV)/dev.stamp ## compile the hot modules, into a copy: build/accelerated; needs gcc

@@ -4,9 +4,7 @@ One synchronous walk through the rules. When something it needs is not at hand (
 account not yet in the view) it raises ``Wanted``; ``authorize`` waits for just that, bounded in
 time and in tries, and walks again. So the hot path never awaits, and there is one order of checks
 for all fronts, for ``explain`` and for the tests. At its end, and nowhere else, a denial becomes
-a grant where its route is in shadow.
-
-Steps raise; one place catches and fails closed.
+a grant where its route is in shadow. Steps raise; one place catches and fails closed.
 """
 
 import asyncio
@@ -38,7 +36,8 @@ from sidecar.decision_services import DecisionServices
 from sidecar.ports import AccountView, Clock, KeySource, Observer, Unavailable
 from sidecar.rules import Rules
 from sidecar.turns import TOO_LATE, TOO_MANY, Turn
-from sidecar.verification import Asked, TokenVerifier, TurnWanted, Wanted
+from sidecar.verification import TokenVerifier
+from sidecar.wanted import Asked, TurnWanted, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +83,7 @@ class Authorizer:
         self._routes = FoundRoutes(rules.routes, rules.tolerated)
 
     def authorize_now(self, request: AccessRequest) -> Decision | None:
-        """Answer at once, or None when something must be waited for: then use ``authorize``.
-
-        Raises nothing.
-        """
+        """Answer at once, or None where it has to wait: then use ``authorize``. Raises nothing."""
         decision = self.decide_now(request)
         return None if isinstance(decision, Wanted) else decision
 
@@ -124,7 +120,10 @@ class Authorizer:
             deny = Deny(DenyReason.OVERLOADED, TOO_LATE)
             self._observer.decided(request, deny, self._clock.steady() - turn.since)
             return deny
-        return self._decide_at_once(request, _IN_TURN, turn.since, self._clock.steady())
+        now = self._clock.steady()
+        if request.record is not None:
+            request.record.waited("turn", now - turn.since)
+        return self._decide_at_once(request, _IN_TURN, turn.since, now)
 
     def _decide_at_once(
         self, request: AccessRequest, asked: Asked, began: float, now: float
@@ -142,8 +141,7 @@ class Authorizer:
     async def authorize(self, request: AccessRequest, patience: float = inf) -> Decision:
         """Answer one access request. Raises nothing but ``CancelledError``.
 
-        ``patience`` are the seconds for which whoever asks can wait: on a route in shadow it has
-        its answer by then.
+        On a route in shadow whoever asks has the answer within ``patience`` (seconds).
         """
         began = self._clock.steady()
         decision = await self._decide(request, Evidence(), min(_SHADOW_SECONDS, patience))
@@ -182,7 +180,7 @@ class Authorizer:
         try:
             async with asyncio.timeout(seconds):
                 for _ in range(_MAX_TRIES):
-                    await self._fetch(request, wanted, asked)
+                    await self._wait_for(request, wanted, asked)
                     decision = self._settle(request, asked, evidence)
                     if not isinstance(decision, Wanted):
                         return decision
@@ -195,6 +193,14 @@ class Authorizer:
             log.exception("the decision failed; the request is denied")
             return self._deny(request, evidence, DenyReason.INTERNAL_ERROR, "see the log")
         return self._deny(request, evidence, wanted.reason, f"waited in vain: {wanted.detail}")
+
+    async def _wait_for(self, request: AccessRequest, wanted: Wanted, asked: Asked) -> None:
+        began = self._clock.steady()
+        try:
+            await self._fetch(request, wanted, asked)
+        finally:
+            if request.record is not None:
+                request.record.waited(wanted.what, self._clock.steady() - began)
 
     async def _fetch(self, request: AccessRequest, wanted: Wanted, asked: Asked) -> None:
         # A standing counts in the walk that follows its read: it would age through any other wait.

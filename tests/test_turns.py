@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.core.trace import Record, Trace
 from sidecar.turns import TOO_LATE, TOO_MANY, Bounds, Overloaded, Turn, Turns
+from tests.core.test_trace import ARRIVAL
 from tests.fakes.clock import FakeClock
 from tests.fakes.keys import FakeKeySource
 from tests.fakes.tokens import ec_key, key_set, rsa_key
@@ -408,3 +410,25 @@ def test_without_turns_nobody_waits_and_too_many_is_the_answer_to_who_would() ->
 
     assert isinstance(world.authorizer.authorize_now(request), Grant)
     assert isinstance(world.authorizer.await_turn(request, fail), Deny)
+
+
+async def test_a_traced_request_tells_that_it_waited_its_turn_at_every_door() -> None:
+    loop = HeldLoop()
+    world = flooded(loop)
+    at_once, awaited = world.request(token=world.sign()), world.request(token=world.sign())
+    notes = []
+    for request in (at_once, awaited):
+        noted = Record(ARRIVAL, world.clock.steady, ("1" * 32, "3" * 16, ""), "", None, None)
+        request.trace = Trace("", record=noted)
+        notes.append(noted)
+    turn = world.authorizer.await_turn(at_once, lambda: None)
+    waiting = asyncio.create_task(world.authorizer.authorize(awaited))  # noqa: TID251
+    await until(lambda: len(turns_of(world)) == 2)
+    loop.run_out()
+    assert isinstance(turn, Turn)
+    world.authorizer.decide_in_turn(turn)
+    await waiting
+
+    for noted in notes:
+        [event] = [event for event in noted.events if event.name == "wait"][:1]
+        assert dict(event.attributes)["for"] == "turn"

@@ -13,6 +13,7 @@ from sidecar.app.protecting import realm_of, resource_metadata
 from sidecar.app.proving import shown_rules
 from sidecar.authorize import Authorizer
 from sidecar.core.identity_headers import IdentityHeaders
+from sidecar.core.trace import Tracer
 from sidecar.fronts.admission import Room
 from sidecar.fronts.forward_auth import handler as forward_auth
 from sidecar.fronts.forward_auth import server as forward_auth_server
@@ -43,6 +44,7 @@ class Shared:
     probes: Callable[[], Mapping[str, bool]]
     mirror: AccountMirror | None = None
     health: HealthObserver | None = None
+    tracer: Tracer | None = None
 
 
 @asynccontextmanager
@@ -95,6 +97,7 @@ def _reverse_proxy(
             body_rate=BodyRate(settings.listen.min_body_rate, settings.listen.body_grace),
             realm=realm_of(settings),
             metadata=resource_metadata(settings),
+            tracer=shared.tracer,
         )
     )
     policy = listen_policy(settings.listen, _room(settings, section), sockets.get("listen"))
@@ -123,6 +126,7 @@ def _forward_auth(
             observer=shared.observer,
             realm=realm_of(settings),
             metadata=resource_metadata(settings),
+            tracer=shared.tracer,
         )
     )
     room = Room(connections_within(section.max_connections))
@@ -136,4 +140,5 @@ def _head_rules(settings: Settings, shared: Shared, trusted: tuple[Network, ...]
         TrustedProxies(trusted),
         settings.forward_authorization,
         shown_rules(settings),
+        traces=shared.tracer is not None,
     )

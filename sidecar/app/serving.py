@@ -31,6 +31,7 @@ from sidecar.app.recording import recording
 from sidecar.app.running import Job, running
 from sidecar.app.stopping import Stop
 from sidecar.app.syncing import keep_in_step
+from sidecar.app.tracing import tracing
 from sidecar.authorize import Authorizer
 from sidecar.decision_services import DecisionServices
 from sidecar.observability.upstream_metrics import UpstreamHealth
@@ -157,30 +158,30 @@ async def serving_with(
 ) -> AsyncIterator[Serving]:
     """Run until the block ends, without an admin listener.
 
-    ``sockets`` are the doors' that are bound; the others are bound when it listens.
-    ``secret`` is what assertions are signed by, where the settings name nothing else.
-    ``administers`` is whether to make what answers the revocation endpoint, the API and the
-    console, too.
+    ``sockets`` are those of doors that are bound already, ``secret`` signs assertions if no other
+    does, ``administers`` also makes what answers the revocation endpoint, the API and the console.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
+        tracer = await enter(tracing(settings, observed, clock))
         accounts = make_accounts(settings, clock, observed.observer)
         keys = await enter(open_keys(settings, clock, observed.observer))
         services = await enter(open_services(settings, keys, clock, observed.introspection))
         streams = stack.enter_context(observed.streams(clock))
-        guards = _guards(settings, streams, accounts, clock, services)
+        jobs = _guards(settings, streams, accounts, clock, services)
         audit = await enter(_auditing(settings, observed))
         office = _office(observed, keys, accounts, audit, clock, services)
         endpoints = await enter(_offered(settings, office, administers=administers))
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))
-        jobs = [keys.run, accounts.run, accounts.remember, *guards]
-        jobs.append(partial(_report, accounts, settings, clock, observed))
+        report = partial(_report, accounts, settings, clock, observed)
+        jobs += [keys.run, accounts.run, accounts.remember, report]
         await enter(running(*jobs, await enter(recording(settings, observed, clock))))
         judge = await enter(_judging(settings, keys, accounts, streams, clock, observed, services))
         identity = settings.identity(make_assertions(settings, secret, clock))
         health = stack.enter_context(observed.upstream.health())
         probes = partial(_probes, settings, keys, accounts, health)
-        shared = Shared(judge, identity, streams, clock, observed.observer, probes, mirror, health)
+        watch = observed.observer
+        shared = Shared(judge, identity, streams, clock, watch, probes, mirror, health, tracer)
         openings = await enter(fronts_of(settings, shared, sockets))
         served = Serving(openings, stack, shared.probes, endpoints)
         step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)

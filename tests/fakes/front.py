@@ -132,7 +132,13 @@ async def running_front(  # noqa: PLR0913 - what a test may want
             world.authorizer,
             streams,
             upstream,
-            HeadRules(identity, trusted or TrustedProxies(), forward_authorization, world.shown),
+            HeadRules(
+                identity,
+                trusted or TrustedProxies(),
+                forward_authorization,
+                world.shown,
+                traces=world.tracer is not None,
+            ),
             world.clock,
             world.observer,
             idle_seconds=idle_seconds,
@@ -141,6 +147,7 @@ async def running_front(  # noqa: PLR0913 - what a test may want
             body_rate=body_rate or BodyRate(),
             realm=realm,
             metadata=metadata,
+            tracer=world.tracer,
         )
         listen = listen or ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)
         async with listening(Handler(parts), listen) as proxy:

@@ -10,7 +10,8 @@ from sidecar.core.identity_headers import fold_name
 from sidecar.core.principal import Principal, PrincipalKind
 from sidecar.core.subject import SubjectKey
 from sidecar.fronts.forwarded import TrustedProxies
-from sidecar.fronts.request_head import HeadRules, RequestHead, check_head
+from sidecar.fronts.head_check import check_head
+from sidecar.fronts.request_head import HeadRules, RequestHead
 from tests.fakes.front import IDENTITY
 
 RULES = HeadRules(IDENTITY)

@@ -26,6 +26,7 @@ from sidecar.observability.last_use_writer import LastUseMetrics
 from sidecar.observability.loop_watch import LoopWatch
 from sidecar.observability.metrics import Metrics
 from sidecar.observability.sync_metrics import SyncMetrics
+from sidecar.observability.trace_metrics import TraceMetrics
 from sidecar.observability.upkeep import Upkeep
 from sidecar.observability.upstream_metrics import UpstreamMetrics
 from sidecar.ports import (
@@ -166,6 +167,7 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
     SyncMetrics(registry)
     LoopWatch(registry, FakeClock())
     UpstreamMetrics(registry)
+    TraceMetrics(registry)
     IntrospectionMetrics(registry)
     registered = {
         (

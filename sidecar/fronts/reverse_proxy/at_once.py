@@ -10,13 +10,15 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.core.trace import Door
 from sidecar.fronts.asking import make_request_id, read_access_request
 from sidecar.fronts.prepared_head import PreparedHead, prepare_head
 from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import RawHeaders
 from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.relay import Relay
-from sidecar.verification import TurnWanted, Wanted
+from sidecar.fronts.tracing import trace_beginner
+from sidecar.wanted import TurnWanted, Wanted
 
 if TYPE_CHECKING:
     from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
@@ -48,6 +50,7 @@ class AtOnce:
     def __init__(self, parts: "Parts", handler: "Handler") -> None:
         self._parts = parts
         self._handler = handler
+        self._begin_trace = trace_beginner(parts.tracer, Door.HTTP, parts.head_rules)
         self._told_path = () if parts.metadata is None else (parts.metadata.path,)
 
     def take(self, client: "ClientConnection", message: Message, payload: StreamReader) -> bool:
@@ -59,22 +62,15 @@ class AtOnce:
         turn = client.turn
         if turn is not None:
             client.turn = None
-        if message.upgrade or message.chunked or not payload.is_eof() or payload.exception():
-            return False
-        if self._is_the_handlers(message):
-            return False
-        prepared = client.prepared
-        if prepared is None or not prepared.is_of(message.raw_headers, message.version):
-            prepared = client.prepared = prepare_head(
-                self._parts.head_rules, message.raw_headers, message.version, client.peer,
-                client.certificate,
-            )  # fmt: skip
-        if prepared.head.upgrade or prepared.head.expect or message.method == "CONNECT":
+        prepared = self._prepare(client, message, payload)
+        if prepared is None:
             return False
         found: Decision | Wanted | None
         if turn is None:
             began = self._parts.clock.steady()
             asked, found = read_access_request(message.method, message.path, prepared)
+            if self._begin_trace is not None:
+                asked.trace = self._begin_trace(prepared, client.peer, client.scheme)
             if found is None:
                 found = self._parts.authorizer.decide_now(asked)
             else:
@@ -84,9 +80,29 @@ class AtOnce:
             found = self._parts.authorizer.decide_in_turn(turn)
         decision = self._wait(client, asked, found) if isinstance(found, Wanted) else found
         if decision is None:
+            if client.turn is None:
+                prepared.begun = asked.trace
             return False
         self._carry_out(client, message, payload, asked, decision, began)
         return True
+
+    def _prepare(
+        self, client: "ClientConnection", message: Message, payload: StreamReader
+    ) -> PreparedHead | None:
+        """Return the request's head, or None where the handler is to read it."""
+        if message.upgrade or message.chunked or not payload.is_eof() or payload.exception():
+            return None
+        if self._is_the_handlers(message):
+            return None
+        prepared = client.prepared
+        if prepared is None or not prepared.is_of(message.raw_headers, message.version):
+            prepared = client.prepared = prepare_head(
+                self._parts.head_rules, message.raw_headers, message.version, client.peer,
+                client.certificate,
+            )  # fmt: skip
+        if prepared.head.upgrade or prepared.head.expect or message.method == "CONNECT":
+            return None
+        return prepared
 
     def _carry_out(
         self,
@@ -166,6 +182,8 @@ class AtOnce:
             return
         # The raw target, which `read_target` has judged and only split.
         line = f"{message.method} {message.path} HTTP/1.1\r\n".encode("ascii")
+        if relay.asked.trace is not None:
+            line += relay.asked.trace.lines()
         client.relay = relay
         relay.start(grant, b"".join((line, lines, body)))
 

@@ -1,7 +1,7 @@
 """The reverse proxy: read a request, ask for the decision, forward what is granted.
 
 It only translates. What it decides by itself is what a parser lets through and two programs could
-read differently (``request_head.check_head``), and those refusals go the same way as all others.
+read differently (``head_check.check_head``), and those refusals go the same way as all others.
 """
 
 import logging
@@ -17,6 +17,7 @@ from sidecar.core.decision import Decision, Deny, Grant
 from sidecar.core.gateway_change import GatewayChange
 from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
+from sidecar.core.trace import Door, Tracer
 from sidecar.fronts.asking import make_request_id, read_access_request
 from sidecar.fronts.prepared_head import PreparedHead, prepare_head
 from sidecar.fronts.refusal import refusal_of
@@ -25,10 +26,11 @@ from sidecar.fronts.resource_metadata import ResourceMetadata
 from sidecar.fronts.reverse_proxy.at_once import AtOnce
 from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
 from sidecar.fronts.reverse_proxy.downstream import Downstream
-from sidecar.fronts.reverse_proxy.exchange import Exchange
+from sidecar.fronts.reverse_proxy.exchange import Exchange, scheme_of
 from sidecar.fronts.reverse_proxy.mirrored import MirroredExchange
 from sidecar.fronts.reverse_proxy.pace import BodyRate
 from sidecar.fronts.reverse_proxy.upstream import Upstream
+from sidecar.fronts.tracing import trace_beginner
 from sidecar.ports import Clock, Observer
 from sidecar.streams import Streams
 
@@ -45,7 +47,8 @@ class Parts:
     ``mirror`` follows what changes the gateway's accounts, where that is wanted; ``metadata`` are
     answered for here. ``idle_seconds``
     bounds how long nothing of a body may come from, or go to, an end; ``write_seconds`` how long a
-    client may leave unread what is sent to it; ``body_rate`` how slowly it may send.
+    client may leave unread what is sent to it; ``body_rate`` how slowly it may send. ``tracer`` is
+    there where requests are traced.
     """
 
     authorizer: Authorizer
@@ -60,6 +63,7 @@ class Parts:
     write_seconds: float = 60.0
     body_rate: BodyRate = field(default_factory=BodyRate)
     metadata: ResourceMetadata | None = None
+    tracer: Tracer | None = None
 
 
 class Handler:
@@ -67,6 +71,7 @@ class Handler:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._begin_trace = trace_beginner(parts.tracer, Door.HTTP, parts.head_rules)
         self.is_leaving = False  # then every response is its connection's last
         self.at_once = AtOnce(parts, self)
 
@@ -96,6 +101,8 @@ class Handler:
             # answers of a connection that others share would go astray.
             response.close_after()
         asked, problem = read_access_request(request.method, request.raw_path, prepared)
+        if self._begin_trace is not None:
+            asked.trace = self._begin_trace(prepared, peer, scheme_of(request))
         try:
             await self._answer(request, response, head, asked, problem, peer)
         except ConnectionError:

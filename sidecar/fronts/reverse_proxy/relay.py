@@ -68,12 +68,16 @@ class Relay:
 
     def start(self, grant: Grant, octets: bytes) -> None:
         """Register the stream and send the request, in the turn in which it was granted."""
-        self._carriage = Carriage(self.asked.method, octets, self)
+        carriage = self._carriage = Carriage(self.asked.method, octets, self)
+        if self.asked.trace is not None:
+            carriage.record = self.asked.trace.record
         self._stream = self._parts.streams.registered(grant, StreamKind.HTTP, self.cut)
-        self._parts.upstream.carry(self._carriage)
+        self._parts.upstream.carry(carriage)
 
     def cut(self, reason: CutReason) -> None:
         """End it at once: before the answer by an answer of ours, after that by a reset."""
+        if self.asked.trace is not None:
+            self.asked.trace.cut(reason.value)
         self.refuse(Deny(deny_reason_of(reason), "cut before the answer"))
 
     def refuse(self, deny: Deny) -> None:

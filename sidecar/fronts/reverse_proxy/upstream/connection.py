@@ -55,6 +55,9 @@ class Connection(OneBuffer):
         """Send a request."""
         self._carriage = carriage
         carriage.connection = self
+        if carriage.record is not None:
+            peer = self.transport.get_extra_info("peername")
+            carriage.record.connected(peer, is_reused=self.is_reused)
         self._reader.expect(carriage.receiver, carriage.method, upgrade=carriage.upgrade)
         self.transport.write(carriage.octets)
         if carriage.is_whole:
@@ -80,6 +83,8 @@ class Connection(OneBuffer):
         except Malformed as malformed:
             self._fail(UpstreamFailed(UpstreamError.MALFORMED, str(malformed)))
             return
+        if carriage.record is not None and self._reader.head is not None:
+            carriage.record.received(self._reader.head.status)
         if self._carriage is not carriage:
             return  # the receiver has abandoned it
         if self._reader.is_complete:
@@ -186,8 +191,11 @@ class Connection(OneBuffer):
         carriage.receiver.failed(why)
 
     def _detach(self) -> None:
-        if self._carriage is not None:
-            self._carriage.connection = None
+        carriage = self._carriage
+        if carriage is not None:
+            carriage.connection = None
+            if carriage.record is not None:
+                carriage.record.upstream_ended()
             self._carriage = None
         if self.is_paused:
             self.is_paused = False
