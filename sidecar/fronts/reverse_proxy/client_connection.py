@@ -75,9 +75,10 @@ class ClientConnection(Connection, OneBuffer):
         super().connection_made(transport)
         if isinstance(peer := transport.get_extra_info("peername"), tuple):
             self.peer = peer[0]
-        if self.transport is not None and transport.get_extra_info("sslcontext") is not None:
-            self.scheme = "https"
+        if self.transport is not None:
             keep_little(self.transport)
+        if transport.get_extra_info("sslcontext") is not None:
+            self.scheme = "https"
             self.certificate = certificate_of(transport)
 
     @override

@@ -16,7 +16,8 @@ from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.response_head import Field, phrase_of, write_head
 
 _RESET = struct.pack("ii", 1, 0)
-_TLS_BYTES = 16 * 1024
+_MOST_WAITING = 32 * 1024
+_MOST_WAITING_FOR_TLS = 16 * 1024  # and once more below it, encrypted
 
 
 class Downstream(web.StreamResponse):
@@ -153,12 +154,9 @@ class Downstream(web.StreamResponse):
 
 
 def keep_little(transport: asyncio.Transport) -> None:
-    """Bound what waits for the client before writing pauses, as usual, or to TLS to less.
-
-    What waits there waits a second time below, encrypted; event loops would keep half a megabyte.
-    """
+    """Pause writing when little waits for the client: event loops keep up to half a megabyte."""
     is_tls = transport.get_extra_info("sslcontext") is not None
-    transport.set_write_buffer_limits(high=_TLS_BYTES if is_tls else None)
+    transport.set_write_buffer_limits(high=_MOST_WAITING_FOR_TLS if is_tls else _MOST_WAITING)
 
 
 def reset(transport: asyncio.Transport) -> None:
