@@ -8,14 +8,13 @@ stream with nothing to say may say nothing for hours.
 
 import asyncio
 import logging
-import math
 import socket
 import struct
 from collections.abc import Callable
 
 from sidecar.core.connections import ConnectionObserver
 from sidecar.fronts.reverse_proxy.downstream import reset
-from sidecar.fronts.reverse_proxy.pace import BodyRate, Pace
+from sidecar.fronts.reverse_proxy.pace import BodyRate
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +40,39 @@ def octets_taken(transport: asyncio.Transport) -> int | None:
     return taken or None
 
 
+class _Window:
+    """What was taken in the last ``rate.grace`` seconds of waiting, in a few steps."""
+
+    __slots__ = ("_due", "_grace", "_steps", "_taken", "_waited")
+
+    def __init__(self, rate: BodyRate) -> None:
+        self._grace = rate.grace
+        self._due = rate.octets * rate.grace
+        self._steps = [(0.0, 0.0)]  # octets, seconds; few
+        self._taken = 0.0
+        self._waited = 0.0
+
+    @property
+    def is_short(self) -> bool:
+        """Say whether that was too little."""
+        return self._waited >= self._grace and self._taken < self._due
+
+    def add(self, taken: float, waited: float) -> None:
+        """Hear that so much was taken while so many seconds were waited."""
+        self._taken += taken
+        self._waited += waited
+        steps = self._steps
+        if steps[-1][1] < self._grace / _LOOKS:  # else as many steps as there are short waits
+            begun = steps.pop()
+            taken += begun[0]
+            waited += begun[1]
+        steps.append((taken, waited))
+        while self._waited - steps[0][1] >= self._grace:
+            taken, waited = steps.pop(0)
+            self._taken -= taken
+            self._waited -= waited
+
+
 class Reading:
     """Resets a connection whose client reads too slowly, or nothing, for ``rate.grace`` seconds.
 
@@ -49,8 +81,8 @@ class Reading:
     """
 
     __slots__ = (
-        "_has_resumed", "_observer", "_pace", "_rate", "_since", "_taken", "_taken_by", "_timer",
-        "_waited",
+        "_has_resumed", "_observer", "_rate", "_since", "_taken", "_taken_by", "_timer", "_waited",
+        "_window",
     )  # fmt: skip
 
     def __init__(
@@ -62,7 +94,7 @@ class Reading:
         self._rate = rate
         self._observer = observer
         self._taken_by = taken_by
-        self._pace = Pace(rate)
+        self._window = _Window(rate)
         self._timer: asyncio.TimerHandle | None = None
         self._taken: int | None = None  # when it was looked at last
         self._since: float | None = None  # while something waits
@@ -92,8 +124,7 @@ class Reading:
             self._timer = None
 
     def _look_later(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
-        seconds = self._pace.patience(self._rate.grace / _LOOKS)
-        self._timer = loop.call_later(seconds, self._look, loop, transport)
+        self._timer = loop.call_later(self._rate.grace / _LOOKS, self._look, loop, transport)
 
     def _look(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
         self._timer = None
@@ -101,11 +132,11 @@ class Reading:
             now = loop.time()
             self._waited += now - self._since
             self._since = now
-        self._pace.came(self._came(transport), self._waited)
+        self._window.add(self._taken_since(transport), self._waited)
         self._waited, self._has_resumed = 0.0, False
         if self._since is None:
             return
-        if self._pace.patience(1.0):
+        if not self._window.is_short:
             self._look_later(loop, transport)
             return
         peer = transport.get_extra_info("peername")
@@ -113,8 +144,8 @@ class Reading:
         self._observer.read_too_slowly()
         reset(transport)
 
-    def _came(self, transport: asyncio.Transport) -> int:
+    def _taken_since(self, transport: asyncio.Transport) -> float:
         before, self._taken = self._taken, self._taken_by(transport)
         if before is None or self._taken is None:
-            return math.ceil(self._rate.octets * self._rate.grace) if self._has_resumed else 0
+            return self._rate.octets * self._rate.grace if self._has_resumed else 0.0
         return self._taken - before

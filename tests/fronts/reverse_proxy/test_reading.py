@@ -62,8 +62,14 @@ def in_no_time(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 @pytest.mark.parametrize(
     "taken",
-    [lambda _: 0, lambda age: int(99 * age), lambda age: 100_000 if age else 0, lambda _: None],
-    ids=["nothing", "a trickle", "what was under way", "nobody can tell"],
+    [
+        lambda _: 0,
+        lambda age: int(99 * age),
+        lambda age: 100_000 if age else 0,
+        lambda age: 4_000 + int(50 * age) if age else 0,
+        lambda _: None,
+    ],
+    ids=["nothing", "a trickle", "what was under way", "that and a trickle", "nobody can tell"],
 )
 def test_who_reads_too_slowly_is_reset_and_counted(taken: Callable[[float], int | None]) -> None:
     async def read() -> None:
