@@ -104,6 +104,9 @@ def _is_reset(client: socket.socket) -> bool:
 async def answer_slow_clients(conversation: Conversation) -> None:
     """Be their upstream."""
     if "/download" in conversation.request_line:
+        # Else it takes as much of the machine's memory for sockets as all clients together.
+        connection = conversation.writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         await conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % _OCTETS)
         for _ in range(_OCTETS // len(_PIECE)):
             await conversation.say(_PIECE)
