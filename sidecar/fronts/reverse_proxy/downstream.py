@@ -16,7 +16,7 @@ from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.response_head import Field, phrase_of, write_head
 
 _RESET = struct.pack("ii", 1, 0)
-_MOST_WAITING = 32 * 1024
+_MOST_WAITING = 24 * 1024
 _MOST_WAITING_FOR_TLS = 16 * 1024  # and once more below it, encrypted
 
 

@@ -63,6 +63,8 @@ class Ending:
     def finish(self, transport: asyncio.Transport) -> None:
         """Close it once all is written, which is not waited for for ever."""
         self.transport = transport
+        if transport.is_closing():
+            return  # asyncio's TLS is unusable, even for an abort, once it was closed twice
         if transport.get_write_buffer_size():
             self._reading.begin(transport)
         transport.close()

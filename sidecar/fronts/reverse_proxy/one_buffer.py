@@ -9,7 +9,7 @@ import asyncio
 from typing_extensions import override
 
 WHOLE = memoryview(bytearray(256 * 1024))
-PART = WHOLE[: 32 * 1024]  # for those whose octets may have to be kept
+PART = WHOLE[: 24 * 1024]  # for those whose octets may have to be kept
 
 
 class OneBuffer(asyncio.BufferedProtocol):

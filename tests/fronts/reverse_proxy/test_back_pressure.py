@@ -25,7 +25,7 @@ GIGABYTE = 1_000_000_000
 # What two pairs of sockets may hold on their way; what is held by us is asserted to be far less.
 ON_ITS_WAY = 80_000_000
 HELD = 1_000_000
-UNREAD = 120_000  # of one answer, by us
+UNREAD = 100_000  # of one answer, by us
 PIECE = bytes(65536)
 
 AT_ONCE = ("GET /admin/x HTTP/1.1", (), b"")
@@ -116,6 +116,25 @@ async def test_a_gigabyte_that_nobody_reads_stops_upstream_and_is_given_up(asked
         await asyncio.wait_for(scripted.last.ended.wait(), 5)
         # Not upstream's fault.
         assert not front.world.observer.upstream_failures
+
+
+@WAYS
+async def test_who_stops_reading_in_the_midst_costs_less_than_a_megabyte(asked: Asked) -> None:
+    """More is read at a time by then: the client had kept up."""
+    endless = Endless()
+    line, fields, body = asked
+    async with (
+        scripted_upstream(endless.talk) as scripted,
+        running_front(scripted.url, world=admin(), idle_seconds=60) as front,
+    ):
+        asking = front.request(line, *fields, body=body)
+        async with unreading(front, asking, window=1_000_000) as client:
+            came = 0
+            while came < 20_000_000:
+                came += len(await asyncio.get_running_loop().sock_recv(client, 1_000_000))
+            await standing(lambda: endless.written)
+            assert UNREAD < unread_of(front) < HELD
+        await until(lambda: clear(front))
 
 
 @WAYS

@@ -1,5 +1,9 @@
 """The end of a client's connection, on transports that do what a test wants."""
 
+from collections.abc import Callable
+
+import pytest
+
 from sidecar.fronts.reverse_proxy.ending import Ending
 from sidecar.fronts.reverse_proxy.pace import BodyRate
 from sidecar.fronts.reverse_proxy.reading import Reading
@@ -42,3 +46,15 @@ async def test_what_is_not_read_in_time_is_reset() -> None:
     assert transport.done == ["close"]
     assert ending.is_stuck
     await until(lambda: transport.done == ["close", "abort"])
+
+
+@pytest.mark.parametrize("before", [FakeTransport.close, FakeTransport.abort])
+async def test_what_is_closing_already_is_not_closed_again(
+    before: Callable[[FakeTransport], None],
+) -> None:
+    transport, ending = FakeTransport(unwritten=1), ending_within(10)
+    before(transport)
+    done = list(transport.done)
+
+    ending.finish(transport)
+    assert transport.done == done

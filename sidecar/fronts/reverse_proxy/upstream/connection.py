@@ -16,7 +16,7 @@ from sidecar.ports import UpstreamError
 
 # What one read brings is kept while the client does not read. So much only for an answer of which
 # more was taken than sockets and queues on the way hold: half a megabyte, in parts.
-_PARTS = 16
+_PARTS = 22
 
 
 class Connection(OneBuffer):
