@@ -57,8 +57,9 @@ bench-grpc: $(VENV)/dev.stamp ## what a gRPC call costs, and a message of a stre
 bench-ext-authz: $(VENV)/dev.stamp ## what a check of Envoy's costs; 1 minute
 	@PYTHONPATH=. $(BIN)/python tests/bench/ext_authz.py
 
-bench-slow: $(VENV)/dev.stamp ## what thousands of slow clients do to good requests; 3 minutes
+bench-slow: $(VENV)/dev.stamp ## what thousands of slow or idle clients do to others; 4 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/slow_clients.py
+	@PYTHONPATH=. $(BIN)/python tests/bench/idle_connections.py
 
 bench-tracing: $(VENV)/dev.stamp ## what tracing costs a request, sampled or not; 1 minute
 	@PYTHONPATH=. $(BIN)/python tests/bench/tracing.py

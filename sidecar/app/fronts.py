@@ -28,6 +28,7 @@ from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.networks import Network
+from sidecar.settings.sections import Listen
 from sidecar.settings.sections import Upstream as UpstreamSettings
 from sidecar.streams import Streams
 
@@ -93,8 +94,8 @@ def _reverse_proxy(
             observer=shared.observer,
             idle_seconds=section.idle_timeout,
             mirror=shared.mirror,
-            write_seconds=settings.listen.write_timeout,
             body_rate=BodyRate(settings.listen.min_body_rate, settings.listen.body_grace),
+            read_rate=_read_rate(settings.listen),
             realm=realm_of(settings),
             metadata=resource_metadata(settings),
             tracer=shared.tracer,
@@ -102,6 +103,12 @@ def _reverse_proxy(
     )
     policy = listen_policy(settings.listen, _room(settings, section), sockets.get("listen"))
     return partial(reverse_proxy_server.listening, handler, policy)
+
+
+def _read_rate(listen: Listen) -> BodyRate:
+    # However little it is that has to be taken, nothing is too little.
+    least = 1 / listen.write_timeout
+    return BodyRate(max(listen.min_read_rate, least), listen.write_timeout)
 
 
 def _room(settings: Settings, upstream: UpstreamSettings) -> Room:

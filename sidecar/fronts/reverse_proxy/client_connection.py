@@ -28,10 +28,11 @@ from aiohttp.web_protocol import _ErrInfo
 from typing_extensions import override
 
 from sidecar.fronts.listener import Connection
-from sidecar.fronts.reverse_proxy.downstream import Downstream, reset
+from sidecar.fronts.reverse_proxy.downstream import Downstream, keep_little, reset
 from sidecar.fronts.reverse_proxy.ending import Ending
 from sidecar.fronts.reverse_proxy.one_buffer import OneBuffer
 from sidecar.fronts.reverse_proxy.presence import Presence
+from sidecar.fronts.reverse_proxy.reading import Reading
 from sidecar.fronts.shown import certificate_of
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _BEGINS_SECONDS = 1.0
 class ClientConnection(Connection, OneBuffer):
     __slots__ = (
         "_closes_when_sent", "_drains", "_ending", "_going", "_handler", "_has_ended", "_presence",
-        "certificate", "downstream", "peer", "prepared", "relay", "scheme", "turn",
+        "_reading", "certificate", "downstream", "peer", "prepared", "relay", "scheme", "turn",
     )  # fmt: skip
 
     def __init__(self, handler: "Handler", *arguments: Any, **options: Any) -> None:
@@ -64,7 +65,8 @@ class ClientConnection(Connection, OneBuffer):
         self._going = False
         self._drains = self._closes_when_sent = False  # the client has still to read the answer
         self._has_ended = False  # it sends no more, but may still read
-        self._ending = Ending(handler.write_seconds)
+        self._reading = Reading(handler.read_rate, handler.observer)
+        self._ending = Ending(self._reading)
         self._presence = Presence(self._keepalive_timeout)
         self.downstream: Downstream | None = None  # of what is answered by a task
 
@@ -73,6 +75,8 @@ class ClientConnection(Connection, OneBuffer):
         super().connection_made(transport)
         if isinstance(peer := transport.get_extra_info("peername"), tuple):
             self.peer = peer[0]
+        if self.transport is not None:
+            keep_little(self.transport)
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = "https"
             self.certificate = certificate_of(transport)
@@ -81,7 +85,7 @@ class ClientConnection(Connection, OneBuffer):
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._presence.end()
-        self._ending.calm()
+        self._ending.stop()
         if self.relay is not None:
             self.relay.client_gone()
         self._handler.at_once.leave(self)
@@ -156,16 +160,21 @@ class ClientConnection(Connection, OneBuffer):
     @override
     def pause_writing(self) -> None:
         super().pause_writing()
+        if self.transport is not None:
+            self._reading.begin(self.transport)
         if self.relay is not None:
             self.relay.client_paused()
 
     @override
     def resume_writing(self) -> None:
         super().resume_writing()
+        if self._ending.transport is None:  # else it is waited for until all is written
+            self._reading.end()
         if self.relay is not None:
             self.relay.client_resumed()
         elif self._drains:
-            self._drained()
+            self._drains = False
+            self._proceed()
 
     @override
     async def shutdown(self, timeout: float | None = 15.0) -> None:
@@ -213,14 +222,8 @@ class ClientConnection(Connection, OneBuffer):
         if self._paused:
             # Else one that sends and never reads has us keep every answer.
             self._drains = True
-            self._ending.limit(self.transport)
         else:
             self._proceed()
-
-    def _drained(self) -> None:
-        self._drains = False
-        self._ending.calm()
-        self._proceed()
 
     def _proceed(self) -> None:
         if self._closes_when_sent:

@@ -143,9 +143,7 @@ class Exchange:
         if not is_accepted(key, answer.raw_headers):
             raise UpstreamFailed(UpstreamError.MALFORMED, "a 101 to no handshake of ours")
         self._response.switch(answer.reason, answer.end_to_end)
-        self._tunnel = Tunnel(
-            self._request, answer, self._parts.idle_seconds, self._parts.write_seconds
-        )
+        self._tunnel = Tunnel(self._request, answer, self._parts.idle_seconds)
         await self._tunnel.run()
 
     async def _ask(

@@ -46,9 +46,9 @@ class Parts:
 
     ``mirror`` follows what changes the gateway's accounts, where that is wanted; ``metadata`` are
     answered for here. ``idle_seconds``
-    bounds how long nothing of a body may come from, or go to, an end; ``write_seconds`` how long a
-    client may leave unread what is sent to it; ``body_rate`` how slowly it may send. ``tracer`` is
-    there where requests are traced.
+    bounds how long nothing of a body may come from, or go to, an end; ``body_rate`` how slowly a
+    client may send, ``read_rate`` how slowly it may read. ``tracer`` is there where requests are
+    traced.
     """
 
     authorizer: Authorizer
@@ -60,8 +60,8 @@ class Parts:
     realm: Realm = SIDECAR
     idle_seconds: float = 300.0
     mirror: AccountMirror | None = None
-    write_seconds: float = 60.0
     body_rate: BodyRate = field(default_factory=BodyRate)
+    read_rate: BodyRate = field(default_factory=partial(BodyRate, grace=60.0))
     metadata: ResourceMetadata | None = None
     tracer: Tracer | None = None
 
@@ -76,9 +76,9 @@ class Handler:
         self.at_once = AtOnce(parts, self)
 
     @property
-    def write_seconds(self) -> float:
-        """How long a client may leave unread what was sent to it."""
-        return self._parts.write_seconds
+    def read_rate(self) -> BodyRate:
+        """How slowly a client may read what is sent to it."""
+        return self._parts.read_rate
 
     @property
     def observer(self) -> Observer:
@@ -88,7 +88,7 @@ class Handler:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Whatever fails, nothing ungranted is forwarded."""
         began = self._parts.clock.steady()
-        response = Downstream(request, self._parts.write_seconds)
+        response = Downstream(request)
         if isinstance(request.protocol, ClientConnection):
             request.protocol.downstream = response
         if self.is_leaving:
@@ -115,7 +115,7 @@ class Handler:
 
     def refuse_unread(self, request: web.BaseRequest, deny: Deny) -> web.StreamResponse:
         """Answer what could not be read as a request; the connection ends with it."""
-        response = Downstream(request, self._parts.write_seconds)
+        response = Downstream(request)
         asked = AccessRequest("", "", "", "", (), _peer_of(request), make_request_id())
         self._parts.observer.decided(asked, deny, 0.0)
         response.close_after()

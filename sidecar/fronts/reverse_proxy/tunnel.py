@@ -25,14 +25,12 @@ _LINGER_SECONDS = 1.0
 class Tunnel:
     """One upgraded connection, between the client and upstream.
 
-    ``idle_seconds`` bounds how long upstream may leave unread what is written to it,
-    ``write_seconds`` how long the client may.
+    ``idle_seconds`` bounds how long upstream may leave unread what is written to it. How long the
+    client may is its connection's affair: see ``reading``.
     """
 
-    def __init__(
-        self, request: web.BaseRequest, answer: Answer, idle_seconds: float, write_seconds: float
-    ) -> None:
-        self._client = _End(request.protocol, write_seconds)
+    def __init__(self, request: web.BaseRequest, answer: Answer, idle_seconds: float) -> None:
+        self._client = _End(request.protocol)
         self._upstream = answer
         self._idle_seconds = idle_seconds
         self._ends = FrameEnds()
@@ -99,11 +97,10 @@ class Tunnel:
 class _End:
     """The client: what came from it, and how to write to it. Takes a payload parser's place."""
 
-    def __init__(self, protocol: Any, idle_seconds: float) -> None:
+    def __init__(self, protocol: Any) -> None:
         loop = asyncio.get_running_loop()
         self._protocol: BaseProtocol = protocol
         self._writer = StreamWriter(protocol, loop)
-        self._idle_seconds = idle_seconds
         self.reader = StreamReader(protocol, _BUFFER_BYTES, loop=loop)
 
     @property
@@ -128,9 +125,7 @@ class _End:
             raise ConnectionResetError
         transport.write(data)
         if self._protocol.writing_paused:
-            # TimeoutError is an OSError: an end that does not read ends the tunnel.
-            async with asyncio.timeout(self._idle_seconds):
-                await self._writer.drain()
+            await self._writer.drain()
 
     def abort(self) -> None:
         if self.transport is not None:

@@ -12,7 +12,7 @@ from sidecar.fronts.reverse_proxy.upstream.pool import Pool
 from sidecar.fronts.reverse_proxy.upstream.request_head import Field, write_request_head
 from sidecar.ports import UpstreamError
 
-_BUFFER_BYTES = 256 * 1024
+_BUFFER_BYTES = 16 * 1024
 
 
 class Upstream(Pool):
