@@ -39,6 +39,8 @@ def work(
     It is asked for what it has in flight by a socket in ``directory``.
     Connections are accepted when it is ready, or after ``patience`` seconds, if there is an end.
     """
+    # What was imported before the fork. To look for garbage in it took 55 of the 85 ms of a start.
+    gc.freeze()
     process_log.configure(settings.log.level)
     run_in_loop(_work(settings, secret, directory, patience, number, readiness, sockets))
 
