@@ -170,6 +170,8 @@ class ClientConnection(Connection, OneBuffer):
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         if self.relay is not None or self._drains or self._ending.is_stuck:
             self.reset()
+        if self.downstream is not None and self.downstream.farewell is not None:
+            timeout = self.downstream.farewell()
         await super().shutdown(timeout)
 
     @override

@@ -6,6 +6,7 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 
 from aiohttp import web
@@ -21,7 +22,8 @@ _RESET = struct.pack("ii", 1, 0)
 class Downstream(web.StreamResponse):
     """One response to one request, written straight to the connection.
 
-    ``idle_seconds`` bounds how long a client may leave what was sent unread.
+    ``idle_seconds`` bounds how long a client may leave what was sent unread. ``farewell``, where
+    the protocol has one, tells the client that we end, and returns for how many seconds to wait.
     """
 
     def __init__(self, request: web.BaseRequest, idle_seconds: float) -> None:
@@ -31,6 +33,7 @@ class Downstream(web.StreamResponse):
         self._framing = Framing(request.method, request.version, stays=bool(request.keep_alive))
         self._left: int | None = None
         self.sent_status = 0
+        self.farewell: Callable[[], float] | None = None
 
     @property
     @override

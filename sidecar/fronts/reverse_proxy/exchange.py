@@ -146,6 +146,7 @@ class Exchange:
         self._tunnel = Tunnel(
             self._request, answer, self._parts.idle_seconds, self._parts.write_seconds
         )
+        self._response.farewell = self._tunnel.bid_farewell
         await self._tunnel.run()
 
     async def _ask(
