@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-overload redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
+.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-restarts bench-overload redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -57,6 +57,10 @@ bench-ext-authz: $(VENV)/dev.stamp ## what a check of Envoy's costs; 1 minute
 
 bench-slow: $(VENV)/dev.stamp ## what thousands of slow clients do to good requests; 3 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/slow_clients.py
+
+REPLACEMENTS ?= 20
+bench-restarts: $(VENV)/dev.stamp ## what clients see of REPLACEMENTS (20) restarts, reloads and kills; 8 minutes
+	@PYTHONPATH=. $(BIN)/python tests/bench/restarts.py --replacements $(REPLACEMENTS)
 
 bench-overload: $(VENV)/dev.stamp ## what a flood of bad tokens does to good ones; 1 minute
 	@PYTHONPATH=. $(BIN)/python tests/bench/bad_tokens.py
