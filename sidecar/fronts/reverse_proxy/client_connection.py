@@ -107,8 +107,8 @@ class ClientConnection(Connection, OneBuffer):
             messages = ((refused, EMPTY_PAYLOAD),)
         if tail and self._upgraded:
             self._message_tail = tail
+        self.watch_head(data, messages)
         if messages:
-            self._head_watch.end()
             self._request_count += len(messages)
             self._messages.extend(messages)
             if not self._buffer_paused and len(self._messages) >= self._max_msg_queue_size:
@@ -116,8 +116,6 @@ class ClientConnection(Connection, OneBuffer):
                 self._pause_reading_for_buffer()
                 self._presence.watch(self)
             self.go_on()
-        elif not self.is_within_message:
-            self._head_watch.begin(self._head_is_late)
 
     @override
     def eof_received(self) -> bool:  # type: ignore[override]
