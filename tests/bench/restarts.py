@@ -130,6 +130,9 @@ async def end(running: Running) -> float:
     running.sidecar.process.send_signal(signal.SIGTERM)
     if await running.sidecar.process.wait():
         raise SystemExit("a sidecar failed:\n" + "".join(running.sidecar.output[-20:]))
+    for line in running.sidecar.output:
+        if '"level": "WARNING"' in line or '"level": "ERROR"' in line:
+            print(line.strip()[:600])
     running.following.cancel()
     return loop.time() - told
 
