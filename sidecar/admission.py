@@ -57,15 +57,32 @@ class Budgets:
     """
 
     def __init__(self) -> None:
-        self._kept: WeakValueDictionary[Hashable, Budget] = WeakValueDictionary()
+        self._kept: WeakValueDictionary[str, Budget] = WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def get(self, name: str, limit: Limit, rules: LimitRules) -> Budget:
         """Return the budget of this name on these terms."""
-        terms = (name, limit, rules.most, rules.shared)
+        terms = repr((name, limit, rules.most, rules.shared))
         budget = self._kept.get(terms)
         if budget is None:
             budget = self._kept[terms] = Budget(name, limit, rules)
         return budget
+
+    def waits(self, now: float) -> dict[str, dict[Hashable, float]]:
+        """Return, by its terms, of whom a budget is not full, and the seconds until it is."""
+        return {
+            terms: budget.buckets.waits(now)
+            for terms, budget in self._kept.items()
+            if budget.buckets is not None
+        }
+
+    def delay(self, terms: str, who: Hashable, seconds: float, now: float) -> None:
+        """Let a caller's budget, where there is one on these terms, be full no sooner than that."""
+        budget = self._kept.get(terms)
+        if budget is not None and budget.buckets is not None and seconds > 0:
+            budget.buckets.delay(who, seconds, now)
 
 
 class Slot:

@@ -8,8 +8,8 @@ import pytest
 from tests.e2e.conftest import Site
 from tests.e2e.processes import Sidecar, running_sidecar
 from tests.e2e.test_main_job import bearer
-from tests.e2e.test_reloading import reload
-from tests.fakes.waiting import until_async
+from tests.e2e.test_reloading import reload, said
+from tests.fakes.waiting import until, until_async
 
 pytestmark = pytest.mark.e2e
 
@@ -78,9 +78,13 @@ async def test_workers_that_share_a_limit_out_let_no_more_through_together(site:
     settings = site.settings(workers=2, rate_limit=limit)
     async with running_sidecar(settings, site.directory) as sidecar:
         statuses = await ask(sidecar, site.token(), 80)
+        await reload(sidecar, site.directory, settings)
+        await until(lambda: said(sidecar, "took over what is left") == 2)
+        after = await ask(sidecar, site.token(), 20)
 
     # All connections may have come to one of them.
     assert BURST // 2 <= statuses[200] <= BURST
+    assert after[200] <= BURST - statuses[200]
 
 
 async def test_a_sick_or_dead_upstream_is_told_at_once_and_asked_when_it_is_back(
