@@ -24,25 +24,45 @@ _AT_ONCE = 1000  # then others have their turn
 
 
 class HandingOn:
-    """The way from worker ``number`` of one generation to that of the next, for ``budgets``."""
+    """The way from worker ``number`` of one generation to that of the next, for ``budgets``.
 
-    def __init__(self, budgets: Budgets, directory: Path, number: int, clock: Clock) -> None:
+    The one before, if it hangs or has died, is waited for for ``patience`` seconds.
+    """
+
+    def __init__(
+        self,
+        budgets: Budgets,
+        directory: Path,
+        number: int,
+        clock: Clock,
+        patience: float = 60.0,
+    ) -> None:
         self._budgets = budgets
         self._file = directory / f"budgets-{number}"
         self._clock = clock
+        self._patience = patience
 
     async def give(self, stop: Stop) -> None:
-        """Write down what callers have left, once this worker is relieved."""
+        """Write down what callers have left, once this worker is relieved. Raises nothing."""
         await stop.asked.wait()
-        if stop.is_relieved and len(self._budgets):
-            now = self._clock.steady()
+        if not stop.is_relieved or not len(self._budgets):
+            return
+        now = self._clock.steady()
+        try:
             await asyncio.to_thread(self._write, now, self._budgets.waits(now))
+        except OSError as problem:
+            log.warning("what callers have left is not handed on: %s", problem)
 
     async def take(self) -> None:
-        """Wait for what the worker before had to say, and go on from there."""
-        while not await asyncio.to_thread(self._file.exists):  # noqa: ASYNC110 - another process
-            await asyncio.sleep(_POLL_SECONDS)
-        written = await asyncio.to_thread(self._read)
+        """Wait for what the worker before has to say, and go on from there. Raises nothing."""
+        try:
+            async with asyncio.timeout(self._patience):
+                while not await asyncio.to_thread(self._file.exists):  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(_POLL_SECONDS)
+            written = await asyncio.to_thread(self._read)
+        except (OSError, ValueError) as problem:  # of which TimeoutError is one
+            log.warning("callers begin with full budgets: %r", problem)
+            return
         callers = 0
         for name, waits in written["budgets"].items():
             for who, seconds in waits:

@@ -21,11 +21,13 @@ ONE_IN_TEN_SECONDS = Limit("account", Fraction(1, 10), 1)
 class Worker:
     """Has one limit, for accounts."""
 
-    def __init__(self, directory: Path, clock: FakeClock, limit: Limit | None) -> None:
+    def __init__(
+        self, directory: Path, clock: FakeClock, limit: Limit | None, patience: float = 30.0
+    ) -> None:
         self.budgets = Budgets()
         rules = LimitRules() if limit is None else LimitRules(limit)
         self.limiter = Limiter(rules, self.budgets)
-        self.way = HandingOn(self.budgets, directory, 0, clock)
+        self.way = HandingOn(self.budgets, directory, 0, clock, patience)
 
     @property
     def buckets(self) -> Buckets:
@@ -51,8 +53,7 @@ async def test_a_successor_goes_on_from_what_is_left(tmp_path: Path) -> None:
     for who in (ROBOT, NETWORK):
         assert before.buckets.take(who, clock.steady()) == 0
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(after.way.take())  # it is there first
-        await asyncio.sleep(0)
+        tasks.create_task(after.way.take())
         await give(before)
 
     clock.advance(4.0)
@@ -94,3 +95,17 @@ async def test_a_worker_that_is_not_relieved_has_nobody_to_give_to(tmp_path: Pat
     await worker.way.give(stop)
 
     assert files_in(tmp_path) == []
+
+
+async def test_a_worker_that_says_nothing_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    worker = Worker(tmp_path, FakeClock(), ONE_IN_TEN_SECONDS, patience=0.01)
+
+    await asyncio.wait_for(worker.way.take(), 5)
+
+
+async def test_a_directory_that_has_gone_ends_no_worker(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await give(Worker(tmp_path / "gone", FakeClock(), ONE_IN_TEN_SECONDS))
+
+    assert "not handed on" in caplog.text
