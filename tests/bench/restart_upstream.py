@@ -1,6 +1,7 @@
 """An upstream for restarts: answers, keeps streams that tick, and counts POSTs that came twice."""
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,10 +26,17 @@ _TICK_SECONDS = 1.0
 
 @dataclass
 class RestartUpstream:
-    """What came: ``posts`` by the name that their client gave them."""
+    """What came: ``posts`` by the name that their client gave them.
+
+    On a connection that has carried a request before, it breaks off a ``share`` of those that come,
+    unanswered, as a server does that ends an unused connection in the same moment; ``broken`` are
+    those, by method.
+    """
 
     url: str = ""
+    share: float = 0.0
     posts: Counter[bytes] = field(default_factory=Counter)
+    broken: Counter[str] = field(default_factory=Counter)
     ticking: dict[asyncio.Transport, bytes] = field(default_factory=dict)
 
     @property
@@ -46,6 +54,7 @@ class _Conversation(asyncio.Protocol):
     def __init__(self, upstream: RestartUpstream) -> None:
         self._upstream = upstream
         self._unread = b""
+        self._was_used = False
         self._transport: asyncio.Transport
 
     @override
@@ -73,9 +82,15 @@ class _Conversation(asyncio.Protocol):
         elif target.endswith(b"/ws"):
             self._stay(_SWITCHED, _FRAME)
         else:
-            if head.startswith(b"POST "):
+            method = head.split(b" ", 1)[0].decode()
+            if method == "POST":
                 self._upstream.posts[target] += 1
-            self._transport.write(_OK)
+            if self._was_used and random.random() < self._upstream.share:  # noqa: S311 - no secret
+                self._upstream.broken[method] += 1
+                self._transport.abort()
+            else:
+                self._transport.write(_OK)
+            self._was_used = True
 
     def _stay(self, beginning: bytes, event: bytes) -> None:
         self._transport.write(beginning)
