@@ -73,6 +73,7 @@ class Bench:
     tasks: asyncio.TaskGroup
     problems: list[str] = field(default_factory=list)
     drains: list[float] = field(default_factory=list)
+    stalls: int = 0
 
     def settings(self, accounts: dict[str, Any] = _PATIENT, **listen: Any) -> dict[str, Any]:
         address = {"host": "127.0.0.1", "port": 0, **listen}
@@ -127,7 +128,7 @@ async def start(bench: Bench, balancer: Balancer, settings: dict[str, Any], name
     return Running(sidecar, replica, following)
 
 
-async def end(running: Running) -> float:
+async def end(bench: Bench, running: Running) -> float:
     """Tell it to end; return the seconds until it has."""
     loop = asyncio.get_running_loop()
     told = loop.time()
@@ -135,9 +136,7 @@ async def end(running: Running) -> float:
     running.sidecar.process.send_signal(signal.SIGTERM)
     if await running.sidecar.process.wait():
         raise SystemExit("a sidecar failed:\n" + "".join(running.sidecar.output[-20:]))
-    for line in running.sidecar.output:
-        if "stood still" in line or "the account store is" in line:  # for want of CPU
-            print(line.strip()[:200])
+    bench.stalls += sum("stood still" in line for line in running.sidecar.output)
     running.following.cancel()
     return loop.time() - told
 
@@ -159,9 +158,9 @@ async def replace(bench: Bench, times: int) -> None:
     async with crowded(bench, balancer) as crowd:
         for number in range(1, times + 1):
             successor = await start(bench, balancer, bench.settings(), str(number))
-            bench.drains.append(await end(running))
+            bench.drains.append(await end(bench, running))
             running = successor
-    await end(running)
+    await end(bench, running)
     longest = max(bench.drains)
     bench.judge(f"(a) {times} replacements", crowd.count)
     print(f"{'':<22} drained in {min(bench.drains):.1f} to {longest:.1f} s")
@@ -190,7 +189,7 @@ async def read_anew(bench: Bench, times: int) -> None:
             await reload(running.sidecar, place, changed if number % 2 else settings)
             await asyncio.sleep(2.0)
         await asyncio.sleep(_DRAIN_SECONDS + _SHUTDOWN_SECONDS)
-    await end(running)
+    await end(bench, running)
     bench.judge(f"(b) {times} reloads, TLS", crowd.count)
 
 
@@ -210,7 +209,7 @@ async def kill_workers(bench: Bench, times: int) -> None:
             await until_complete(running)
             took.append(loop.time() - began)
             await asyncio.sleep(2.0)
-    await end(running)
+    await end(bench, running)
     bench.judge(f"(c) {times} workers killed", crowd.count, spared)
     print(f"{'':<22} back after {', '.join(f'{each:.2f}' for each in took)} s")
     if max(took) > 1:
@@ -253,7 +252,7 @@ async def stop_for(bench: Bench, seconds: float) -> None:
     await asyncio.sleep(2.0)
     load.is_stopped = True
     await asking
-    await end(running)
+    await end(bench, running)
     late = [each for each in load.of(_LEAVING, gone_at + _STALENESS) if each.status == 200]
     statuses = Counter(each.status for each in load.answers if each.done >= resumed)
     print(
@@ -272,7 +271,7 @@ async def lose_upstream(bench: Bench, seconds: float) -> None:
         upstream.share = 0.02
         await asyncio.sleep(seconds)
         upstream.share = 0.0
-    await end(running)
+    await end(bench, running)
     count, broken = crowd.count, upstream.broken
     failed = Counter(why for _, why in count.failed)
     print(
@@ -305,6 +304,7 @@ async def main(replacements: int, reloads: int, kills: int, stopped: float, losi
                 await stop_for(bench, stopped)
             if losing:
                 await lose_upstream(bench, losing)
+        print(f"event loops stood still {bench.stalls} times, for want of CPU if for anything")
         for each in bench.problems:
             print(f"WRONG: {each}")
         if bench.problems:
