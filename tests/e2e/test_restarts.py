@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 STREAMS = 200
 WORKERS = 2
-SHUTDOWN_SECONDS = 2.0
+DRAIN_SECONDS, SHUTDOWN_SECONDS = 0.5, 1.0
 ENDED_BY_US = {End.GOING_AWAY: STREAMS // 2, End.BROKEN: STREAMS // 2}
 
 
@@ -36,6 +36,13 @@ async def go_on(streams: list[OpenStream]) -> None:
     """Wait until each has got something more."""
     before = [each.pieces for each in streams]
     await until(lambda: all(each.pieces > had for each, had in zip(streams, before, strict=True)))
+
+
+def are_let_go_on(streams: list[OpenStream], told: float) -> None:
+    """Assert that all ended as they should, and none before its time after ``told``."""
+    assert Counter(each.end for each in streams) == ENDED_BY_US
+    first = min(each.ended.result() for each in streams)
+    assert first >= told + DRAIN_SECONDS + SHUTDOWN_SECONDS
 
 
 async def kill_one(
@@ -62,13 +69,16 @@ async def test_what_is_open_ends_with_its_worker_or_after_its_time_and_no_reques
 ) -> None:
     """Rows D1 to D3 of the threat matrix, in one process."""
     await site.enable()
+    loop = asyncio.get_running_loop()
     served, other = Certificates(tmp_path, "served"), Certificates(tmp_path, "other")
     believes = ssl.create_default_context(cafile=served.ca)
     believes.load_verify_locations(other.ca)
     believes_other = ssl.create_default_context(cafile=other.ca)
     tls = {"certificate": str(served.certificate), "key": str(served.key)}
     settings = site.settings(
-        workers=WORKERS, routes=[WEBSOCKET_ROUTE], listen=listen(0.5, SHUTDOWN_SECONDS, tls=tls)
+        workers=WORKERS,
+        routes=[WEBSOCKET_ROUTE],
+        listen=listen(DRAIN_SECONDS, SHUTDOWN_SECONDS, tls=tls),
     )
     async with running_sidecar(settings, site.directory) as sidecar:
         token = site.token()
@@ -83,18 +93,19 @@ async def test_what_is_open_ends_with_its_worker_or_after_its_time_and_no_reques
             async with steady(reloaded, new_per_second=50, kept=10):
                 shutil.copy(other.certificate, served.certificate)
                 shutil.copy(other.key, served.key)
+                told = loop.time()
                 await reload(sidecar, site.directory, settings)
                 asked = Traffic(sidecar.url, token, tls=believes_other)
                 await asked.ask_on_new_connections(5)
-                assert len(those_open(streams)) == STREAMS
                 await until(lambda: not those_open(streams))
-                assert Counter(each.end for each in streams) == ENDED_BY_US
+                are_let_go_on(streams, told)
 
         async with open_streams(sidecar.url, token, STREAMS, believes) as streams:
             ended = Traffic(sidecar.url, token, tls=believes)
             async with steady(ended, new_per_second=50, kept=10):
+                told = loop.time()
                 assert await sidecar.terminate() == 0
-            assert Counter(each.end for each in streams) == ENDED_BY_US
+            are_let_go_on(streams, told)
 
     assert asked.statuses == {200: 5}
     for each in (reloaded, ended):
