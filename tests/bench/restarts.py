@@ -74,6 +74,7 @@ class Bench:
     problems: list[str] = field(default_factory=list)
     drains: list[float] = field(default_factory=list)
     stalls: int = 0
+    denied: Counter[str] = field(default_factory=Counter)
 
     def settings(self, accounts: dict[str, Any] = _PATIENT, **listen: Any) -> dict[str, Any]:
         address = {"host": "127.0.0.1", "port": 0, **listen}
@@ -83,6 +84,7 @@ class Bench:
             workers=_WORKERS,
             listen={**address, **ends},
             accounts={"url": self.site.redis.url, **accounts},
+            log={"decisions": "denied"},
         )
 
     def judge(self, name: str, count: Count, spared: Iterable[int] = ()) -> None:
@@ -136,6 +138,7 @@ async def end(bench: Bench, running: Running) -> float:
     running.sidecar.process.send_signal(signal.SIGTERM)
     if await running.sidecar.process.wait():
         raise SystemExit("a sidecar failed:\n" + "".join(running.sidecar.output[-20:]))
+    bench.denied.update(str(each.get("reason")) for each in running.sidecar.decisions)
     bench.stalls += sum("stood still" in line for line in running.sidecar.output)
     running.following.cancel()
     return loop.time() - told
@@ -184,7 +187,7 @@ async def read_anew(bench: Bench, times: int) -> None:
             if number % 2:
                 shutil.copy(other.certificate, served.certificate)
                 shutil.copy(other.key, served.key)
-            changed = {**settings, "log": {"decisions": "none", "level": "info"}}
+            changed = {**settings, "log": {"decisions": "denied", "level": "info"}}
             running.replica.told.append(asyncio.get_running_loop().time())
             await reload(running.sidecar, place, changed if number % 2 else settings)
             await asyncio.sleep(2.0)
@@ -304,6 +307,7 @@ async def main(replacements: int, reloads: int, kills: int, stopped: float, losi
                 await stop_for(bench, stopped)
             if losing:
                 await lose_upstream(bench, losing)
+        print(f"refused, those of (d) included: {dict(bench.denied)}")
         print(f"event loops stood still {bench.stalls} times, for want of CPU if for anything")
         for each in bench.problems:
             print(f"WRONG: {each}")
