@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpRequestParser
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.fronts.head_watch import HeadWatch, begins_another
@@ -77,6 +77,7 @@ def parser() -> Iterator[HttpRequestParser]:
         loop.close()
 
 
+@settings(deadline=None)
 @given(messages(BODIES), st.data())
 def test_whole_messages_never_look_like_half_a_head_wherever_they_are_cut(
     sent: list[bytes], data: st.DataObject
@@ -90,6 +91,7 @@ def test_whole_messages_never_look_like_half_a_head_wherever_they_are_cut(
         assert not (found and begins_another(octets[cut:], *found[-1]))
 
 
+@settings(deadline=None)
 @given(messages(PLAIN_BODIES), st.integers(1, len(GET) - 1))
 def test_half_a_head_behind_whole_messages_is_seen(sent: list[bytes], half: int) -> None:
     octets = b"".join(sent) + GET[:half]
