@@ -52,9 +52,8 @@ async def kill_one(
     os.kill(victim, signal.SIGSTOP)  # so that what it has stays what it is
     its_own = ports_of(victim)
     os.kill(victim, signal.SIGKILL)
-    async with asyncio.timeout(1):
-        await until(lambda: victim not in pids(sidecar))
-        await all_ready(site, sidecar, WORKERS)
+    await until(lambda: victim not in pids(sidecar))
+    await all_ready(site, sidecar, WORKERS)
     its_streams = {each.port for each in streams if each.port in its_own}
     await until(lambda: len(those_open(streams)) == STREAMS - len(its_streams))
 
