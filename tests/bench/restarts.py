@@ -46,7 +46,7 @@ from tests.chaos.load import Load
 from tests.e2e.processes import Sidecar, running_sidecar
 from tests.e2e.test_reloading import reload
 from tests.e2e.test_workers import pids
-from tests.fakes.connections_of import ports_of
+from tests.fakes.connections_of import ports_of, stop
 from tests.fakes.waiting import until, until_async
 
 _WORKERS = 4
@@ -201,17 +201,17 @@ async def kill_workers(bench: Bench, times: int) -> None:
     running = await start(bench, balancer, bench.settings(), "killed")
     loop, took, spared = asyncio.get_running_loop(), [], set()
     async with crowded(bench, balancer) as crowd:
-        for number in range(times):
-            workers = pids(running.sidecar)
-            victim = workers[number % len(workers)]
-            os.kill(victim, signal.SIGSTOP)  # so that it takes no more meanwhile
+        for _ in range(times):
+            # The eldest: one that dies young again and again is replaced after longer and longer.
+            victim = pids(running.sidecar)[0]
+            await stop(victim)  # so that it takes no more meanwhile
             spared |= ports_of(victim)
             began = loop.time()
             os.kill(victim, signal.SIGKILL)
             await until(lambda victim=victim: victim not in pids(running.sidecar))  # type: ignore[misc]
             await until_complete(running)
             took.append(loop.time() - began)
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(3.0)
     await end(bench, running)
     bench.judge(f"(c) {times} workers killed", crowd.count, spared)
     print(f"{'':<22} back after {', '.join(f'{each:.2f}' for each in took)} s")

@@ -16,7 +16,7 @@ from tests.e2e.processes import Sidecar, running_sidecar
 from tests.e2e.test_reloading import listen, reload
 from tests.e2e.test_workers import all_ready, pids
 from tests.e2e.traffic import Traffic, steady
-from tests.fakes.connections_of import ports_of
+from tests.fakes.connections_of import ports_of, stop
 from tests.fakes.open_streams import WEBSOCKET_ROUTE, End, OpenStream, open_streams
 from tests.fakes.waiting import until
 
@@ -49,7 +49,7 @@ async def kill_one(
     site: Site, sidecar: Sidecar, traffic: Traffic, streams: list[OpenStream]
 ) -> None:
     victim = pids(sidecar)[0]
-    os.kill(victim, signal.SIGSTOP)  # so that what it has stays what it is
+    await stop(victim)  # so that what it has stays what it is
     its_own = ports_of(victim)
     os.kill(victim, signal.SIGKILL)
     await until(lambda: victim not in pids(sidecar))
