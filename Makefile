@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-tracing bench-overload redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
+.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-restarts bench-tracing bench-overload redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -63,6 +63,10 @@ bench-slow: $(VENV)/dev.stamp ## what thousands of slow or idle clients do to ot
 
 bench-tracing: $(VENV)/dev.stamp ## what tracing costs a request, sampled or not; 1 minute
 	@PYTHONPATH=. $(BIN)/python tests/bench/tracing.py
+
+REPLACEMENTS ?= 20
+bench-restarts: $(VENV)/dev.stamp ## what clients see of REPLACEMENTS (20) restarts, reloads and kills; 8 minutes
+	@PYTHONPATH=. $(BIN)/python tests/bench/restarts.py --replacements $(REPLACEMENTS)
 
 bench-overload: $(VENV)/dev.stamp ## what a flood of bad tokens does to good ones; 2 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/bad_tokens.py

@@ -14,6 +14,7 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.service_manager import ServiceManager
 from sidecar.admin.event_listener import EventListener
 from sidecar.admin.listener import AdminListener, Render
+from sidecar.admission import Budgets
 from sidecar.app.administering import Endpoints, administering_for_workers
 from sidecar.app.asserting import Published, assertion_keys, new_secret
 from sidecar.app.descriptors import raise_limit
@@ -76,7 +77,7 @@ def run(settings: Settings, load: Load) -> None:
 
 async def _serve_alone(settings: Settings, load: Load, secret: bytes) -> None:
     clock = SystemClock()
-    upkeep = Upkeep(clock.now())
+    upkeep, budgets = Upkeep(clock.now()), Budgets()
     with observing(clock) as observed, open_doors(doors_of(settings)) as sockets:
         watched = observed(settings)
         watched.metrics.registry.register(upkeep)
@@ -85,7 +86,13 @@ async def _serve_alone(settings: Settings, load: Load, secret: bytes) -> None:
         async def opened(settings: Settings, succeeds: bool) -> AsyncIterator[_Alone]:  # noqa: FBT001
             with duplicates_of(sockets) as own:
                 async with serving_with(
-                    settings, observed(settings), clock, own, secret=secret, administers=True
+                    settings,
+                    observed(settings),
+                    clock,
+                    own,
+                    secret=secret,
+                    administers=True,
+                    budgets=budgets,
                 ) as served:
                     if succeeds:
                         await served.ready()

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from sidecar.core.connections import ConnectionObserver
 from sidecar.core.decision import Deny, DenyReason
 from sidecar.fronts.acceptor import Acceptor, Greeting, listening_queues
 from sidecar.fronts.admission import Admission, Place, Room
-from sidecar.fronts.head_watch import HeadWatch, SlowHead
+from sidecar.fronts.head_watch import HeadWatch, SlowHead, begins_another
 
 log = logging.getLogger(__name__)
 
@@ -112,9 +112,13 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         before = self._request_count
         super().data_received(data)
-        if self._request_count != before:
+        self.watch_head(data, self._messages if self._request_count != before else ())
+
+    def watch_head(self, data: bytes, messages: Sequence[Any]) -> None:
+        """Hear what came and which messages began in it: a head that has not ended has its time."""
+        if messages:
             self._head_watch.end()
-        elif not self.is_within_message:
+        if begins_another(data, *messages[-1]) if messages else not self.is_within_message:
             self._head_watch.begin(self._head_is_late)
 
     @property

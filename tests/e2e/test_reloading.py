@@ -145,16 +145,14 @@ async def test_systemd_hears_of_the_start_of_each_reload_and_of_the_end(site: Si
             systemd.recv(1024)
 
 
-@each_number_of_workers
 async def test_a_new_certificate_is_served_and_open_streams_end_at_the_deadline(
-    site: Site, tmp_path: Path, workers: int
+    site: Site, tmp_path: Path
 ) -> None:
+    """By one process; ``test_restarts`` has it for workers."""
     await site.enable()
     old, new = Certificates(tmp_path, "served"), Certificates(tmp_path, "new")
     tls = {"certificate": str(old.certificate), "key": str(old.key)}
-    settings = site.settings(
-        workers=workers, listen=listen(drain_seconds=0, shutdown_seconds=3, tls=tls)
-    )
+    settings = site.settings(listen=listen(drain_seconds=0, shutdown_seconds=3, tls=tls))
     believes_old = ssl.create_default_context(cafile=old.ca)
     believes_new = ssl.create_default_context(cafile=new.ca)
     async with running_sidecar(settings, site.directory) as sidecar:

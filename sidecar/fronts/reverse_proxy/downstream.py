@@ -6,6 +6,7 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 
 from aiohttp import web
@@ -23,7 +24,8 @@ _MOST_WAITING_FOR_TLS = 16 * 1024  # and once more below it, encrypted
 class Downstream(web.StreamResponse):
     """One response to one request, written straight to the connection.
 
-    How slowly a client may read it is its connection's affair: see ``reading``.
+    How slowly a client may read it is its connection's affair: see ``reading``. ``farewell``, where
+    the protocol has one, tells the client that we end, and returns for how many seconds to wait.
     """
 
     def __init__(self, request: web.BaseRequest) -> None:
@@ -32,6 +34,7 @@ class Downstream(web.StreamResponse):
         self._framing = Framing(request.method, request.version, stays=bool(request.keep_alive))
         self._left: int | None = None
         self.sent_status = 0
+        self.farewell: Callable[[], float] | None = None
 
     @property
     @override

@@ -144,6 +144,7 @@ class Exchange:
             raise UpstreamFailed(UpstreamError.MALFORMED, "a 101 to no handshake of ours")
         self._response.switch(answer.reason, answer.end_to_end)
         self._tunnel = Tunnel(self._request, answer, self._parts.idle_seconds)
+        self._response.farewell = self._tunnel.bid_farewell
         await self._tunnel.run()
 
     async def _ask(

@@ -14,7 +14,12 @@ from aiohttp.http import StreamWriter
 from aiohttp.streams import StreamReader
 
 from sidecar.fronts.reverse_proxy.upstream import Answer, UpstreamFailed
-from sidecar.fronts.reverse_proxy.websocket import POLICY_VIOLATION, FrameEnds, close_frame
+from sidecar.fronts.reverse_proxy.websocket import (
+    GOING_AWAY,
+    POLICY_VIOLATION,
+    FrameEnds,
+    close_frame,
+)
 
 _BUFFER_BYTES = 64 * 1024
 # RFC 6455, 7.1.1: the client answers a close frame and waits for us to end the connection. Ending
@@ -60,6 +65,17 @@ class Tunnel:
         Where a frame is half sent, or the client does not read, there is no place for a close
         frame: then its connection is aborted too.
         """
+        self._close(POLICY_VIOLATION, reason)
+
+    def bid_farewell(self) -> float:
+        """End both sides as ``cut`` does, because we end ourselves: with 1001.
+
+        Returns for how many seconds the client's answer to that is worth waiting for.
+        """
+        self._close(GOING_AWAY, "the server ends; connect again")
+        return _LINGER_SECONDS
+
+    def _close(self, code: int, reason: str) -> None:
         self._is_cut = True
         self._upstream.close()
         transport = self._client.transport
@@ -68,7 +84,7 @@ class Tunnel:
         if not self._ends.is_between or transport.get_write_buffer_size():
             transport.abort()
         elif not self._ends.closing:
-            transport.write(close_frame(POLICY_VIOLATION, reason))
+            transport.write(close_frame(code, reason))
 
     async def _pump_up(self) -> None:
         with suppress(OSError, UpstreamFailed):

@@ -68,6 +68,22 @@ async def test_no_trickle_extends_the_time_of_a_head(begin: bytes, octet: bytes)
     assert decided.reason in (DenyReason.TOO_SLOW, DenyReason.MALFORMED_REQUEST)
 
 
+async def test_half_a_head_that_came_together_with_a_request_has_the_time_of_a_head() -> None:
+    """Else a client could have its connection held for all of ``idle_timeout``."""
+    async with (
+        scripted_upstream() as upstream,
+        running_front(upstream.url, listen=HASTY) as front,
+    ):
+        reader, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request() + b"GET /reports HTTP/1.1\r\nHost")
+        await reader.readuntil(b"ok")
+        late = await asyncio.wait_for(read_all(reader), 5)
+        writer.close()
+
+    assert status_of(late) == 408
+    assert len(upstream.conversations) == 1
+
+
 async def test_a_head_that_is_late_is_told_so_on_a_connection_that_was_used_before() -> None:
     async with (
         scripted_upstream() as upstream,
