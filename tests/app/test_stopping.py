@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import threading
 
 from sidecar.app.stopping import RELIEF, Stop, hangups, keep_hangups, stop_on_signals
 
@@ -67,7 +68,8 @@ async def test_every_hangup_is_heard() -> None:
 
 async def test_a_hangup_that_comes_before_anybody_listens_is_kept() -> None:
     keep_hangups()
-    os.kill(os.getpid(), signal.SIGHUP)  # without the line above it would end this process
+    # To this thread, which is the only one while the sidecar starts. It would end the process.
+    signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
 
     async with hangups() as heard:
         await asyncio.wait_for(heard.wait(), 5)
