@@ -12,11 +12,11 @@ from sidecar.core.confirmation import Shown
 from sidecar.core.decision import Denied, Deny
 from sidecar.core.principal import Principal
 from sidecar.core.token_memory import TokenMemory
+from sidecar.fronts.head_check import check_head
 from sidecar.fronts.request_head import (
     HeadRules,
     RawHeaders,
     RequestHead,
-    check_head,
 )
 
 

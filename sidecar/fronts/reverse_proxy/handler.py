@@ -1,7 +1,7 @@
 """The reverse proxy: read a request, ask for the decision, forward what is granted.
 
 It only translates. What it decides by itself is what a parser lets through and two programs could
-read differently (``request_head.check_head``), and those refusals go the same way as all others.
+read differently (``head_check.check_head``), and those refusals go the same way as all others.
 """
 
 import logging
