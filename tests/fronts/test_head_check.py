@@ -62,9 +62,9 @@ def test_http_1_0_may_come_without_a_host() -> None:
         (b"Connection", b"close, Authorization"),
         (b"Connection", b"HOST"),
         (b"Connection", b"content-length"),
-        (b"Expect", b"200-ok"),
-        (b"Expect", b""),
         (b"Content-Length", b"18446744073709551615"),
+        (b"Content-Length", b"05"),
+        (b"Content-Length", b"00"),
         (b"Content-Length", b"9223372036854775808"),
         (b"Content-Length", b"1, 1"),
         (b"Content-Length", b"+1"),
@@ -80,6 +80,23 @@ def test_fields_that_programs_read_differently_are_refused(field: tuple[bytes, b
         check_head(head(HOST, field), (1, 1))
 
     assert denied.value.reason is DenyReason.MALFORMED_REQUEST
+
+
+@pytest.mark.parametrize("expect", [[b"200-ok"], [b""], [b"100-continue", b"200-ok"]])
+def test_an_expectation_that_is_not_known_is_told_so(expect: list[bytes]) -> None:
+    """P20; RFC 9110, 10.1.1."""
+    with pytest.raises(Denied) as denied:
+        check_head(head(HOST, *((b"Expect", each) for each in expect)), (1, 1))
+
+    assert denied.value.reason is DenyReason.EXPECTATION_REFUSED
+
+
+def test_one_wish_to_be_told_to_continue_is_met_and_two_are_not() -> None:
+    expect = (b"Expect", b"100-Continue")
+    check_head(head(HOST, expect), (1, 1))
+
+    with pytest.raises(Denied):
+        check_head(head(HOST, expect, expect), (1, 1))
 
 
 def test_two_codings_are_refused_and_one_chunked_is_not() -> None:
