@@ -41,6 +41,18 @@ class Case:
     passes: tuple[str, ...]
     warns: tuple[str, ...]
 
+    @property
+    def is_refused(self) -> bool:
+        """Say whether the suite takes nothing for an answer but a refusal."""
+        return not {"any", "2xx", "2xx closed"}.intersection((*self.passes, *self.warns)) and (
+            "400" in self.passes
+        )
+
+    @property
+    def is_of_chunks(self) -> bool:
+        """Say whether the head is good, and it is a chunk that is not."""
+        return self.octets.startswith(PLACEHOLDERS["{chunked}"].encode())
+
     def judge(self, labels: set[str]) -> str:
         """Return the suite's verdict: pass, warn or fail."""
         verdicts = (("fail", self.fails), ("pass", self.passes), ("warn", self.warns))

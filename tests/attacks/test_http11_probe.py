@@ -1,13 +1,15 @@
 """The scored cases of Http11Probe, against the real fronts: none fails."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from typing_extensions import override
 
+from sidecar.core.dialect import Dialect
 from sidecar.core.routes import Requirement, Route
 from tests.attacks.http11_probe import answer, cases, differences, hear
+from tests.fakes.doors import forward_auth_door
 from tests.fakes.front import running_front
 from tests.fakes.recording_upstream import recording_upstream
 from tests.fakes.world import World
@@ -65,3 +67,36 @@ async def test_no_scored_case_of_http11_probe_fails_and_each_warning_has_its_rea
     assert sorted(score.ids("warn")) == sorted(differences())
     assert len(score.ids("warn")) <= 17
     assert score.problems == []
+
+
+async def test_none_of_it_reaches_upstream_without_a_token() -> None:
+    async with (
+        recording_upstream(answer) as upstream,
+        running_front(upstream.url, world=World(routes=CLOSED)) as front,
+    ):
+        heard = {case.id: await hear(front.address, case) for case in CASES}
+
+    assert upstream.requests == []
+    assert upstream.problems == []
+    carried_out = {
+        name: each.statuses for name, each in heard.items() if min(each.statuses, default=400) < 400
+    }
+    assert carried_out == {}
+
+
+async def test_the_door_that_only_answers_grants_nothing_that_must_be_refused() -> None:
+    """Of bodies it reads nothing: there, what is wrong with a chunk is for its proxy to see."""
+    asked, granted = [], []
+    async with forward_auth_door(Dialect.ENVOY, World(routes=OPEN)) as door:
+        host, _, port = door.door.url.removeprefix("http://").rpartition(":")
+        for case in CASES:
+            if not case.is_refused or case.is_of_chunks or not case.whole:
+                continue
+            asked.append(case.id)
+            octets = case.octets.replace(b" /", b" /auth/", 1)
+            heard = await hear((host, int(port)), replace(case, octets=octets))
+            if [each for each in heard.statuses[:1] if each < 400]:
+                granted.append(case.id)
+
+    assert granted == []
+    assert len(asked) > 50
