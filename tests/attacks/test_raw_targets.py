@@ -24,7 +24,7 @@ TRICKS = r"""
 /x%2f..%2fadmin /x/../admin /x/..%2fadmin /x/%2e%2e/admin /x/..%5cadmin /x\..\admin /admin\
 /admin%5c /admin%20 /admin%09 /admin%0a /admin%0d%0aX:%20y /admin%00 /admin%00.js /admin%23
 /admin#x /admin%3f /admin? /admin?? /admin/?x /admin?x=/../public /admin.json /admin.css
-/admin.html /admin/x.js /admin/* /admin/~ /admin~ /%61dmin /%61%64%6d%69%6e /%2561dmin /admi%6e
+/admin.html /admin/x.js /admin/* /admin/~ /admin~ /%61dmin /%61%64%6d%69%6e /%2561dmin /adm%69n
 /%c0%afadmin /%c0%ae%c0%ae/admin /%e0%80%afadmin /%ef%bc%8fadmin /%u002fadmin /admin%u0000
 /adm%C4%B1n /admin%c2%a0 /admin% /admin%2 /admin%zz /x@admin /admin:80 /admin&x /admin, /!admin
 """.split()  # noqa: SIM905 - a table
