@@ -1,4 +1,4 @@
-"""Http11Probe's scored cases: one connection each, and the suite's verdict on what became of it.
+"""Messages of public suites: one connection each, and a suite's verdict on what became of it.
 
 The model of an upstream answers as a careful origin server does, so that what is judged is us.
 """
@@ -6,7 +6,7 @@ The model of an upstream answers as a careful origin server does, so that what i
 import asyncio
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ from typing import Any
 from tests.fakes.front import read_all
 from tests.fakes.recording_upstream import Recorded
 
-TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("http11_probe.toml").read_text())
+TABLE, GARDEN = (
+    tomllib.loads(Path(__file__).with_name(name).read_text())
+    for name in ("http11_probe.toml", "garden.toml")
+)
 GET = "GET / HTTP/1.1\r\nHost: sidecar.example\r\n"
 POST = GET.replace("GET", "POST")
 AFTER = b"GET /after HTTP/1.1\r\nHost: sidecar.example\r\nConnection: close\r\n\r\n"
@@ -59,8 +62,8 @@ class Case:
         return next((name for name, each in verdicts if labels.intersection(each)), "fail")
 
 
-def cases() -> Iterator[Case]:
-    for group in TABLE["group"]:
+def cases(table: Mapping[str, Any]) -> Iterator[Case]:
+    for group in table["group"]:
         rules = [tuple(group.get(name, ())) for name in ("fail", "pass", "warn")]
         for name, text in group["sends"].items():
             yield Case(name, _octets(text), group.get("whole", True), *rules)

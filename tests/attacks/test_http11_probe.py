@@ -8,7 +8,15 @@ from typing_extensions import override
 
 from sidecar.core.dialect import Dialect
 from sidecar.core.routes import Requirement, Route
-from tests.attacks.http11_probe import answer, cases, differences, hear
+from tests.attacks.http11_probe import (
+    GARDEN,
+    TABLE,
+    Case,
+    answer,
+    cases,
+    differences,
+    hear,
+)
 from tests.fakes.doors import forward_auth_door
 from tests.fakes.front import running_front
 from tests.fakes.recording_upstream import recording_upstream
@@ -17,7 +25,7 @@ from tests.fakes.world import World
 # Whatever the suite asks for, without a token: it has none to send.
 OPEN = (Route("open", "/**", requirement=Requirement(bearer=False), websocket=True),)
 CLOSED = (Route("closed", "/**", websocket=True),)
-CASES = list(cases())
+CASES = list(cases(TABLE))
 
 
 @dataclass
@@ -36,13 +44,13 @@ class Score:
         return f"{count['pass']} pass, {count['warn']} warn, {count['fail']} fail"
 
 
-async def scored(routes: tuple[Route, ...]) -> Score:
+async def scored(routes: tuple[Route, ...], chosen: list[Case] = CASES) -> Score:
     score = Score()
     async with (
         recording_upstream(answer) as upstream,
         running_front(upstream.url, world=World(routes=routes)) as front,
     ):
-        for case in CASES:
+        for case in chosen:
             upstream.forget()
             heard = await hear(front.address, case)
             score.verdicts[case.id] = case.judge(heard.labels())
@@ -67,6 +75,14 @@ async def test_no_scored_case_of_http11_probe_fails_and_each_warning_has_its_rea
     assert sorted(score.ids("warn")) == sorted(differences())
     assert len(score.ids("warn")) <= 17
     assert score.problems == []
+
+
+async def test_what_the_http_garden_found_others_to_read_wrongly_is_read_rightly() -> None:
+    score = await scored(OPEN, list(cases(GARDEN)))
+
+    assert score.ids("fail") == []
+    assert score.problems == []
+    assert len(score.verdicts) > 70
 
 
 async def test_none_of_it_reaches_upstream_without_a_token() -> None:
