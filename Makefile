@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-restarts bench-tracing bench-overload redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
+.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-restarts bench-tracing bench-overload redis-bars accelerate test-accelerated unit e2e attack-scores fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -138,6 +138,10 @@ test-accelerated: accelerate ## the tests of what is compiled, on what is compil
 e2e: $(VENV)/dev.stamp ## end-to-end tests: the real process, real servers, sockets
 	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --ignore=tests/chaos
 	@$(BIN)/python -m pytest -q tests/chaos
+
+attack-scores: $(VENV)/dev.stamp ## how the fronts score in public suites of attacks on HTTP; half a minute
+	@$(BIN)/python -m pytest -q tests/attacks/test_http11_probe.py tests/attacks/test_gadgets.py \
+	  tests/attacks/test_header_names.py tests/attacks/test_raw_targets.py
 
 FUZZ_SECONDS ?= 60
 FUZZ := .venv-fuzz

@@ -1,6 +1,7 @@
-"""What is refused of a request's head although the parser lets it through."""
+"""Judging a request's head for what the parser lets through and programs read differently."""
 
 import re
+from collections.abc import Sequence
 
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.fronts.hop_by_hop import END_TO_END, read_options
@@ -8,7 +9,8 @@ from sidecar.fronts.request_head import RequestHead
 
 _MAX_HEAD_OCTETS = 64 * 1024
 
-_LENGTH = re.compile(rb"[0-9]{1,19}")
+# RFC 9110, 8.6, but for zeros in front: to some programs they begin an octal number.
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,18}")
 _MAX_LENGTH = 2**63 - 1  # what signed readers can hold
 
 # RFC 9110, 7.2: uri-host [":" port]. Userinfo, a path, a list or a blank is somebody's second
@@ -25,7 +27,7 @@ def check_head(head: RequestHead, version: tuple[int, int]) -> None:
     """Refuse what the parser lets through and programs read differently.
 
     Raises:
-        Denied: MALFORMED_REQUEST.
+        Denied: MALFORMED_REQUEST, or EXPECTATION_REFUSED for an ``Expect`` that we cannot meet.
     """
     if version not in ((1, 0), (1, 1)):
         raise _malformed("neither HTTP/1.0 nor HTTP/1.1")
@@ -40,8 +42,7 @@ def check_head(head: RequestHead, version: tuple[int, int]) -> None:
     _check_framing(head, version)
     if head.connection and not END_TO_END.isdisjoint(read_options(head.connection)):
         raise _malformed("Connection names an end-to-end header")
-    if head.expect and [value.lower() for value in head.expect] != [b"100-continue"]:
-        raise _malformed("an unknown Expect")
+    _check_expect(head.expect)
 
 
 def _check_framing(head: RequestHead, version: tuple[int, int]) -> None:
@@ -60,6 +61,15 @@ def _check_framing(head: RequestHead, version: tuple[int, int]) -> None:
         and int(head.content_length[0]) <= _MAX_LENGTH
     ):
         raise _malformed("Content-Length is not one length")
+
+
+def _check_expect(expect: Sequence[bytes]) -> None:
+    members = [value.strip().lower() for value in expect]
+    if any(each != b"100-continue" for each in members):
+        # RFC 9110, 10.1.1: the status for an expectation that is not known.
+        raise Denied(DenyReason.EXPECTATION_REFUSED, "an unknown Expect")
+    if len(members) > 1:
+        raise _malformed("more than one Expect")
 
 
 def _malformed(detail: str) -> Denied:

@@ -133,14 +133,13 @@ class ClientConnection(Connection, OneBuffer):
 
     def _is_unanswered(self) -> bool:
         asked = [payload for _, payload in self._messages]
-        if self._current_request is not None:
-            asked.append(self._current_request.content)
+        if self._taken is not None:
+            asked.append(self._taken)
         return (
             self.transport is not None
             and self.scheme == "http"  # asyncio knows no half of TLS
             and not (self._upgraded or self._has_begun())
-            # Without a waiter a task is at work, or is about to be.
-            and (bool(asked) or self.relay is not None or self._waiter is None)
+            and (bool(asked) or self.relay is not None)
             and all(payload.is_eof() for payload in asked)
         )
 
