@@ -90,7 +90,7 @@ unused: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp unused ## ruff, codespell, and that no dependency is unused
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/codespell sidecar tests config deploy README.md CHANGELOG.md SECURITY.md Makefile
+	@$(BIN)/codespell sidecar tests config deploy docs README.md CHANGELOG.md SECURITY.md Makefile
 
 types: $(VENV)/dev.stamp ## mypy, strict
 	@$(BIN)/mypy
@@ -115,7 +115,7 @@ accelerate: $(VENV)/dev.stamp ## compile the hot modules, into a copy: build/acc
 
 # Coverage and the rules for the sources' shape are the pure build's affair.
 test-accelerated: accelerate ## the tests of what is compiled, on what is compiled
-	@cp -R tests config deploy pyproject.toml README.md $(ACCELERATED)
+	@cp -R tests config deploy docs pyproject.toml README.md $(ACCELERATED)
 	@cd $(ACCELERATED) && PYTHONPATH=. $(abspath $(BIN))/python -m pytest -q -n 2 -m "not e2e" \
 	  tests/adapters tests/attacks tests/core tests/fronts tests/observability tests/test_authorize.py \
 	  tests/test_streams.py
