@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-overload redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
+.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-overload redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docs docker-lint audit sbom licences unused lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -150,6 +150,9 @@ schema: $(VENV)/dev.stamp ## the example settings against the JSON Schema of the
 	@$(BIN)/python -m sidecar schema | diff config/sidecar.schema.json - || { \
 	  echo "write it anew: sidecar schema > config/sidecar.schema.json" >&2; exit 1; }
 	@$(BIN)/check-jsonschema --schemafile config/sidecar.schema.json config/*.yaml
+
+docs: $(VENV)/dev.stamp ## write the pages that are made from the code: settings, metrics, errors
+	@PYTHONPATH=. $(BIN)/python -m tests.docs.pages.write
 
 docker-lint: $(VENV)/dev.stamp ## hadolint on the Dockerfile
 	@$(BIN)/hadolint Dockerfile
