@@ -16,7 +16,7 @@ _PATIENCE_SECONDS = 30.0
 
 # What every page's shell begins with. Questions are answered with yes; failures are written down.
 _PROLOGUE = """\
-set -u -E -o pipefail
+set -u -o pipefail
 redis-cli() { command redis-cli -u "$REDIS_URL" "$@"; }
 await() { for _ in $(seq 400); do if "$@"; then return 0; fi; sleep 0.05; done; return 1; }
 is_up() { curl --output /dev/null http://127.0.0.1:9090/readyz 2>/dev/null; }

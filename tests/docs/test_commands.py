@@ -27,7 +27,13 @@ from tests.docs.shell import Ran, run
 from tests.docs.world import SUBJECT, World, open_world, own_host
 
 # Pages that begin with the program's account there; the others create it, or need none.
-WITH_ACCOUNT = ("docs/redis.md", "docs/revocation.md", "docs/accounts.md", "docs/admin.md")
+WITH_ACCOUNT = (
+    "docs/redis.md",
+    "docs/revocation.md",
+    "docs/accounts.md",
+    "docs/admin.md",
+    "docs/start.md",
+)
 
 
 def blocks_of_shell(page: Path) -> list[Block]:

@@ -25,6 +25,15 @@ AUDIENCE = "https://hoop.example.com/api"
 SUBJECT, ADMIN, SECRET = "api-user", "ops-admin", "the secret of the documents"
 PROGRAMS = Path(__file__).parent / "programs"
 CLIENT = Path(__file__).parent / "warm_client.py"
+NAME = "Api User Programmatic Access"
+# What is written is heard within milliseconds, and a reader does not type faster. On a machine that
+# is busy with other tests the next command might be.
+_COMMAND = """#!/bin/sh
+case "$1" in
+account | token | realm | store) {client} "$@" && sleep 0.1 ;;
+*) exec {client} "$@" ;;
+esac
+"""
 USUAL_PORTS = (8080, 9090)
 
 
@@ -45,7 +54,10 @@ class World:
             if "revision" not in str(key):
                 await self.redis.command("DEL", key)
         self.gateway.accounts.clear()
-        for each in (GatewayAccount(ADMIN, "Admin", ("admin",)), GatewayAccount(SUBJECT, "", ())):
+        for each in (
+            GatewayAccount(ADMIN, "Admin", ("admin",)),
+            GatewayAccount(SUBJECT, NAME, ("devops", "ops")),
+        ):
             self.gateway.accounts[each.subject] = each
         await self.register(ADMIN, "admin")
 
@@ -59,8 +71,12 @@ class World:
         for name, text in self._files(host).items():
             (directory / name).write_text(text)
         command = directory / "sidecar"
-        command.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {CLIENT} "$@"\n')
+        command.write_text(_COMMAND.format(client=f"{sys.executable} -IS {CLIENT}"))
         command.chmod(0o755)
+        (directory / ".venv" / "bin").mkdir(parents=True)
+        module = directory / ".venv" / "bin" / "python"
+        module.write_text('#!/bin/sh\nshift 2\nexec sidecar "$@"\n')  # of `python -m sidecar ...`
+        module.chmod(0o755)
         copytree(ROOT / "config", directory / "config")
         return {
             "PATH": f"{directory}:{PROGRAMS}:{os.environ['PATH']}",
@@ -73,6 +89,10 @@ class World:
             "WARM_SIDECAR": str(self.warm_cli),
             "REDIS_URL": self.redis.url,
             "SECRET": SECRET,
+            "URL": f"http://{host}:8080",
+            "ADMIN": f"http://{host}:9090",
+            "CLIENT": f"{SUBJECT}:{SECRET}",
+            "TOKEN": self.token(SUBJECT),
             "TOKEN_URL": self.identity_provider.token_url,
             "CLIENT_SECRET": SECRET,
             "HOOP_TOKEN": self.token(SUBJECT),
