@@ -85,8 +85,11 @@ async def run(
 ) -> list[Ran]:
     """Run the blocks in one shell; what they left running is ended after the last one."""
     script = directory / "page.sh"
-    starts = any(block.text.startswith("sidecar run") for block in blocks)
-    parts = (_PROLOGUE, "" if starts else _SIDECAR, *map(_part, range(len(blocks)), blocks))
+    parts = (
+        _PROLOGUE,
+        _SIDECAR if _needs_sidecar(blocks) else "",
+        *map(_part, range(len(blocks)), blocks),
+    )
     script.write_text("".join(parts) + _EPILOGUE)
     shell = await asyncio.create_subprocess_exec(
         "bash", str(script), cwd=directory, env=environment, start_new_session=True
@@ -99,6 +102,14 @@ async def run(
             os.killpg(shell.pid, signal.SIGKILL)  # what a page left behind, and `yes`
         await shell.wait()
     return [_ran(number, block, directory) for number, block in enumerate(blocks)]
+
+
+def _needs_sidecar(blocks: Sequence[Block]) -> bool:
+    """Say whether a sidecar is called that the page does not start itself."""
+    text = "\n".join(block.text for block in blocks)
+    return re.search(r"^sidecar run", text, re.MULTILINE) is None and (
+        re.search(r"\b(?:curl|hoop|watch)\b", text) is not None
+    )
 
 
 def _part(number: int, block: Block) -> str:

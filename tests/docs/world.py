@@ -48,10 +48,10 @@ class World:
 
     async def settle(self) -> None:
         """Bring the accounts back to what every page begins with: none but the administrator's."""
-        keys = await self.redis.command("KEYS", "sidecar:[aer]*")
-        assert isinstance(keys, list)
-        for key in keys:
-            if "revision" not in str(key):
+        for kind in ("account", "realm", "revoked"):
+            keys = await self.redis.command("KEYS", f"sidecar:{kind}:*")
+            assert isinstance(keys, list)
+            for key in keys:
                 await self.redis.command("DEL", key)
         self.gateway.accounts.clear()
         for each in (
