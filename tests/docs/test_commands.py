@@ -23,7 +23,7 @@ import typer
 
 from sidecar.cli.main import cli
 from tests.docs.commands import NOT_RUN, STAYS, why_not_run
-from tests.docs.markdown import DOCUMENTS, Block, blocks_of, code_of, name_of, words_of
+from tests.docs.markdown import DOCUMENTS, ROOT, Block, blocks_of, code_of, name_of, words_of
 from tests.docs.shell import Ran, run
 from tests.docs.world import SUBJECT, World, open_world, own_host
 
@@ -52,7 +52,7 @@ async def world() -> AsyncIterator[World]:
     with tempfile.TemporaryDirectory(prefix="sidecar-docs-") as directory:
         address = Path(directory) / "warm"
         warm = await create_subprocess_exec(
-            sys.executable, "-m", "tests.docs.warm_cli", str(address), stdout=PIPE
+            sys.executable, "-m", "tests.docs.warm_cli", str(address), stdout=PIPE, cwd=ROOT
         )
         try:
             assert warm.stdout is not None
