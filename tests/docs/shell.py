@@ -17,6 +17,7 @@ _PATIENCE_SECONDS = 30.0
 # What every page's shell begins with. Questions are answered with yes; failures are written down.
 _PROLOGUE = """\
 set -u -o pipefail
+here=$PWD
 redis-cli() { command redis-cli -u "$REDIS_URL" "$@"; }
 await() { for _ in $(seq 400); do if "$@"; then return 0; fi; sleep 0.05; done; return 1; }
 is_up() { curl --output /dev/null http://127.0.0.1:9090/readyz 2>/dev/null; }
@@ -28,16 +29,16 @@ sidecar run --config config/sidecar.yaml >sidecar.log 2>&1 &
 await is_up || exit 1
 """
 _BLOCK = """
-exec >out.{number} 2>&1
-trap 'echo "$? $BASH_COMMAND" >>failed.{number}' ERR
+exec >"$here/out.{number}" 2>&1
+trap 'echo "$? $BASH_COMMAND" >>"$here/failed.{number}"' ERR
 {text}
 trap - ERR
 """
 # It runs beside the others until the page ends, and the next one comes when it has begun.
 _STAYING = """
 exec >/dev/null 2>&1
-( {text} ) >out.{number} 2>&1 &
-{begun} || echo "it did not begin" >>failed.{number}
+( {text} ) >"$here/out.{number}" 2>&1 &
+{begun} || echo "it did not begin" >>"$here/failed.{number}"
 """
 _EPILOGUE = """
 exec >/dev/null 2>&1
@@ -115,7 +116,11 @@ def _needs_sidecar(blocks: Sequence[Block]) -> bool:
 def _part(number: int, block: Block) -> str:
     if not stays(block):
         return _BLOCK.format(number=number, text=block.text)
-    begun = "await is_up" if block.text.startswith("sidecar run") else f"await test -s out.{number}"
+    begun = (
+        "await is_up"
+        if block.text.startswith("sidecar run")
+        else f'await test -s "$here/out.{number}"'
+    )
     return _STAYING.format(number=number, text=block.text.strip(), begun=begun)
 
 

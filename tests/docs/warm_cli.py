@@ -7,6 +7,7 @@ stdin, stdout and stderr, so it does what ``python -m sidecar`` would.
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -48,6 +49,10 @@ def _attend(connection: socket.socket) -> NoReturn:
         os.closerange(3, 64)
         _carry_out(order)
     connection.sendall(f"{child}\n".encode())
+    ended = os.pidfd_open(child)
+    if ended not in select.select([ended, connection.fileno()], [], [])[0]:
+        os.kill(child, signal.SIGKILL)  # whoever ordered it is gone
+        os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     connection.sendall(f"{code if code >= 0 else 128 - code}\n".encode())
     os._exit(0)
