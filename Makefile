@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Where it is set, each of the hundreds of processes that the tests start would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-overload redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docs docker-lint audit sbom licences unused lock clean

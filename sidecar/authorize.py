@@ -3,7 +3,8 @@
 One synchronous walk through the rules. When something it needs is not at hand (keys not loaded,
 account not yet in the view) it raises ``Wanted``; ``authorize`` waits for just that, bounded in
 time and in tries, and walks again. So the hot path never awaits, and there is one order of checks
-for all fronts, for ``explain`` and for the tests.
+for all fronts, for ``explain`` and for the tests. At its end, and nowhere else, a denial becomes
+a grant where its route is in shadow.
 
 Steps raise; one place catches and fails closed.
 """
@@ -12,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from sidecar.admission import Limiter
 from sidecar.binding import BindingJudge
@@ -27,6 +29,7 @@ from sidecar.core.request import (
     names_access_token,
 )
 from sidecar.core.routes import Routes
+from sidecar.core.shadow import judge_in_shadow
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token_memory import TokenMemory
 from sidecar.core.verified_tokens import VerifiedTokens
@@ -40,6 +43,9 @@ log = logging.getLogger(__name__)
 # A decision may want keys, then keys anew for an unknown kid, then the account, and the account
 # once more when it changed while the answer was on its way. More than that is a storm: deny.
 _MAX_TRIES = 8
+
+# Where nothing is enforced, nothing is to be slow either.
+_SHADOW_SECONDS = 1.0
 
 # One for all that are answered at once: a walk does not write to it before it has waited.
 _AT_ONCE = Asked(at_once=True)
@@ -111,15 +117,23 @@ class Authorizer:
             return None
         if self._limiter is not None and type(decision) is Grant:
             decision = self._limited(self._limiter, decision, request, began)
+        if isinstance(decision, Deny):
+            decision = judge_in_shadow(decision, request)
         self._observer.decided(request, decision, self._clock.steady() - began)
         return decision
 
-    async def authorize(self, request: AccessRequest) -> Decision:
-        """Answer one access request. Raises nothing but ``CancelledError``."""
+    async def authorize(self, request: AccessRequest, patience: float = inf) -> Decision:
+        """Answer one access request. Raises nothing but ``CancelledError``.
+
+        ``patience`` are the seconds for which whoever asks can wait: on a route in shadow it has
+        its answer by then.
+        """
         began = self._clock.steady()
-        decision = await self._decide(request, Evidence())
+        decision = await self._decide(request, Evidence(), min(_SHADOW_SECONDS, patience))
         if self._limiter is not None and type(decision) is Grant:
             decision = self._limited(self._limiter, decision, request, self._clock.steady())
+        if isinstance(decision, Deny):
+            decision = judge_in_shadow(decision, request)
         self._observer.decided(request, decision, self._clock.steady() - began)
         return decision
 
@@ -138,14 +152,18 @@ class Authorizer:
             log.exception("the limits failed; the request is denied")
             return Deny(DenyReason.INTERNAL_ERROR, "see the log", grant.route)
 
-    async def _decide(self, request: AccessRequest, evidence: Evidence) -> Decision:
+    async def _decide(
+        self, request: AccessRequest, evidence: Evidence, shadow_seconds: float = inf
+    ) -> Decision:
         asked = Asked()
         decision = self._settle(request, asked, evidence)
         if not isinstance(decision, Wanted):
             return decision
-        wanted = decision
+        wanted, seconds = decision, self._rules.budget_seconds
+        if evidence.route is not None and evidence.route.shadow:
+            seconds = min(seconds, shadow_seconds)
         try:
-            async with asyncio.timeout(self._rules.budget_seconds):
+            async with asyncio.timeout(seconds):
                 for _ in range(_MAX_TRIES):
                     await self._fetch(wanted, asked)
                     decision = self._settle(request, asked, evidence)
@@ -201,6 +219,8 @@ class Authorizer:
         if request.switches_to:
             check_switch(route, request.switches_to)
         if not route.requirement.bearer:
+            if route.requirement.nobody:
+                raise Denied(DenyReason.NO_ROUTE, "no route for this method and path")
             return Grant(route)
         if request.own_credential and route.requirement.own_credential:
             return Grant(route)

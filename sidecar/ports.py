@@ -6,7 +6,7 @@ from enum import StrEnum, unique
 from typing import ClassVar, Protocol
 
 from sidecar.core.connections import ConnectionObserver
-from sidecar.core.decision import Decision, DenyReason
+from sidecar.core.decision import Decision, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.subject import Account, Standing, SubjectKey
 from sidecar.core.token import VerificationKeys
@@ -150,11 +150,7 @@ class KeySource(Protocol):
         ...
 
     def is_unsettled(self, issuer: str, kid: str | None) -> bool:
-        """Say whether the provider could have this key although we do not.
-
-        True while a cool-down or a failed fetch kept us from looking since ``kid`` was first
-        named: then its absence proves nothing.
-        """
+        """Say whether its absence proves nothing: no fetch went well since ``kid`` was named."""
         ...
 
 
@@ -279,6 +275,10 @@ class Observer(ConnectionObserver, Protocol):
         """Hear that streams were cut, and why."""
         ...
 
+    def spared(self, reason: CutReason, grant: Grant) -> None:
+        """Hear that a stream of a route in shadow goes on that would have been cut, and why."""
+        ...
+
     def keys_fetched(self, issuer: str, outcome: FetchOutcome, seconds: float) -> None:
         """Hear a key fetch and how long it took."""
         ...
@@ -289,6 +289,10 @@ class Observer(ConnectionObserver, Protocol):
 
     def view_changed(self, event: ViewEvent) -> None:
         """Hear of the account view."""
+        ...
+
+    def view_proven(self, seconds: float) -> None:
+        """Hear how long the store took to answer: about as long a change takes to be heard."""
         ...
 
     def audited(self, record: AuditRecord) -> None:

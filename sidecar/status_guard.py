@@ -45,12 +45,13 @@ class StatusGuard:
         for reason in dict.fromkeys(fallen.values()):
             streams = [stream for stream, why in fallen.items() if why is reason]
             for first in range(0, len(streams), CUT_PER_TURN):
-                self._streams.cut(streams[first : first + CUT_PER_TURN], reason)
+                batch = streams[first : first + CUT_PER_TURN]
+                self._streams.cut(self._streams.enforced(batch, reason), reason)
                 await asyncio.sleep(0)
 
     def _judge(self, stream: Stream) -> CutReason | None:
         principal = stream.grant.principal
-        if principal is None or principal.status is None:
+        if principal is None or principal.status is None or stream.is_spared:
             return None
         found = self._lists.look_up(principal.issuer, principal.status.uri)
         if found is None:

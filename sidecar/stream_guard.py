@@ -93,9 +93,11 @@ class StreamGuard:
                     tasks.create_task(self._recheck_token(*token, streams))
 
     async def _cut(self, streams: list[Stream], reason: CutReason) -> None:
+        # Who was spared once goes on, and is not told of at each look.
+        streams = [stream for stream in streams if not stream.is_spared]
         for batch in _batches(streams, CUT_PER_TURN):
             async with self._cutting:  # first come, first served, a batch each
-                self._streams.cut(batch, reason)
+                self._streams.cut(self._streams.enforced(batch, reason), reason)
                 await asyncio.sleep(0)
 
     async def _recheck_token(

@@ -34,7 +34,7 @@ class Cut(Protocol):
 class Stream:
     """One granted request in flight. A context manager: leaving it takes it off the books."""
 
-    __slots__ = ("_cut", "_leave", "grant", "is_endless", "is_open", "kind", "since")
+    __slots__ = ("_cut", "_leave", "grant", "is_endless", "is_open", "is_spared", "kind", "since")
 
     def __init__(
         self, grant: Grant, kind: StreamKind, cut: Cut, leave: "_Leave", since: float
@@ -43,6 +43,7 @@ class Stream:
         self.since = since  # epoch seconds
         self.kind = kind
         self.is_open = True  # neither cut nor left
+        self.is_spared = False  # it was to be cut, and its route's shadow let it go on
         # It has no end of its own, so that to let it finish would be to let it go on for ever. A
         # front that sees by the answer's head that it is one says so.
         self.is_endless = kind is StreamKind.WEBSOCKET
@@ -120,6 +121,20 @@ class Streams:
             for stream in concerned
             if change.token_id is None or change.token_id == token_of(stream)[1]
         ]
+
+    def enforced(self, streams: Iterable[Stream], reason: CutReason) -> list[Stream]:
+        """Return which of these a decision may cut: none of a route in shadow, which is told once.
+
+        Who cuts by hand does not ask: that is no decision.
+        """
+        found = []
+        for stream in streams:
+            if not stream.grant.route.shadow:
+                found.append(stream)
+            elif stream.is_open and not stream.is_spared:
+                stream.is_spared = True
+                self._observer.spared(reason, stream.grant)
+        return found
 
     def cut(self, streams: Iterable[Stream], reason: CutReason) -> int:
         """Cut these streams; return how many were still open."""

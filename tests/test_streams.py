@@ -604,3 +604,40 @@ async def test_a_revocation_does_not_queue_behind_a_lapsed_lease(guarded: Book) 
 
     assert guarded.cut["alice"] == [CutReason.REVOKED]
     assert len(others) < MANY / 2
+
+
+SHADOW = Route("shadow", "/shadow", websocket=True, shadow=True)
+
+
+async def test_on_a_route_in_shadow_nothing_is_cut_and_each_is_told_once(book: Book) -> None:
+    book.open("shadow", grant(ALICE, SHADOW, expires_at=NOW - 60))
+    book.open("enforced", grant(ALICE))
+    book.disable(ALICE)
+    await book.guard.recheck(Change("corp", "alice"))
+    await book.guard.cut_expired()
+    await book.guard.recheck(Change("corp", "alice"))
+
+    assert book.was_cut() == {"enforced"}
+    assert book.observer.cuts == [(CutReason.REVOKED, 1)]
+    [(reason, told)] = book.observer.spared_streams
+    assert reason is CutReason.REVOKED
+    assert told.principal is not None
+    assert told.principal.key == ALICE
+
+
+async def test_a_lapsed_lease_spares_what_is_in_shadow(book: Book) -> None:
+    book.open("shadow", grant(ALICE, SHADOW))
+    book.open("enforced", grant(ALICE))
+    book.accounts.live = False
+    await book.guard.cut_unproven()
+    await book.guard.cut_unproven()
+
+    assert book.was_cut() == {"enforced"}
+    assert [reason for reason, _ in book.observer.spared_streams] == [CutReason.STATUS_UNAVAILABLE]
+
+
+async def test_an_operators_own_cut_is_no_decision_and_ends_it(book: Book) -> None:
+    stream = book.open("shadow", grant(ALICE, SHADOW))
+
+    assert book.streams.cut([stream], CutReason.REVOKED) == 1
+    assert book.was_cut() == {"shadow"}

@@ -233,6 +233,7 @@ class RedisAccountView:
         while True:
             sent = self._clock.steady()
             await self._answer(connection.ask("PING"))
+            self._observer.view_proven(self._clock.steady() - sent)
             if proven is not None:
                 self._extend_lease(min(proven, self._primary_at) + self._policy.max_staleness)
                 await self._sleep(max(0.0, sent + self._policy.heartbeat - self._clock.steady()))

@@ -35,7 +35,8 @@ class AdminListener(SmallListener):
     ``probes`` are what readiness is made of, by name; ``render`` returns the metrics and their
     media type for an ``Accept`` value, ``workers`` the JSON of what each process does. ``revoke``
     answers the revocation endpoint, ``api`` the API, ``console`` its pages, and ``assertion_keys``
-    are what is signed to upstream with, if there is that.
+    are what is signed to upstream with, if there is that. ``shadow_routes`` is how many enforce
+    nothing, for whoever asks whether it is ready.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class AdminListener(SmallListener):
         self._render = render
         self._workers = workers
         # A reload replaces these.
+        self.shadow_routes = 0
         self.revoke = revoke
         self.api: Api | None = None
         self.console: Api | None = None
@@ -78,7 +80,10 @@ class AdminListener(SmallListener):
             case "/readyz":
                 checks = dict(self._probes())
                 ready = all(checks.values())
-                return answer(200 if ready else 503, {"ready": ready, "checks": checks})
+                told: dict[str, object] = {"ready": ready, "checks": checks}
+                if self.shadow_routes:
+                    told["shadow_routes"] = self.shadow_routes
+                return answer(200 if ready else 503, told)
             case "/metrics":
                 body, content_type = self._render(request.headers.get("Accept", ""))
                 return web.Response(body=body, headers={**COMMON, "Content-Type": content_type})

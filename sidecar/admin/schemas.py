@@ -178,7 +178,10 @@ class CutStreams(Shown):
 
 
 class Decision(Shown):
-    """A decision, with the members of its line in the decision log."""
+    """A decision, with the members of its line in the decision log.
+
+    `enforced` is false where the request passed all the same: its route is in shadow.
+    """
 
     model_config = ConfigDict(extra="allow")
 

@@ -7,16 +7,19 @@ from sidecar.app.asking import (
     open_last_use,
     open_store,
 )
+from sidecar.app.certificates import expiring_certificates
 from sidecar.app.checking import problems_of
 from sidecar.app.introspecting import introspection_warnings
 from sidecar.app.probing import exposures
 from sidecar.app.process import run
 from sidecar.app.serving import Serving, serving
+from sidecar.app.shadowing import shadow_warnings
 from sidecar.app.syncing import open_gateway, sync_rules
 
 __all__ = [
     "Serving",
     "confirm_store",
+    "expiring_certificates",
     "exposures",
     "introspection_warnings",
     "open_audit",
@@ -27,5 +30,6 @@ __all__ = [
     "problems_of",
     "run",
     "serving",
+    "shadow_warnings",
     "sync_rules",
 ]

@@ -31,11 +31,12 @@ from sidecar.app.receiving import make_event_listener, renew_event_context
 from sidecar.app.reloading import Load, Reloader
 from sidecar.app.running import running
 from sidecar.app.serving import Serving, serving_with
+from sidecar.app.shadowing import tell_of_shadow
 from sidecar.app.stopping import Stop, hangups, stop_on_signals
 from sidecar.app.supervisor import Supervisor, metrics_directory, prepare_forks
 from sidecar.app.worker import spare_what_stays, work
 from sidecar.core.build import BUILD
-from sidecar.observability import metrics, process_log
+from sidecar.observability import exposition, process_log
 from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.upkeep import Upkeep
 from sidecar.observability.workers import all_workers, this_worker
@@ -116,14 +117,14 @@ async def _serve_with_workers(settings: Settings, load: Load, secret: bytes) -> 
                 partial(work, settings, secret, directory, _PATIENCE_SECONDS),
                 doors,
                 clock,
-                metrics.forget_worker,
+                exposition.forget_worker,
                 upkeep.worker_restarted,
             )
             administered = administering_for_workers(settings, clock, changes, directory)
             async with administered as endpoints:
                 yield _Fleet(supervisor, endpoints, settings, clock)
 
-        render = partial(metrics.render_all, directory, changes)
+        render = partial(exposition.render_all, directory, changes)
         pages = _Pages(
             render,
             partial(all_workers, directory),
@@ -146,13 +147,9 @@ async def _serve(
         tasks = asyncio.TaskGroup()
         generations = Generations(opened, tasks, stop, _READY_SECONDS)
         tls, listener = admin_context(settings), make_event_listener(settings)
+        host, port, probes = settings.admin.host, settings.admin.port, generations.probes
         admin = AdminListener(
-            settings.admin.host,
-            settings.admin.port,
-            probes=generations.probes,
-            render=pages.render,
-            workers=pages.workers,
-            tls=tls,
+            host, port, probes=probes, render=pages.render, workers=pages.workers, tls=tls
         )
 
         async def replace(settings: Settings) -> None:
@@ -160,13 +157,14 @@ async def _serve(
             _renew(tls, listener, settings)
             await generations.replace(settings)
             process_log.configure(settings.log.level)
+            tell_of_shadow(admin, settings)
             _answer_by(admin, listener, generations.endpoints, keys)
 
         async with admin, listener or nullcontext(), tasks:
             await generations.begin(settings)
             _answer_by(admin, listener, generations.endpoints, pages.assertion_keys(settings))
             spare_what_stays()
-            _tell_where(settings, sockets, listener, admin.url)
+            _tell_where(settings, sockets, listener, admin)
             reloader = Reloader(load, settings, replace, upkeep, SystemClock())
             async with running(partial(reloader.run, hangup)):
                 await stop.asked.wait()
@@ -202,15 +200,16 @@ def _renew(tls: ssl.SSLContext | None, events: EventListener | None, settings: S
 
 
 def _tell_where(
-    settings: Settings, sockets: Sockets, events: EventListener | None, admin_url: str
+    settings: Settings, sockets: Sockets, events: EventListener | None, admin: AdminListener
 ) -> None:
+    tell_of_shadow(admin, settings)
     log.info("sidecar %s, build: %s", __version__, BUILD)
     for door in doors_of(settings):
         name = "listening" if door.name == "listen" else door.name
         log.info("%s on %s", name, door.url(sockets[door.name]))
     if events is not None:
         log.info("events on %s", events.url)
-    log.info("admin on %s", admin_url)
+    log.info("admin on %s", admin.url)
 
 
 @dataclass(frozen=True, slots=True)

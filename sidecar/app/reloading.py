@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 
+from sidecar.app.certificates import tell_of_certificates
 from sidecar.app.checking import problems_of
 from sidecar.app.doors import doors_of
 from sidecar.app.generations import NotReplaced
@@ -89,6 +90,7 @@ class Reloader:
 
     async def run(self, heard: asyncio.Event) -> None:
         """Reload whenever ``heard`` is set; those that come meanwhile are one more."""
+        self._tell_of_certificates()
         while True:
             await heard.wait()
             heard.clear()
@@ -111,7 +113,11 @@ class Reloader:
         else:
             self._in_force = settings
             self._upkeep.reloaded(self._clock.now())
+            self._tell_of_certificates()
             log.info("the new settings are in force")
+
+    def _tell_of_certificates(self) -> None:
+        tell_of_certificates(self._in_force, self._upkeep, self._clock.now())
 
     def _fail(self) -> None:
         self._upkeep.reload_failed()

@@ -174,7 +174,7 @@ async def serving_with(
         endpoints = await enter(_offered(settings, office, administers=administers))
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))
         jobs = [keys.run, accounts.run, accounts.remember, *guards]
-        jobs.append(partial(_report, accounts, clock, observed))
+        jobs.append(partial(_report, accounts, settings, clock, observed))
         await enter(running(*jobs, await enter(recording(settings, observed, clock))))
         judge = await enter(_judging(settings, keys, accounts, streams, clock, observed, services))
         identity = settings.identity(make_assertions(settings, secret, clock))
@@ -252,8 +252,12 @@ def _probes(
     return probes
 
 
-async def _report(accounts: Accounts, clock: Clock, observed: Observing) -> None:
+async def _report(
+    accounts: Accounts, settings: Settings, clock: Clock, observed: Observing
+) -> None:
+    in_shadow = settings.routes_table().in_shadow
     while True:
+        observed.metrics.shadow.in_force(in_shadow)
         proven_at = accounts.proven_at()
         ago = None if proven_at is None else clock.steady() - proven_at
         observed.metrics.view_state(

@@ -14,6 +14,7 @@ from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.evidence import Evidence
 from sidecar.core.groups import ACCOUNT_GROUPS
 from sidecar.core.request import AccessRequest
+from sidecar.core.shadow import judge_in_shadow
 from sidecar.core.subject import SubjectKey, is_subject
 from sidecar.observability import process_log
 from sidecar.ports import AccountView
@@ -177,6 +178,8 @@ def _steps(
     if evidence.route is not None:
         requirement = evidence.route.requirement
         needs = "a bearer token" if requirement.bearer else "nothing: it is an open route"
+        if requirement.nobody:
+            needs = "what nobody has: no other route matches"
         if requirement.scopes:
             needs += f", scopes {' '.join(sorted(requirement.scopes))}"
         if requirement.groups:
@@ -199,6 +202,8 @@ def _steps(
             yield f"decision   denied: {deny.reason.value} ({deny.detail})"
             yield f"client     sees {deny.reason.http_status} {deny.reason.error_code}"
             yield f"remedy     {REMEDIES[deny.reason]}"
+            if isinstance(judge_in_shadow(deny, asked), Grant):
+                yield "shadow     it passes all the same: nothing is enforced on this route"
 
 
 def _token_steps(evidence: Evidence, now: float) -> Iterator[str]:

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from sidecar import __version__, app
-from sidecar.cli import accounts, declared_accounts, explain, provider, revocations, store, watch
+from sidecar.adapters.clock import SystemClock
+from sidecar.cli import (
+    accounts,
+    declared_accounts,
+    explain,
+    provider,
+    report,
+    revocations,
+    store,
+    watch,
+)
 from sidecar.cli.common import Config, check, find_config, load_settings, stop, wait_for
 from sidecar.observability import process_log
 from sidecar.settings import Problem, Settings, load
@@ -33,6 +43,7 @@ cli.add_typer(revocations.realm_cli, name="realm")
 cli.add_typer(store.cli, name="store")
 cli.add_typer(provider.cli, name="provider")
 cli.command("explain")(explain.explain)
+cli.command("report")(report.report)
 cli.command("watch")(watch.watch)
 
 
@@ -87,7 +98,10 @@ def check_config(
     """Read the settings and report every problem at once, each with its place and remedy."""
     settings = load_settings(config)
     check(settings)
-    for warning in _probe(settings) if probe else ():
+    warnings = app.expiring_certificates(settings, SystemClock().now())
+    for warning in (*warnings, *(_probe(settings) if probe else ())):
+        typer.echo(f"warning: {warning}", err=True)
+    for warning in app.shadow_warnings(settings):
         typer.echo(f"warning: {warning}", err=True)
     routes = len(settings.routes_table().routes)
     typer.echo(f"the settings are good: {len(settings.issuers)} issuer(s), {routes} routes")

@@ -182,6 +182,10 @@ def _screen(seen: _Seen, last: _Seen | None, now: float) -> RenderableType:
         if count or outcome == "granted":
             old = None if before is None else before.decisions.get((outcome, reason), 0.0)
             decided.add_row(outcome, reason, f"{count:.0f}", _rate(count, old, seconds))
+    for reason, count in sorted(reading.shadow_denials.items()):
+        if count:
+            old = None if before is None else before.shadow_denials.get(reason, 0.0)
+            decided.add_row("in shadow", reason, f"{count:.0f}", _rate(count, old, seconds))
     cuts = _table("Streams cut", "cut because", "total", "per second")
     _right(cuts, 1, 2)
     for reason, count in sorted(reading.cuts.items()):
@@ -219,6 +223,9 @@ def _state(reading: Reading, now: float) -> Table:
     state = _table("State", "what", "how it is")
     view = _view(is_live=reading.is_live, proven_at=reading.proven_at, now=now)
     state.add_row("account view", view)
+    if reading.shadow_routes:
+        routes = reading.shadow_routes
+        state.add_row("shadow", f"[bold red]nothing is enforced on {routes} routes[/]")
     for issuer, keys in sorted(reading.keys.items()):
         loaded = f", loaded {_age(keys.loaded_at, now)}" if keys.loaded_at else ""
         state.add_row(f"keys of {escape(issuer)}", f"{keys.number}{loaded}")

@@ -16,6 +16,8 @@ from sidecar.core.token import VerifiedToken
 
 MAX_TOKEN_ID_LENGTH = 512
 _LAST_DATE = 2.0**53  # beyond it a double skips seconds
+_MOST_QUOTED = 3
+_LONGEST_QUOTED = 100
 _CLIENT_CLAIMS = ("azp", "appid", "cid", "client_id")
 
 
@@ -131,12 +133,23 @@ def _check_audience(claims: Claims, issuer: Issuer) -> None:
     if issuer.client_claim is not None:
         client = claims.raw.get(issuer.client_claim)
         if not isinstance(client, str) or client not in issuer.clients:
-            raise Denied(DenyReason.WRONG_AUDIENCE, f"{issuer.client_claim} is none of ours")
+            told = repr(client[:_LONGEST_QUOTED]) if isinstance(client, str) else "no text"
+            detail = f"{issuer.client_claim} is none of ours: {told}"
+            raise Denied(DenyReason.WRONG_AUDIENCE, detail)
         if not issuer.audiences:
             return
     # RFC 7519, 4.1.3: a member of the list, whole and case-sensitive.
     if not issuer.audiences & claims.audiences:
-        raise Denied(DenyReason.WRONG_AUDIENCE, "aud names none of ours")
+        raise Denied(
+            DenyReason.WRONG_AUDIENCE, f"aud names none of ours: {_quoted(claims.audiences)}"
+        )
+
+
+def _quoted(audiences: frozenset[str]) -> str:
+    """Return what a verified token is for, so that whoever asks for it can be told."""
+    names = [repr(each[:_LONGEST_QUOTED]) for each in sorted(audiences)[:_MOST_QUOTED]]
+    more = ", ..." if len(audiences) > _MOST_QUOTED else ""
+    return f"{', '.join(names) or 'none'}{more}"
 
 
 def _date(raw: Mapping[str, Any], name: str) -> float | None:

@@ -191,18 +191,6 @@ class Slot(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Grant(NotABool):
-    """The request may pass. ``principal`` is None where the route asks for no bearer.
-
-    ``slot`` is its caller's, for as long as the request is in flight, where these are limited.
-    """
-
-    route: Route
-    principal: Principal | None = None
-    slot: Slot | None = field(default=None, repr=False, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Deny(NotABool):
     """The request may not pass. ``detail`` is for our log; the client never sees it.
 
@@ -228,6 +216,21 @@ class Deny(NotABool):
         return challenge_of(self.reason, realm, scopes, self.offer)
 
 
+@dataclass(frozen=True, slots=True)
+class Grant(NotABool):
+    """The request may pass. ``principal`` is None where the route asks for no bearer.
+
+    ``slot`` is its caller's, for as long as the request is in flight, where these are limited.
+    ``shadowed`` is the denial that it would have been, were its route enforced: then there is no
+    principal, as nobody vouches for the request.
+    """
+
+    route: Route
+    principal: Principal | None = None
+    slot: Slot | None = field(default=None, repr=False, compare=False)
+    shadowed: Deny | None = None
+
+
 def challenge_of(
     reason: DenyReason, realm: Realm, scopes: frozenset[str], offer: ProofOffer | None
 ) -> str | None:
@@ -237,6 +240,19 @@ def challenge_of(
 
 
 Decision = Grant | Deny
+
+
+def denial_in(decision: Decision) -> Deny | None:
+    """Return the denial, also one that its route's shadow lets pass; None for a plain grant."""
+    return decision.shadowed if isinstance(decision, Grant) else decision
+
+
+def caller_in(decision: Decision) -> Principal | Caller | None:
+    """Return who asked, as far as a good signature says so."""
+    denial = denial_in(decision)
+    if denial is not None:
+        return denial.caller
+    return decision.principal if isinstance(decision, Grant) else None
 
 
 class Denied(Exception):

@@ -29,6 +29,7 @@ class Requirement:
     One of ``groups`` (if any are named) and all of ``scopes``. Without ``bearer`` the route is
     open: it passes with no credential, and no identity is claimed for it. ``own_credential`` lets
     pass as well who shows, in place of a bearer, a credential of upstream's own: that judges it.
+    ``nobody`` refuses everybody, as where there is no route.
     """
 
     bearer: bool = True
@@ -36,6 +37,7 @@ class Requirement:
     scopes: frozenset[str] = frozenset()
     unregistered: Unregistered = Unregistered.DENY
     own_credential: bool = False
+    nobody: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class Route:
 
     ``pattern`` is a path in which ``{name}`` stands for exactly one segment and a last ``**`` for
     anything that follows, nothing included. ``methods`` empty means every method. ``limit`` holds
-    each of its callers, in place of the one for all routes.
+    each of its callers, in place of the one for all routes. In ``shadow`` what would be refused
+    passes all the same, and nobody vouches for it (``core.shadow``).
     """
 
     name: str
@@ -53,6 +56,7 @@ class Route:
     requirement: Requirement = field(default_factory=Requirement)
     websocket: bool = False
     limit: Limit | None = None
+    shadow: bool = False
 
 
 def is_pattern(text: str) -> bool:
@@ -72,6 +76,11 @@ class Routes:
         methods = frozenset(method for route in self.routes for method in route.methods)
         self._by_method = {method: _Matcher(self.routes, method) for method in methods}
         self._any_method = _Matcher(self.routes, None)
+
+    @property
+    def in_shadow(self) -> int:
+        """How many of the routes are in shadow."""
+        return sum(route.shadow for route in self.routes)
 
     def match_route(self, method: str, path: str) -> Route | None:
         """Return the first route for this method and path, or None.

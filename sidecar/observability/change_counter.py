@@ -13,7 +13,7 @@ from sidecar.security_events import EventOutcome
 
 _ACTIONS = (
     "create", "update", "disable", "enable", "delete", "hold", "restore",
-    "revoke_subject_tokens", "revoke_token", "revoke_realm_tokens", "cut_streams",
+    "revoke_subject_tokens", "revoke_token", "revoke_realm_tokens", "cut_streams", "other",
 )  # fmt: skip
 
 
@@ -22,10 +22,12 @@ class ChangeCounter(SilentObserver):
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self._changes = Counter(
+        changes = Counter(
             "sidecar_account_changes", "Account changes and revocations by this process.",
             ("action",), registry=self.registry,
         )  # fmt: skip
+        # All of them at once: of a series that begins with 1 no increase can be told.
+        self._changes = {action: changes.labels(action) for action in _ACTIONS}
         refusals = Counter(
             "sidecar_admin_refusals", "Requests that the admin API refused, by reason.",
             ("reason",), registry=self.registry,
@@ -42,7 +44,7 @@ class ChangeCounter(SilentObserver):
 
     @override
     def audited(self, record: AuditRecord) -> None:
-        self._changes.labels(record.action if record.action in _ACTIONS else "other").inc()
+        self._changes.get(record.action, self._changes["other"]).inc()
 
     def refused(self, reason: AdminRefusal) -> None:
         """Count a request that the admin API refused."""

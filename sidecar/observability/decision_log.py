@@ -18,13 +18,14 @@ from typing import Self, TextIO
 
 from typing_extensions import override
 
-from sidecar.core.decision import Decision, Deny, Grant
+from sidecar.core.decision import Decision, Grant, caller_in, denial_in
+from sidecar.core.principal import Caller, Principal
 from sidecar.core.request import AccessRequest
 from sidecar.core.subject import Account
 from sidecar.observability.process_log import timestamp
 from sidecar.observability.redaction import redact
 from sidecar.observability.silent import SilentObserver
-from sidecar.ports import AuditRecord, Clock
+from sidecar.ports import AuditRecord, Clock, CutReason
 
 log = logging.getLogger(__name__)
 
@@ -134,9 +135,14 @@ class DecisionLog(SilentObserver):
     @override
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
         if self._logged is Logged.ALL or (
-            self._logged is Logged.DENIED and isinstance(decision, Deny)
+            self._logged is Logged.DENIED and denial_in(decision) is not None
         ):
             self._writer.write(decision_line(request, decision, seconds, self._clock.now()))
+
+    @override
+    def spared(self, reason: CutReason, grant: Grant) -> None:
+        if self._logged is not Logged.NONE:
+            self._writer.write(spared_line(reason, grant, self._clock.now()))
 
     @override
     def audited(self, record: AuditRecord) -> None:
@@ -151,7 +157,11 @@ def decision_line(request: AccessRequest, decision: Decision, seconds: float, no
 def decision_members(
     request: AccessRequest, decision: Decision, seconds: float, now: float
 ) -> dict[str, object]:
-    """Return a decision: who asked what, and what became of it. No token, no query."""
+    """Return a decision: who asked what, and what became of it. No token, no query.
+
+    What a route's shadow has let through is told as the denial that it would have been, with
+    ``enforced`` false.
+    """
     line: dict[str, object] = {
         "ts": timestamp(now),
         "event": "decision",
@@ -164,26 +174,35 @@ def decision_members(
         "request_id": request.request_id,
         "duration_us": round(seconds * 1e6, 1),
     }
-    match decision:
-        case Grant():
-            line["route"] = decision.route.name
-            if decision.principal is not None:
-                line["kind"] = decision.principal.kind.value
-                if decision.principal.binding:
-                    line["binding"] = decision.principal.binding
-        case Deny() as deny:
-            line |= {"outcome": "denied", "reason": deny.reason.value, "detail": deny.detail}
-            line["route"] = deny.route.name if deny.route is not None else ""
-    caller = decision.principal if isinstance(decision, Grant) else decision.caller
-    if caller is not None:
-        line |= {
-            "realm": caller.key.realm,
-            "subject": caller.key.subject,
-            "issuer": caller.issuer,
-            "client_id": caller.client_id,
-            "token_id": caller.token_id,
-        }
-    return line
+    deny = denial_in(decision)
+    if deny is not None:
+        line |= {"outcome": "denied", "reason": deny.reason.value, "detail": deny.detail}
+        if isinstance(decision, Grant):
+            line["enforced"] = False
+    line["route"] = decision.route.name if decision.route is not None else ""
+    if isinstance(decision, Grant) and decision.principal is not None:
+        line["kind"] = decision.principal.kind.value
+        if decision.principal.binding:
+            line["binding"] = decision.principal.binding
+    return line | _caller_members(caller_in(decision))
+
+
+def spared_line(reason: CutReason, grant: Grant, now: float) -> str:
+    """Return one stream that goes on and would have been cut, were its route enforced."""
+    line = {"ts": timestamp(now), "event": "cut", "reason": reason.value, "enforced": False}
+    return _encode(line | {"route": grant.route.name} | _caller_members(caller_in(grant)))
+
+
+def _caller_members(caller: Principal | Caller | None) -> dict[str, object]:
+    if caller is None:
+        return {}
+    return {
+        "realm": caller.key.realm,
+        "subject": caller.key.subject,
+        "issuer": caller.issuer,
+        "client_id": caller.client_id,
+        "token_id": caller.token_id,
+    }
 
 
 def audit_line(record: AuditRecord) -> str:

@@ -10,8 +10,6 @@ What happens with every request is counted in ``tally``. A scrape takes 1.3 ms o
 import platform
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
-from itertools import chain
-from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,12 +20,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
-from typing_extensions import override
 
 from sidecar import __version__
 from sidecar.core.build import BUILD
@@ -35,15 +28,17 @@ from sidecar.core.decision import Decision, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.observability.change_counter import ChangeCounter
 from sidecar.observability.connections import Connections
+from sidecar.observability.exposition import render
 from sidecar.observability.grpc_calls import GrpcCalls
+from sidecar.observability.shadow import Shadow
 from sidecar.observability.tally import CounterTally, HistogramTally
+from sidecar.observability.view_metrics import ViewMetrics
 from sidecar.ports import (
     AuditRecord,
     CutReason,
     FetchOutcome,
     StreamKind,
     UpstreamError,
-    ViewEvent,
 )
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -69,7 +64,12 @@ class Metrics:
         self._make_decision_metrics(registry)
         self._make_upstream_metrics(registry)
         self._make_key_metrics(registry)
-        self._make_account_metrics(registry)
+        self.changes = ChangeCounter(registry)
+        view = ViewMetrics(registry)
+        self.view_changed, self.view_proven = view.changed, view.proven
+        self.view_state = view.state
+        self.shadow = Shadow(registry)
+        self.spared = self.shadow.spared
         self.call_ended = GrpcCalls(registry).call_ended
         connections = Connections(registry)
         self.connected, self.connection_refused = connections.connected, connections.refused
@@ -84,6 +84,8 @@ class Metrics:
         del request
         if isinstance(decision, Grant):
             self._granted.pending += 1
+            if decision.shadowed is not None:
+                self.shadow.denied(decision.shadowed)
         else:
             self._denied[decision.reason].pending += 1
         self._decision_seconds.observe(seconds)
@@ -114,17 +116,8 @@ class Metrics:
         self._keys.labels(issuer).set(keys)
         self._keys_at.labels(issuer).set(at)
 
-    def view_changed(self, event: ViewEvent) -> None:
-        self._view_events[event].inc()
-
     def audited(self, record: AuditRecord) -> None:
         self.changes.audited(record)
-
-    def view_state(self, *, live: bool, proven_at: float | None) -> None:
-        """Set how fresh the account view is; ``proven_at`` is in epoch seconds."""
-        self._view_live.set(live)
-        if proven_at is not None:
-            self._view_proven.set(proven_at)
 
     def lines_dropped(self, lines: int) -> None:
         """Count lines that the decision log had to drop."""
@@ -147,7 +140,7 @@ class Metrics:
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the exposition of this process in the format that ``accept`` asks for."""
         self.flush()
-        return _render(self.registry, accept)
+        return render(self.registry, accept)
 
     def _tally_of(self, status: int) -> CounterTally:
         label = str(status) if status in _CODES else "other"
@@ -230,70 +223,3 @@ class Metrics:
             "sidecar_jwks_loaded_timestamp_seconds", "When the keys in force were fetched.",
             ("issuer",), registry=registry, multiprocess_mode="livemin",
         )  # fmt: skip
-
-    def _make_account_metrics(self, registry: CollectorRegistry) -> None:
-        events = Counter(
-            "sidecar_account_view_events", "What happened to the account view.", ("event",),
-            registry=registry,
-        )  # fmt: skip
-        self._view_events = {event: events.labels(event.value) for event in ViewEvent}
-        self._view_live = Gauge(
-            "sidecar_account_view_live", "1 while the account view is within its lease.",
-            registry=registry, multiprocess_mode="livemin",
-        )  # fmt: skip
-        self._view_proven = Gauge(
-            "sidecar_account_view_proven_timestamp_seconds",
-            "Up to when the account view is proven to be complete.",
-            registry=registry, multiprocess_mode="livemin",
-        )  # fmt: skip
-        self.changes = ChangeCounter(registry)
-
-
-def render_all(directory: Path, own: ChangeCounter, accept: str) -> tuple[bytes, str]:
-    """Return the exposition summed over all workers that write to ``directory`` and our ``own``."""
-    registry = CollectorRegistry()
-    registry.register(_sum(directory, own))
-    return _render(registry, accept)
-
-
-def families_of_all(directory: Path, own: ChangeCounter) -> Iterable[Metric]:
-    """Return what ``render_all`` writes, unwritten."""
-    return _sum(directory, own).collect()
-
-
-def _sum(directory: Path, own: ChangeCounter) -> Collector:
-    return _Sum(MultiProcessCollector(None, str(directory)), own.registry)  # type: ignore[no-untyped-call]
-
-
-class _Sum(Collector):
-    """The sum of the families that several have, and the others as they are."""
-
-    def __init__(self, *parts: Collector) -> None:
-        self._parts = parts
-
-    @override
-    def collect(self) -> Iterable[Metric]:
-        families: dict[str, Metric] = {}
-        for family in chain.from_iterable(part.collect() for part in self._parts):
-            known = families.setdefault(family.name, family)
-            if known is not family:
-                known.samples = _added(known.samples + family.samples)
-        return families.values()
-
-
-def _added(samples: Iterable[Sample]) -> list[Sample]:
-    sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-    for sample in samples:
-        key = (sample.name, tuple(sorted(sample.labels.items())))
-        sums[key] = sums.get(key, 0.0) + sample.value
-    return [Sample(name, dict(labels), value) for (name, labels), value in sums.items()]
-
-
-def forget_worker(pid: int) -> None:
-    """Drop the gauges of a worker that has ended; its counters stay."""
-    mark_process_dead(pid)  # type: ignore[no-untyped-call]
-
-
-def _render(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
-    encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type

@@ -3,7 +3,7 @@
 import logging
 
 from sidecar.core.connections import ConnectionRefusal
-from sidecar.core.decision import Decision
+from sidecar.core.decision import Decision, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.observability.silent import SilentObserver
 from sidecar.ports import (
@@ -66,6 +66,9 @@ class Observers:
     def cut(self, reason: CutReason, streams: int) -> None:
         self._tell("cut", reason, streams)
 
+    def spared(self, reason: CutReason, grant: Grant) -> None:
+        self._tell("spared", reason, grant)
+
     def keys_fetched(self, issuer: str, outcome: FetchOutcome, seconds: float) -> None:
         self._tell("keys_fetched", issuer, outcome, seconds)
 
@@ -74,6 +77,9 @@ class Observers:
 
     def view_changed(self, event: ViewEvent) -> None:
         self._tell("view_changed", event)
+
+    def view_proven(self, seconds: float) -> None:
+        self._tell("view_proven", seconds)
 
     def audited(self, record: AuditRecord) -> None:
         self._tell("audited", record)

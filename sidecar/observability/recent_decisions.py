@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from typing_extensions import override
 
-from sidecar.core.decision import Decision, Grant
+from sidecar.core.decision import Decision, caller_in
 from sidecar.core.request import AccessRequest
 from sidecar.core.subject import SubjectKey
 from sidecar.observability.decision_log import decision_members
@@ -149,8 +149,7 @@ class RecentDecisions(SilentObserver):
         for seen in reversed(self._seen):
             if now - seen.at > seconds:
                 break
-            decision = seen.decision
-            caller = decision.principal if isinstance(decision, Grant) else decision.caller
+            caller = caller_in(seen.decision)
             if caller is not None:
                 traffic = found.setdefault(caller.key, Traffic(seen=seen.at))
                 traffic.rate += 1 / seconds

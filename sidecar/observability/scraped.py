@@ -23,7 +23,8 @@ class Reading:
 
     ``decisions`` is by (outcome, reason), ``cuts`` by reason, ``in_flight`` by kind, ``keys`` by
     issuer, ``fetches`` by (issuer, outcome), ``requests`` by HTTP status, ``upstream_errors`` by
-    error, ``view_events`` by event. ``proven_at`` is 0 where the account view was never proven.
+    error, ``view_events`` by event, ``shadow_denials`` by reason. ``proven_at`` is 0 where the
+    account view was never proven.
     """
 
     decisions: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -36,6 +37,8 @@ class Reading:
     requests: Mapping[str, float] = field(default_factory=dict)
     upstream_errors: Mapping[str, float] = field(default_factory=dict)
     view_events: Mapping[str, float] = field(default_factory=dict)
+    shadow_routes: int = 0
+    shadow_denials: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_metrics(text: str) -> Reading:
@@ -77,6 +80,8 @@ def read_families(families: Iterable[Metric]) -> Reading:
         requests=_by(samples, "sidecar_requests_total", "code"),
         upstream_errors=_by(samples, "sidecar_upstream_errors_total", "error"),
         view_events=_by(samples, "sidecar_account_view_events_total", "event"),
+        shadow_routes=int(plain.get("sidecar_shadow_routes", 0.0)),
+        shadow_denials=_by(samples, "sidecar_shadow_denials_total", "reason"),
     )
 
 

@@ -1,7 +1,7 @@
 """An observer that hears everything and does nothing: observers override what concerns them."""
 
 from sidecar.core.connections import ConnectionRefusal
-from sidecar.core.decision import Decision
+from sidecar.core.decision import Decision, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.ports import (
     AuditRecord,
@@ -32,10 +32,14 @@ class SilentObserver:
 
     def cut(self, reason: CutReason, streams: int) -> None: ...
 
+    def spared(self, reason: CutReason, grant: Grant) -> None: ...
+
     def keys_fetched(self, issuer: str, outcome: FetchOutcome, seconds: float) -> None: ...
 
     def keys_loaded(self, issuer: str, keys: int, at: float) -> None: ...
 
     def view_changed(self, event: ViewEvent) -> None: ...
+
+    def view_proven(self, seconds: float) -> None: ...
 
     def audited(self, record: AuditRecord) -> None: ...

@@ -1,6 +1,9 @@
-"""What became of reloads and of workers: metrics of the process that stays."""
+"""What became of reloads and of workers, and until when certificates are good.
 
-from collections.abc import Iterable
+Metrics of the process that stays.
+"""
+
+from collections.abc import Iterable, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -15,6 +18,7 @@ class Upkeep(Collector):
         self._is_reloaded = True
         self._loaded_at = started_at
         self._restarts = 0
+        self._expiries: Mapping[str, float] = {}
 
     def reloaded(self, at: float) -> None:
         """Note that new settings are in force, since ``at`` (epoch seconds)."""
@@ -27,6 +31,10 @@ class Upkeep(Collector):
     def worker_restarted(self) -> None:
         """Count a worker that ended by itself and is replaced."""
         self._restarts += 1
+
+    def certificates_in_force(self, expiries: Mapping[str, float]) -> None:
+        """Note when each certificate of ours expires (epoch seconds), by its place in settings."""
+        self._expiries = expiries
 
     @override
     def collect(self) -> Iterable[Metric]:
@@ -45,3 +53,11 @@ class Upkeep(Collector):
             "Workers that ended by themselves and were replaced.",
             value=self._restarts,
         )
+        expiry = GaugeMetricFamily(
+            "sidecar_certificate_expiry_timestamp_seconds",
+            "When a certificate of ours that is in force expires.",
+            labels=("place",),
+        )
+        for place, at in self._expiries.items():
+            expiry.add_metric((place,), at)
+        yield expiry

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from sidecar.observability.change_counter import ChangeCounter
-from sidecar.observability.metrics import Metrics, families_of_all
+from sidecar.observability.exposition import families_of_all
+from sidecar.observability.metrics import Metrics
 from sidecar.observability.scraped import Reading, read_families
 
 

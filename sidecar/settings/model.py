@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -28,7 +29,7 @@ from sidecar.settings.mirror import Mirror
 from sidecar.settings.networks import Network
 from sidecar.settings.rate_limit import RateLimit, check_shared
 from sidecar.settings.resource import Resource
-from sidecar.settings.routes import Route, limits_of_routes
+from sidecar.settings.routes import UNMATCHED, Route, limits_of_routes
 from sidecar.settings.sections import (
     Accounts,
     Keys,
@@ -104,6 +105,10 @@ class Settings(Section):
     """What the preset's routes do with subjects without an account: deny, or forward people."""
     routes: tuple[Route, ...] = Field(default=(), validate_default=True)
     """Routes of your own; they come before the preset's, and the first that matches decides."""
+    shadow: bool = False
+    """true refuses nobody on any route, and only logs and counts who would be; for a roll-out."""
+    shadow_unmatched: bool = False
+    """true lets pass, in the same way, what no route matches. It is refused otherwise."""
     tolerate: Annotated[tuple[Ambiguity, ...], BeforeValidator(read_list)] = ()
     """Spellings of paths that programs read differently, and that you need all the same."""
     assertion: Assertion | None = None
@@ -255,9 +260,12 @@ class Settings(Section):
     def routes_table(self) -> Routes:
         """Return the route table: your routes, then the preset's."""
         limits = self.route_limits()
-        rows = [each.row(limits.get(each.name)) for each in self.routes]
+        rows = [each.row(limits.get(each.name), shadow=self.shadow) for each in self.routes]
         if self.preset == "hoop":
-            rows.extend(hoop_routes(self.preset_prefix, self.preset_unregistered))
+            preset = hoop_routes(self.preset_prefix, self.preset_unregistered)
+            rows.extend(replace(each, shadow=self.shadow) for each in preset)
+        if self.shadow_unmatched:
+            rows.append(UNMATCHED)
         return Routes(rows)
 
     def tolerated(self) -> frozenset[Ambiguity]:

@@ -12,6 +12,10 @@ from sidecar.settings.fields import Section, Strings
 from sidecar.settings.rate_limit import Budget, RateLimit
 
 _NAME = re.compile(r"[\x20-\x7e]{1,64}")
+# Behind all others: what none of them matches is told as that, and passes.
+UNMATCHED = RouteRow(
+    "unmatched", "/**", requirement=Requirement(bearer=False, nobody=True), shadow=True
+)
 _METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 
 
@@ -36,6 +40,8 @@ class Route(Section):
     """Whether a connection may be upgraded to WebSocket."""
     rate_limit: Budget | None = None
     """What one caller may do here, instead of `rate_limit`, counted by itself; {} is no limit."""
+    shadow: bool | None = None
+    """true refuses nobody here, and only logs and counts who would be; without it as `shadow`."""
 
     @field_validator("name")
     @classmethod
@@ -70,8 +76,11 @@ class Route(Section):
             )
         return names
 
-    def row(self, limit: Limit | None = None) -> RouteRow:
-        """Return the route as the decision takes it, with its limit as each process keeps it."""
+    def row(self, limit: Limit | None = None, *, shadow: bool = False) -> RouteRow:
+        """Return the route as the decision takes it, with its limit as each process keeps it.
+
+        It is in ``shadow`` where it does not say otherwise by itself.
+        """
         return RouteRow(
             name=self.name,
             pattern=self.path,
@@ -84,6 +93,7 @@ class Route(Section):
             ),
             websocket=self.websocket,
             limit=limit,
+            shadow=shadow if self.shadow is None else self.shadow,
         )
 
 

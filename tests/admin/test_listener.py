@@ -57,7 +57,10 @@ async def test_it_is_ready_when_every_check_holds_and_says_which_does_not() -> N
         office.probes["accounts"] = True
         status, body, _ = await ask(listener.url + "/readyz?verbose")
         assert status == 200
-        assert json.loads(body)["ready"] is True
+        assert json.loads(body) == {"ready": True, "checks": {"keys": True, "accounts": True}}
+
+        listener.shadow_routes = 3
+        assert json.loads((await ask(listener.url + "/readyz"))[1])["shadow_routes"] == 3
 
 
 async def test_metrics_come_in_the_format_that_is_asked_for() -> None:

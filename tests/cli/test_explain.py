@@ -47,7 +47,9 @@ class Site:
                         {"name": "reports", "path": "/reports", "scopes": ["read"]},
                         {"name": "admin", "path": "/admin", "groups": ["admin"]},
                         {"name": "open", "path": "/open", "bearer": False},
+                        {"name": "shadow", "path": "/shadow", "shadow": True},
                     ],
+                    "shadow_unmatched": True,
                     "issuers": [
                         {
                             "issuer": self.provider.issuer,
@@ -174,6 +176,19 @@ def test_bad_usage_says_what_is_good(
 
     assert code == 2
     assert says in err
+
+
+def test_a_denial_that_is_not_enforced_is_explained_as_one_and_said_to_pass(site: Site) -> None:
+    code, out, _ = site.explain("GET /shadow")
+
+    assert code == 1
+    assert "denied: no_credentials" in out
+    assert "shadow     it passes all the same" in out
+    assert "passes all the same" not in site.explain("GET /reports")[1]
+    code, out, _ = site.explain("GET /elsewhere")
+    assert code == 1
+    assert "needs what nobody has: no other route matches" in out
+    assert "denied: no_route" in out
 
 
 def test_every_denial_has_a_remedy() -> None:

@@ -41,6 +41,14 @@ def test_who_else_reaches_upstream_is_a_warning_where_it_is_asked_for() -> None:
     assert run("check-config", "--config", GOOD, **elsewhere)[2] == ""
 
 
+def test_that_nothing_is_enforced_is_a_loud_warning() -> None:
+    code, out, err = run("check-config", "--config", GOOD, SIDECAR_SHADOW="true")
+
+    assert code == 0
+    assert "warning: shadow: NOTHING IS ENFORCED" in err
+    assert "the settings are good" in out
+
+
 def test_the_environment_may_name_the_file() -> None:
     assert run("check-config", SIDECAR_CONFIG=GOOD)[0] == 0
 

@@ -264,3 +264,18 @@ def test_the_settings_say_that_it_speaks_tls(tmp_path: Path) -> None:
 def test_what_is_no_url_of_an_admin_listener_is_said_to_be_none(url: str) -> None:
     with pytest.raises(AdminUnreachable, match=r"http://127|Port"):
         fetch(url, "/metrics")
+
+
+def test_what_passes_in_shadow_is_told_beside_what_is_granted() -> None:
+    admin = FakeAdmin()
+    watch = Watch(URL, admin.fetch, FakeClock())
+    route = Route("shadow", "/", shadow=True)
+    admin.metrics.decided(
+        ASKED, Grant(route, shadowed=Deny(DenyReason.SUBJECT_UNKNOWN, route=route)), 0.1
+    )
+    assert "enforced" not in " ".join(" ".join(line) for line in told(watch))
+    admin.metrics.shadow.in_force(4)
+    seen = told(watch)
+
+    assert ["in", "shadow", "subject_unknown", "1", "-"] in seen
+    assert ["shadow", "nothing", "is", "enforced", "on", "4", "routes"] in seen

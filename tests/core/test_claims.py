@@ -231,6 +231,27 @@ def test_where_both_are_configured_both_must_fit() -> None:
     assert verdict(read(client_id="x"), issuer=both) is R.WRONG_AUDIENCE
 
 
+@pytest.mark.parametrize(
+    ("claims", "issuer", "detail"),
+    [
+        ({"aud": ["b", "a\n"]}, ISSUER, "aud names none of ours: 'a\\n', 'b'"),
+        ({"aud": ABSENT}, ISSUER, "aud names none of ours: none"),
+        ({"aud": list("54321")}, ISSUER, "aud names none of ours: '1', '2', '3', ..."),
+        ({"aud": "x" * 500}, ISSUER, f"aud names none of ours: '{'x' * 100}'"),
+        ({"client_id": "other"}, COGNITO, "client_id is none of ours: 'other'"),
+        ({"client_id": 7}, COGNITO, "client_id is none of ours: no text"),
+    ],
+)
+def test_our_log_is_told_what_the_token_was_for_in_so_many_letters(
+    claims: dict[str, Any], issuer: Issuer, detail: str
+) -> None:
+    """Its signature is good, so these are its issuer's words; clients see none of them."""
+    with pytest.raises(Denied) as denied:
+        check_claims(read(**claims), issuer, NOW)
+
+    assert denied.value.detail == detail
+
+
 def test_a_client_mode_without_clients_accepts_nobody() -> None:
     nobody = replace(COGNITO, clients=frozenset())
 

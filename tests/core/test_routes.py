@@ -203,3 +203,9 @@ def test_every_pattern_compiles_and_its_own_text_matches(text: str) -> None:
     if is_pattern(text):
         path = re.sub(r"\{[a-z_]+\}", "p", text.removesuffix("**"))
         assert matched(text, path)
+
+
+def test_it_is_known_how_many_routes_are_in_shadow() -> None:
+    routes = Routes((Route("a", "/a", shadow=True), Route("b", "/b")))
+
+    assert routes.in_shadow == 1

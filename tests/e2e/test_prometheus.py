@@ -1,8 +1,10 @@
 """A real Prometheus scrapes the real sidecar, by the very rules that operators get."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import pytest
 import yaml
 
 from sidecar.demo.redis_server import free_port
+from tests.app.test_tls import Certificates
 from tests.e2e.conftest import Site
-from tests.e2e.processes import running_sidecar
+from tests.e2e.processes import Sidecar, running_sidecar
 from tests.e2e.proxies.programs import DEPLOY, find_program
 from tests.fakes.waiting import until_async
 
@@ -74,14 +77,38 @@ async def prometheus(site: Site, directory: Path, target: str) -> AsyncIterator[
         await process.wait()
 
 
-async def test_operators_are_told_when_redis_is_away(site: Site, tmp_path: Path) -> None:
+def dashboard() -> dict[str, str]:
+    """Return the queries of the dashboard, by panel, as Grafana would ask them of this job."""
+    file = json.loads((DEPLOY / "grafana" / "sidecar.json").read_text())
+    queries = {}
+    for panel in file["panels"]:
+        for target in panel.get("targets", ()):
+            query = target["expr"].replace("$job", "sidecar").replace("$instance", ".*")
+            queries[f"{panel['title']} {target['refId']}"] = query.replace(
+                "$__rate_interval", "10s"
+            )
+    return queries
+
+
+async def ask(sidecar: Sidecar, site: Site, token: str, expected: int) -> None:
+    headers = {"Authorization": f"Bearer {token}"}
+    url = sidecar.url + "/api/userinfo"
+    async with site.http.get(url, headers=headers, ssl=False) as response:
+        assert response.status == expected
+
+
+async def test_operators_see_everything_and_are_told_when_redis_is_away(
+    site: Site, tmp_path: Path
+) -> None:
     await site.enable()
-    async with running_sidecar(site.settings(), site.directory) as sidecar:
+    ours = Certificates(tmp_path, "ours")
+    tls = {"certificate": str(ours.certificate), "key": str(ours.key)}
+    settings = site.settings()
+    settings["listen"]["tls"] = tls
+    async with running_sidecar(settings, site.directory) as sidecar:
         target = sidecar.admin_url.removeprefix("http://")
         async with prometheus(site, tmp_path, target) as watcher:
-            headers = {"Authorization": f"Bearer {site.token()}"}
-            async with site.http.get(sidecar.url + "/api/userinfo", headers=headers) as response:
-                assert response.status == 200
+            await ask(sidecar, site, site.token(), 200)
 
             async def is_seen() -> bool:
                 granted = await watcher.query('sidecar_decisions_total{outcome="granted"}')
@@ -91,6 +118,21 @@ async def test_operators_are_told_when_redis_is_away(site: Site, tmp_path: Path)
 
             await until_async(is_seen, SECONDS)
             assert await watcher.firing() == set()
+            # What has just been counted for the first time, no rate can be told of yet.
+            await ask(sidecar, site, site.token(), 200)
+            await ask(sidecar, site, "a.forged.token", 401)
+            unanswered = dashboard()
+
+            async def is_full() -> bool:
+                for title, query in list(unanswered.items()):
+                    if any(map(isfinite, await watcher.query(query))):
+                        del unanswered[title]
+                return not unanswered
+
+            try:
+                await until_async(is_full, SECONDS)
+            except TimeoutError:
+                pytest.fail(f"no data for {', '.join(unanswered)}")
 
             await site.redis.kill()
 

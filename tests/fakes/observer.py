@@ -3,7 +3,7 @@
 from collections import Counter
 
 from sidecar.core.connections import ConnectionRefusal
-from sidecar.core.decision import Decision
+from sidecar.core.decision import Decision, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.ports import (
     AuditRecord,
@@ -27,9 +27,11 @@ class RecordingObserver:
         self.connected_now = 0
         self.connections_refused: Counter[ConnectionRefusal] = Counter()
         self.cuts: list[tuple[CutReason, int]] = []
+        self.spared_streams: list[tuple[CutReason, Grant]] = []
         self.fetches: list[tuple[str, FetchOutcome, float]] = []
         self.loads: list[tuple[str, int, float]] = []
         self.view_events: list[ViewEvent] = []
+        self.heartbeats: list[float] = []
         self.audits: list[AuditRecord] = []
 
     def decided(self, request: AccessRequest, decision: Decision, seconds: float) -> None:
@@ -56,6 +58,9 @@ class RecordingObserver:
     def cut(self, reason: CutReason, streams: int) -> None:
         self.cuts.append((reason, streams))
 
+    def spared(self, reason: CutReason, grant: Grant) -> None:
+        self.spared_streams.append((reason, grant))
+
     def keys_fetched(self, issuer: str, outcome: FetchOutcome, seconds: float) -> None:
         self.fetches.append((issuer, outcome, seconds))
 
@@ -64,6 +69,9 @@ class RecordingObserver:
 
     def view_changed(self, event: ViewEvent) -> None:
         self.view_events.append(event)
+
+    def view_proven(self, seconds: float) -> None:
+        self.heartbeats.append(seconds)
 
     def audited(self, record: AuditRecord) -> None:
         self.audits.append(record)

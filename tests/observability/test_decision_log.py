@@ -112,6 +112,52 @@ def test_a_denial_says_why() -> None:
     assert (unknown["route"], "subject" in unknown) == ("", False)
 
 
+def test_what_passes_in_shadow_is_logged_as_what_it_would_have_been() -> None:
+    deny = Deny(DenyReason.SUBJECT_INACTIVE, "the account is inactive", ROUTE, CALLER)
+    line = json.loads(decision_line(request(), Grant(ROUTE, shadowed=deny), 0.00002, 1700000000.0))
+
+    assert (line["outcome"], line["reason"]) == ("denied", "subject_inactive")
+    assert line["enforced"] is False
+    assert (line["route"], line["subject"]) == ("reports", "robot")
+    assert "kind" not in line
+    enforced = json.loads(decision_line(request(), deny, 0.00002, 1700000000.0))
+    assert {**enforced, "enforced": False} == line
+
+
+@pytest.mark.parametrize(
+    ("logged", "lines"), [(Logged.ALL, 2), (Logged.DENIED, 2), (Logged.NONE, 0)]
+)
+def test_what_would_be_refused_or_cut_counts_as_that_when_only_denials_are_logged(
+    logged: Logged, lines: int
+) -> None:
+    stream = io.StringIO()
+    with LineWriter(stream, dropped=lambda _: None) as writer:
+        log = DecisionLog(writer, logged, FakeClock(1700000000.0))
+        deny = Deny(DenyReason.NO_CREDENTIALS, route=ROUTE)
+        log.decided(request(), Grant(ROUTE, shadowed=deny), 0.0)
+        log.spared(CutReason.EXPIRED, Grant(ROUTE, ROBOT))
+
+    written = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(written) == lines
+    assert (
+        written[1:]
+        == [
+            {
+                "ts": "2023-11-14T22:13:20.000Z",
+                "event": "cut",
+                "reason": "expired",
+                "enforced": False,
+                "route": "reports",
+                "realm": "corp",
+                "subject": "robot",
+                "issuer": "https://idp.example",
+                "client_id": "client-7",
+                "token_id": "j-1",
+            }
+        ][: lines and 1]
+    )
+
+
 @given(st.text(max_size=3000), st.text(max_size=600))
 def test_no_line_holds_a_token_a_query_or_a_line_end(path: str, host: str) -> None:
     """P28. Also where a client puts its token into what is logged."""
@@ -307,7 +353,9 @@ def test_the_silent_observer_hears_everything_and_says_nothing() -> None:
     silent.upstream_failed(request(), UpstreamError.RESET)
     silent.in_flight(StreamKind.HTTP, 1)
     silent.cut(CutReason.EXPIRED, 1)
+    silent.spared(CutReason.EXPIRED, Grant(ROUTE))
     silent.keys_fetched("i", FetchOutcome.FETCHED, 0.1)
     silent.keys_loaded("i", 1, 0.1)
     silent.view_changed(ViewEvent.LOST)
+    silent.view_proven(0.1)
     silent.audited(record())

@@ -20,10 +20,11 @@ from sidecar.core.routes import Route
 from sidecar.core.subject import SubjectKey
 from sidecar.introspection import AnsweredFrom, IntrospectionOutcome
 from sidecar.observability.change_counter import ChangeCounter
+from sidecar.observability.exposition import render_all
 from sidecar.observability.introspection_metrics import IntrospectionMetrics
 from sidecar.observability.last_use_writer import LastUseMetrics
 from sidecar.observability.loop_watch import LoopWatch
-from sidecar.observability.metrics import Metrics, render_all
+from sidecar.observability.metrics import Metrics
 from sidecar.observability.sync_metrics import SyncMetrics
 from sidecar.observability.upkeep import Upkeep
 from sidecar.observability.upstream_metrics import UpstreamMetrics
@@ -76,6 +77,7 @@ def test_everything_that_happens_is_counted_under_its_name() -> None:
     metrics.keys_fetched("https://idp", FetchOutcome.TIMEOUT, 5.0)
     metrics.keys_loaded("https://idp", 2, 1700000000.0)
     metrics.view_changed(ViewEvent.LIVE)
+    metrics.view_proven(0.0007)
     metrics.audited(AuditRecord(1.0, "me", "disable", SubjectKey("r", "s"), None, None))
     metrics.audited(REVOKED)
     metrics.audited(AuditRecord(1.0, "me", "dance", SubjectKey("r", "s"), None, None))
@@ -101,6 +103,8 @@ def test_everything_that_happens_is_counted_under_its_name() -> None:
         "sidecar_jwks_keys,issuer=https://idp": 2,
         "sidecar_jwks_loaded_timestamp_seconds,issuer=https://idp": 1700000000.0,
         "sidecar_account_view_events_total,event=live": 1,
+        "sidecar_account_view_heartbeat_seconds_bucket,le=0.001": 1,
+        "sidecar_account_view_heartbeat_seconds_bucket,le=0.0005": 0,
         "sidecar_account_view_live": 1,
         "sidecar_account_view_proven_timestamp_seconds": 1700000001.0,
         "sidecar_account_changes_total,action=disable": 1,
@@ -172,7 +176,10 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
         if getattr(metric, "_name", "").startswith("sidecar_")
     }
     registered |= {
-        (metric.name + ("_total" if metric.type == "counter" else ""), frozenset())
+        (
+            metric.name + ("_total" if metric.type == "counter" else ""),
+            frozenset(getattr(metric, "_labelnames", ())),
+        )
         for metric in Upkeep(1.0).collect()
     }
 
@@ -221,7 +228,7 @@ input()
 
 PARENT = """
 import sys
-from sidecar.observability.metrics import forget_worker
+from sidecar.observability.exposition import forget_worker
 forget_worker(int(sys.argv[1]))
 """
 

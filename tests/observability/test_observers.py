@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.core.decision import Deny, DenyReason
+from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.core.routes import Route
 from sidecar.core.subject import SubjectKey
 from sidecar.observability.observers import Observers
 from sidecar.ports import (
@@ -37,9 +38,11 @@ def tell_all(observers: Observers) -> None:
     observers.upstream_failed(REQUEST, UpstreamError.RESET)
     observers.in_flight(StreamKind.HTTP, 1)
     observers.cut(CutReason.REVOKED, 1)
+    observers.spared(CutReason.REVOKED, Grant(Route("r", "/x", shadow=True)))
     observers.keys_fetched("i", FetchOutcome.FETCHED, 0.1)
     observers.keys_loaded("i", 1, 0.1)
     observers.view_changed(ViewEvent.LIVE)
+    observers.view_proven(0.25)
     observers.audited(AuditRecord(1.0, "a", "b", SubjectKey("r", "s"), None, None))
 
 
@@ -62,6 +65,7 @@ def test_each_is_told_everything_and_a_broken_one_disturbs_nobody(
             == 2
         )
         assert each.in_flight_now[StreamKind.HTTP] == 2
-        assert len(each.cuts) == len(each.fetches) == len(each.loads) == 2
-        assert len(each.view_events) == len(each.audits) == 2
-    assert len(caplog.records) == 10  # each kind of failure once, however often it comes
+        assert len(each.cuts) == len(each.spared_streams) == 2
+        assert len(each.fetches) == len(each.loads) == 2
+        assert len(each.view_events) == len(each.heartbeats) == len(each.audits) == 2
+    assert len(caplog.records) == 12  # each kind of failure once, however often it comes

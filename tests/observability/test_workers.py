@@ -31,7 +31,7 @@ input()
 """
 FORGET = """
 import sys
-from sidecar.observability.metrics import forget_worker
+from sidecar.observability.exposition import forget_worker
 forget_worker(int(sys.argv[1]))
 """
 

@@ -73,3 +73,30 @@ def test_without_a_preset_nothing_else_passes(desk: Desk) -> None:
 
     assert table.match_route("GET", "/a")
     assert table.match_route("GET", "/api/healthz") is None
+
+
+def test_a_routes_own_word_on_shadow_outweighs_the_one_for_all(desk: Desk) -> None:
+    rows = [
+        {"name": "own", "path": "/a", "shadow": False},
+        {"name": "as-all", "path": "/b"},
+    ]
+    table = desk.load(changed(shadow=True, routes=rows)).routes_table()
+
+    assert [route.name for route in table.routes if not route.shadow] == ["own"]
+    assert table.in_shadow == len(table.routes) - 1
+
+
+def test_nothing_is_in_shadow_but_what_says_so(desk: Desk) -> None:
+    assert desk.load(changed()).routes_table().in_shadow == 0
+    assert desk.load(route(shadow=True)).routes_table().in_shadow == 1
+
+
+def test_what_no_route_matches_may_pass_in_shadow_and_is_told_as_that(desk: Desk) -> None:
+    """It comes behind the preset's routes, so that it is in nobody's way."""
+    table = desk.load(changed(shadow_unmatched=True)).routes_table()
+
+    found = table.match_route("DELETE", "/nowhere")
+    assert found is not None
+    assert (found.name, found.shadow, found.requirement.nobody) == ("unmatched", True, True)
+    assert table.match_route("GET", "/api/userinfo") != found
+    assert table.in_shadow == 1

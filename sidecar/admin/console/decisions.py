@@ -94,7 +94,8 @@ def read_wanted(query: Mapping[str, str]) -> Wanted:
 
 def _whole(row: Row) -> Row:
     """Return the row with every member that a template looks at: who called is not always known."""
-    return {"realm": "", "subject": "", "detail": "", "reason": "", "route": "", **row}
+    unsaid = dict.fromkeys(("realm", "subject", "detail", "reason", "route"), "")
+    return {**unsaid, "enforced": True, **row}
 
 
 def _query_of(wanted: Wanted) -> str:

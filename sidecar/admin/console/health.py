@@ -146,6 +146,12 @@ def _keys_row(issuer: KnownIssuer, reading: Reading, now: float) -> KeysRow:
 
 def _problems(reading: Reading, keys: Sequence[KeysRow]) -> list[str]:
     found = []
+    if reading.shadow_routes:
+        passed = sum(reading.shadow_denials.values())
+        found.append(
+            f"Nothing is enforced on {reading.shadow_routes} routes, which are in shadow:"
+            f" {passed:.0f} requests passed that would have been denied."
+        )
     if not reading.is_live:
         found.append("The account view is not live: whoever needs an account is refused with 503.")
     found += [

@@ -8,6 +8,7 @@ gets our 503 and not Envoy's bare error.
 import asyncio
 import logging
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from sidecar.authorize import Authorizer
@@ -85,11 +86,13 @@ class Checker:
     async def _wait(self, check: Check, caller: Caller) -> Decision:
         if self._waiting >= self._parts.max_concurrent:
             return self._unavailable(check, "too many checks wait already")
-        left = caller.time_remaining()
+        remaining = caller.time_remaining()
+        left = None if remaining is None else remaining * _SHARE_OF_DEADLINE
         self._waiting += 1
         try:
-            async with asyncio.timeout(None if left is None else left * _SHARE_OF_DEADLINE):
-                return await self._parts.authorizer.authorize(check.asked)
+            async with asyncio.timeout(left):
+                patience = inf if left is None else left * _SHARE_OF_DEADLINE
+                return await self._parts.authorizer.authorize(check.asked, patience)
         except TimeoutError:
             return self._unavailable(check, "the check's deadline is over")
         except asyncio.CancelledError:

@@ -167,7 +167,7 @@ class Handler:
                     response.close_after()
                 self._refuse(response, decision, asked)
             case Grant():
-                make = self._exchange_of(asked)
+                make = self._exchange_of(asked, decision)
                 await make(self._parts, request, response, head, asked, decision, peer).run()
 
     def change_of(self, method: str, target: str) -> GatewayChange | None:
@@ -175,9 +175,16 @@ class Handler:
         mirror = self._parts.mirror
         return None if mirror is None else mirror.change_of(method, target.partition("?")[0])
 
-    def _exchange_of(self, asked: AccessRequest) -> Callable[..., Exchange]:
+    def _exchange_of(self, asked: AccessRequest, grant: Grant) -> Callable[..., Exchange]:
         change = self.change_of(asked.method, asked.path)
         if change is None or self._parts.mirror is None:
+            return Exchange
+        if grant.shadowed is not None:
+            # Nobody vouches for it: what it makes of the gateway's accounts makes none of ours.
+            log.warning(
+                "a change of an account passes in shadow and is not followed, request %s",
+                asked.request_id,
+            )
             return Exchange
         return partial(MirroredExchange, self._parts.mirror, change)
 

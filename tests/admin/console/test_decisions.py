@@ -3,6 +3,8 @@
 import pytest
 
 from sidecar.admin.console.decisions import read_wanted
+from sidecar.core.decision import Deny, DenyReason, Grant
+from sidecar.core.routes import Route
 from sidecar.observability.recent_decisions import Wanted
 from tests.admin.console.listener import listening
 from tests.admin.console.visitor import signed_in
@@ -102,3 +104,17 @@ async def test_where_they_come_too_fast_it_is_told_how_many_are_missing() -> Non
             html = (await listener.next("prepend"))[1]
 
     assert "more came too fast to be shown." in html
+
+
+async def test_what_shadow_let_through_is_a_denial_that_was_not_enforced() -> None:
+    office = Office()
+    route = Route("shadow", "/api/", shadow=True)
+    office.recent.decided(
+        office.world.request("GET", "/api/"),
+        Grant(route, shadowed=Deny(DenyReason.NO_CREDENTIALS, route=route)),
+        0.000_042,
+    )
+    async with signed_in(office) as visitor:
+        words = (await visitor.get("/console/decisions?outcome=denied")).page.text
+
+    assert "denied passed: not enforced no_credentials" in words

@@ -49,12 +49,13 @@ async def test_what_there_is_to_know_is_on_one_page() -> None:
 
 async def test_what_is_wrong_is_said_on_top() -> None:
     office = Office()
-    office.reading = Reading()
+    office.reading = Reading(shadow_routes=3, shadow_denials={"no_route": 2.0, "rate_limited": 5.0})
     async with signed_in(office) as visitor:
         await visitor.get(HEALTH)
         office.store.failure = StatusUnavailable("away")
         words = (await visitor.get(HEALTH)).page.text
 
+    assert "Nothing is enforced on 3 routes, which are in shadow: 7 requests passed" in words
     assert "The account view is not live: whoever needs an account is refused with 503." in words
     assert f"The keys of {ISSUER} cannot be used: its tokens are refused with 503." in words
     assert "View not live Age never proven" in words

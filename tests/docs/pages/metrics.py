@@ -24,7 +24,7 @@ _RECORDED = re.compile(r"\bsidecar:[a-z0-9_:]+")
 # A metric belongs to the first subject with the beginning of its name.
 SUBJECTS = (
     ("Upstream", ("sidecar_upstream_",)),
-    ("Decisions and requests", ("sidecar_decision", "sidecar_request")),
+    ("Decisions and requests", ("sidecar_decision", "sidecar_request", "sidecar_shadow_")),
     ("Clients and streams", ("sidecar_in_", "sidecar_conn", "sidecar_stream", "sidecar_grpc_")),
     ("Keys and tokens", ("sidecar_jwks_", "sidecar_introspection", "sidecar_status_list_")),
     (

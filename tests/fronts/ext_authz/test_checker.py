@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import pytest
@@ -16,7 +17,7 @@ from tests.fakes.build import overrides
 from tests.fakes.checks import Door, FakeCaller, check_of, read_answer
 from tests.fakes.front import IDENTITY
 from tests.fakes.waiting import until
-from tests.fakes.world import World
+from tests.fakes.world import ROUTES, World
 
 
 @pytest.mark.parametrize("raw", [True, False])
@@ -166,3 +167,17 @@ async def test_a_bug_is_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
     _, decision, _ = world.observer.decisions[0]
     assert isinstance(decision, Deny)
     assert decision.reason == "internal_error"
+
+
+async def test_what_is_in_shadow_passes_before_envoy_gives_up() -> None:
+    """An answer that comes too late would be Envoy's own refusal."""
+    world = World(routes=[replace(each, shadow=True) for each in ROUTES])
+    door = Door(world)
+    world.enroll("robot", at_hand=False)
+    world.accounts.held = asyncio.Event()
+    message = check_of(("Authorization", f"Bearer {world.sign()}"))
+    told = await door.send(message, FakeCaller(0.05))
+
+    assert told.status == 200
+    assert told.set["x-auth-subject"] == ""
+    assert door.reasons() == [""]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -292,3 +293,19 @@ async def test_what_fails_before_anything_is_read_tells_nothing_either() -> None
         )
         assert upstream.conversations == []
         assert front.handler.calls == 0
+
+
+async def test_in_shadow_a_call_passes_as_nobody_with_the_credential_that_it_brought() -> None:
+    world = World(routes=[replace(each, shadow=True) for each in ROUTES])
+    token = world.sign()
+    world.disable("robot")
+    async with (
+        grpc_upstream() as upstream,
+        running_grpc_front(upstream.target, world=world) as front,
+    ):
+        told = [("authorization", f"bearer {token}"), ("x-auth-subject", "root")]
+        answer = await front.ask(b"hello", metadata=told)
+
+        assert answer.code is grpc.StatusCode.OK
+        assert upstream.last.values("x-auth-subject") == [""]
+        assert upstream.last.values("authorization") == [f"bearer {token}"]

@@ -49,8 +49,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(talk: Talk, *groups: str) -> AsyncIterator[Scene]:
-    world, store = World(routes=(Route("all", "/api/**"),)), FakeAccountStore()
+async def scene(talk: Talk, *groups: str, shadow: bool = False) -> AsyncIterator[Scene]:
+    world = World(routes=(Route("all", "/api/**", shadow=shadow),))
+    store = FakeAccountStore()
     world.enroll("robot", *(groups or ("admin",)))
 
     def accounts(actor: str) -> ServiceAccounts:
@@ -286,3 +287,31 @@ async def test_a_request_without_a_body_is_the_gateways_to_refuse() -> None:
 
     async with scene(talk) as found:
         assert status_of(await found.front.ask(PUT)) == 400
+
+
+@pytest.mark.parametrize("body", [OUT, IN])
+async def test_what_passes_in_shadow_changes_no_account_of_ours(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The gateway may agree to it; nobody that we know has asked."""
+
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(said(200, await read_body(conversation)))
+
+    async with scene(talk, shadow=True) as found:
+        before = dict(found.store.accounts)
+        found.front.world.disable("robot")
+        answer = await found.ask(PUT, body)
+
+        assert status_of(answer) == 200
+        assert found.store.accounts == before
+    assert "passes in shadow and is not followed" in caplog.text
+
+
+async def test_a_change_by_a_good_caller_is_followed_on_a_route_in_shadow() -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(said(200, await read_body(conversation)))
+
+    async with scene(talk, shadow=True) as found:
+        assert status_of(await found.ask(PUT, OUT)) == 200
+        assert found.status is AccountStatus.INACTIVE
