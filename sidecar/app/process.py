@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing, nullcontext
@@ -10,6 +11,7 @@ from functools import partial
 
 from sidecar import __version__
 from sidecar.adapters.clock import SystemClock
+from sidecar.adapters.service_manager import ServiceManager
 from sidecar.admin.event_listener import EventListener
 from sidecar.admin.listener import AdminListener, Render
 from sidecar.app.administering import Endpoints, administering_for_workers
@@ -165,11 +167,20 @@ async def _serve(
             _answer_by(admin, listener, generations.endpoints, pages.assertion_keys(settings))
             spare_what_stays()
             _tell_where(settings, sockets, listener, admin)
-            reloader = Reloader(load, settings, replace, upkeep, SystemClock())
-            async with running(partial(reloader.run, hangup)):
-                await stop.asked.wait()
+            manager = ServiceManager(os.environ)
+            reloader = Reloader(load, settings, replace, upkeep, SystemClock(), manager)
+            await _until_asked(stop, hangup, reloader, manager)
             # Whoever serves has duplicates: now no queue stays open behind the last who accepts.
             leave()
+
+
+async def _until_asked(
+    stop: Stop, hangup: asyncio.Event, reloader: Reloader, manager: ServiceManager
+) -> None:
+    async with running(partial(reloader.run, hangup)):
+        manager.ready()
+        await stop.asked.wait()
+    manager.stopping()
 
 
 def _answer_by(

@@ -2,7 +2,7 @@ import asyncio
 import os
 import signal
 
-from sidecar.app.stopping import RELIEF, Stop, hangups, stop_on_signals
+from sidecar.app.stopping import RELIEF, Stop, hangups, keep_hangups, stop_on_signals
 
 
 async def test_sigterm_asks_and_a_second_signal_hurries() -> None:
@@ -63,3 +63,11 @@ async def test_every_hangup_is_heard() -> None:
             heard.clear()
             os.kill(os.getpid(), signal.SIGHUP)
             await asyncio.wait_for(heard.wait(), 5)
+
+
+async def test_a_hangup_that_comes_before_anybody_listens_is_kept() -> None:
+    keep_hangups()
+    os.kill(os.getpid(), signal.SIGHUP)  # without the line above it would end this process
+
+    async with hangups() as heard:
+        await asyncio.wait_for(heard.wait(), 5)
