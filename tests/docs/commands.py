@@ -9,7 +9,7 @@ from tests.docs.markdown import Block
 NOT_RUN: dict[str, str] = {
     r"^make (?:demo|test|docs)\b": "the targets of the Makefile: CI runs them by themselves",
     r"\bpip install\b": "installs packages from a registry",
-    r"^(?:[A-Z_]+=\S+ )?docker\b": "needs a Docker engine",
+    r"^(?:[A-Z_]+=\S+ )*docker\b": "needs a Docker engine",
     r"^(?:kubectl|helm)\b": "needs a cluster, or a program of its own",
     r"^(?:sudo|apt-get|systemctl|install) ": "changes the machine, as its administrator",
     r"/var/log/sidecar/": "reads the logs of a sidecar that has served for days",
