@@ -34,7 +34,8 @@ account | token | realm | store) {client} "$@" && sleep 0.1 ;;
 *) exec {client} "$@" ;;
 esac
 """
-USUAL_PORTS = (8080, 9090)
+# Where the sidecar of a page listens in place of the usual ports, which this machine may use.
+PORTS = {8080: 18080, 9090: 19090}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,8 @@ class World:
             "WARM_SIDECAR": str(self.warm_cli),
             "REDIS_URL": self.redis.url,
             "SECRET": SECRET,
-            "URL": f"http://{host}:8080",
-            "ADMIN": f"http://{host}:9090",
+            "URL": f"http://{host}:{PORTS[8080]}",
+            "ADMIN": f"http://{host}:{PORTS[9090]}",
             "CLIENT": f"{SUBJECT}:{SECRET}",
             "TOKEN": self.token(SUBJECT),
             "TOKEN_URL": self.identity_provider.token_url,
@@ -106,7 +107,9 @@ class World:
 
     def _files(self, host: str) -> Mapping[str, str]:
         names = ("127.0.0.1", "localhost")
-        routes = [f"{name}:{port}:{host}:{port}" for name in names for port in USUAL_PORTS]
+        routes = [
+            f"{name}:{usual}:{host}:{port}" for name in names for usual, port in PORTS.items()
+        ]
         return {
             ".curlrc": "silent\nshow-error\nfail-with-body\n"
             + "".join(f"connect-to = {each}\n" for each in routes),
@@ -124,8 +127,10 @@ class World:
         clients = [{"client_id": "soc", "secret": SECRET}]
         return {
             "SIDECAR_LISTEN__HOST": host,
+            "SIDECAR_LISTEN__PORT": str(PORTS[8080]),
             "SIDECAR_LISTEN__DRAIN_SECONDS": "0",
             "SIDECAR_ADMIN__HOST": host,
+            "SIDECAR_ADMIN__PORT": str(PORTS[9090]),
             "SIDECAR_ADMIN__SECRET_FILE": str(directory / "admin-secret"),
             "SIDECAR_ADMIN__REVOCATION_CLIENTS": yaml.safe_dump(clients, default_flow_style=True),
             "SIDECAR_UPSTREAM__URL": self.gateway.url,
