@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-restarts bench-tracing bench-overload redis-bars accelerate test-accelerated unit e2e attack-scores fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
+.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-restarts bench-tracing bench-overload redis-bars accelerate test-accelerated unit e2e attack-scores fuzz chaos-long lint types imports schema docs docker-lint audit sbom licences unused lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -125,7 +125,7 @@ accelerate: $(VENV)/dev.stamp ## compile the hot modules, into a copy: build/acc
 
 # Coverage and the rules for the sources' shape are the pure build's affair.
 test-accelerated: accelerate ## the tests of what is compiled, on what is compiled
-	@cp -R tests config deploy pyproject.toml README.md $(ACCELERATED)
+	@cp -R tests config deploy docs pyproject.toml README.md $(ACCELERATED)
 	@cd $(ACCELERATED) && PYTHONPATH=. $(abspath $(BIN))/python -m pytest -q -n 2 -m "not e2e" \
 	  tests/adapters tests/attacks tests/core tests/fronts tests/observability tests/test_authorize.py \
 	  tests/test_streams.py
@@ -164,6 +164,9 @@ schema: $(VENV)/dev.stamp ## the example settings against the JSON Schema of the
 	@$(BIN)/python -m sidecar schema | diff config/sidecar.schema.json - || { \
 	  echo "write it anew: sidecar schema > config/sidecar.schema.json" >&2; exit 1; }
 	@$(BIN)/check-jsonschema --schemafile config/sidecar.schema.json config/*.yaml
+
+docs: $(VENV)/dev.stamp ## write the pages that are made from the code: settings, metrics, errors
+	@PYTHONPATH=. $(BIN)/python -m tests.docs.pages.write
 
 docker-lint: $(VENV)/dev.stamp ## hadolint on the Dockerfile
 	@$(BIN)/hadolint Dockerfile
