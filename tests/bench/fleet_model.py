@@ -48,7 +48,8 @@ class Fleet:
 
     ``views`` counts workers: each has a view and a connection of its own. ``writes`` is how many
     accounts change in a second; ``cold`` how many subjects each view reads anew in the second
-    after it was connected; ``network`` one way.
+    after it was connected; ``network`` one way. ``first_pause`` is the ceiling of the pause after
+    a connection that lasted.
     """
 
     views: int
@@ -56,6 +57,7 @@ class Fleet:
     writes: float = 0.0
     cold: int = 0
     network: float = 0.00025
+    first_pause: float = 0.02
     backlog: int = 511
     accepts: int = 10
 
@@ -187,7 +189,9 @@ class Simulation:
         self._connect(number, at)
 
     def _pause(self, view: View) -> float:
-        ceiling = min(self._policy.max_backoff, 0.02 * 2 ** min(view.failures, 10))
+        ceiling = min(
+            self._policy.max_backoff, self._fleet.first_pause * 2 ** min(view.failures, 10)
+        )
         return self._random.uniform(ceiling / 2, ceiling)
 
     def _connect(self, number: int, at: float) -> None:
@@ -234,8 +238,8 @@ class Simulation:
                 # The kernel sends the SYN again after a second: the attempt is over by then.
                 self._out.dropped += 1
                 self._lose(event[2], event[5] + self._policy.timeout)
-        for _ in range(min(self._fleet.accepts, len(accepting))):
-            taken.append(accepting.popleft())
+        number = min(self._fleet.accepts, len(accepting))
+        taken.extend(accepting.popleft() for _ in range(number))
         return taken
 
     def _change(self, now: float) -> float:

@@ -39,9 +39,7 @@ async def settled(gauge: Gauge, connections: int, seconds: float) -> Beats:
     cpu += gauge.seconds()
     lasted = time.monotonic() - began
     asked = commands(gauge) - before
-    return Beats(
-        connections, asked / lasted, cpu / lasted, asked / max(1, cycles(gauge) - turns)
-    )
+    return Beats(connections, asked / lasted, cpu / lasted, asked / max(1, cycles(gauge) - turns))
 
 
 def commands(gauge: Gauge) -> int:
@@ -93,9 +91,7 @@ def paced(gauge: Gauge, crowd: Crowd, seconds: float) -> Beats:
     cpu += gauge.seconds()
     lasted = time.monotonic() - began
     asked = commands(gauge) - before
-    return Beats(
-        len(crowd), asked / lasted, cpu / lasted, asked / max(1, cycles(gauge) - turns)
-    )
+    return Beats(len(crowd), asked / lasted, cpu / lasted, asked / max(1, cycles(gauge) - turns))
 
 
 @dataclass(frozen=True, slots=True)

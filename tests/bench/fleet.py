@@ -1,0 +1,198 @@
+"""How many sidecars one Redis carries: measured, foretold, and simulated to ten thousand.
+
+Measures a real server with real views and with crowds of connections, checks what smaller crowds
+foretell against larger ones, and puts the measured costs into a model (``fleet_model``). Prints
+the tables; ``--write FILE`` puts them into the marked block of a document as well. Four minutes.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import resource
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sidecar.demo.redis_server import RedisServer
+from tests.bench.fleet_crowd import ACCOUNT, Crowd, Gauge, fan_out, measure_costs
+from tests.bench.fleet_growth import Growth
+from tests.bench.fleet_model import Costs
+from tests.bench.fleet_real import Beats, Real, measure_real, memory_of_clients, paced
+from tests.bench.fleet_tables import (
+    ends_table,
+    fleet_table,
+    put,
+    simulated_load,
+    storm_table,
+    table,
+)
+
+STEPS = (16, 256, 1000, 4000, 8000)
+FORETOLD = (4000, 8000)
+_MOST_PACED = 1000
+_WRITES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a crowd cost; bytes are those of Redis for one idle connection."""
+
+    number: int
+    costs: Costs
+    written: Sequence[float]
+    beats: Beats | None
+    memory: int
+    whole_memory: int
+
+
+def measure_crowd(server: RedisServer, number: int, *, pace: bool) -> Measured:
+    assert server.pid is not None
+    gauge = Gauge(server.port, server.pid)
+    gauge.client.hset(ACCOUNT, mapping={"status": "active"})
+    before = int(gauge.info("memory")["used_memory"])
+    with Crowd(server.port) as crowd:
+        costs = measure_costs(gauge, crowd, number)
+        whole = int(gauge.info("memory")["used_memory"]) - before
+        _, written = fan_out(gauge, crowd, _WRITES)
+        beats = paced(gauge, crowd, 3.0) if pace and number <= _MOST_PACED else None
+        return Measured(number, costs, written, beats, memory_of_clients(gauge)[0], whole // number)
+
+
+async def measure_steps(
+    numbers: Sequence[int], *arguments: str, pace: bool = True
+) -> list[Measured]:
+    found = []
+    for number in numbers:
+        async with RedisServer(arguments=arguments) as server:
+            # It blocks: nothing else is to run beside what is measured.
+            found.append(await asyncio.to_thread(measure_crowd, server, number, pace=pace))
+    return found
+
+
+def machine() -> str:
+    busy = os.getloadavg()[0]
+    cores = os.cpu_count() or 1
+    state = "**busy with other work**" if busy > cores else "else idle"
+    now = datetime.now(UTC)  # noqa: TID251 - the date of a measurement
+    return (
+        f"Measured on {now:%Y-%m-%d} with {cores} cores ({platform.machine()}, Linux "
+        f"{platform.release().split('-')[0]}), load average {busy:.1f}, {state}. CPU time holds on "
+        "a busy machine; times by the clock are worse there than they need be."
+    )
+
+
+def micro(seconds: float) -> str:
+    return f"{seconds * 1e6:.1f}"
+
+
+def costs_table(measured: Sequence[Measured]) -> list[str]:
+    names = [each.name for each in fields(Costs) if each.name != "turn"]
+    rows = [
+        [name, *(micro(getattr(each.costs, name)) for each in measured)]
+        for name in (*names, "handshake")
+    ]
+    rows.append(["lonely turn", micro(measured[0].costs.turn)] + ["" for _ in measured[1:]])
+    rows.append(["bytes, at rest", *(f"{each.memory:,}" for each in measured)])
+    rows.append(["bytes, just busy", *(f"{each.whole_memory:,}" for each in measured)])
+    return table(["µs of CPU for one", *(f"{each.number:,}" for each in measured)], rows)
+
+
+def foretold_table(measured: Sequence[Measured]) -> list[str]:
+    growth = Growth(tuple((each.number, each.costs) for each in measured))
+    rows = []
+    for each in measured:
+        if each.number not in FORETOLD:
+            continue
+        expected = growth.from_less(each.number)
+        for name in ("ping", "role", "revision", "push", "read"):
+            was, said = getattr(each.costs, name), getattr(expected, name)
+            error = f"{(said / was - 1) * 100:+.0f} %" if was else ""
+            rows.append([f"{each.number:,}", name, micro(said), micro(was), error])
+    return table(["connections", "µs for one", "foretold", "measured", "error"], rows)
+
+
+def clock_table(measured: Sequence[Measured]) -> list[str]:
+    rows = [
+        [
+            f"{each.number:,}",
+            f"{each.number * each.costs.push * 1000:.1f}",
+            f"{each.written[len(each.written) // 2] * 1000:.1f}",
+            f"{each.written[-1] * 1000:.1f}",
+        ]
+        for each in measured
+    ]
+    head = ["connections", "CPU of all pushes, ms", "last push written, median ms", "slowest, ms"]
+    return table(head, rows)
+
+
+def beats_table(growth: Growth, measured: Sequence[Measured], real: Real) -> list[str]:
+    seen = [("16 real views", real.views), ("real sidecars", real.sidecars)]
+    seen += [("crowd", each.beats) for each in measured if each.beats is not None]
+    rows = []
+    for name, beats in seen:
+        said = simulated_load(beats.connections, growth.at(beats.connections))
+        rows.append(
+            [
+                name,
+                f"{beats.connections:,}",
+                f"{beats.commands / beats.connections:.1f}",
+                f"{beats.turns:.1f}",
+                f"{beats.load * 100:.2f} %",
+                f"{said * 100:.2f} %",
+            ]
+        )
+    head = ["what beats", "connections", "commands/s each", "commands a turn"]
+    return table([*head, "core measured", "core by the model"], rows)
+
+
+def real_lines(real: Real) -> Iterator[str]:
+    heard = real.heard
+    yield f"A real view connects with: {real.connecting}; {micro(real.connect_cpu)} µs of CPU."
+    yield (
+        f"From the beginning of a write until the last of {real.views.connections} real views had "
+        f"heard: median {heard[len(heard) // 2] * 1000:.2f} ms, slowest {heard[-1] * 1000:.2f} ms "
+        f"of {len(heard)}."
+    )
+
+
+async def report() -> list[str]:
+    real = await measure_real(16, 3, 4.0)
+    measured = await measure_steps(STEPS)
+    threaded = await measure_steps((256, 4000), "--io-threads", "2", pace=False)
+    growth = Growth(tuple((each.number, each.costs) for each in measured))
+    helped = Growth(tuple((each.number, each.costs) for each in threaded))
+    return [
+        machine(),
+        "\n### Costs by the number of connections\n",
+        *costs_table(measured),
+        "\n### Foretold from the smaller numbers, then measured\n",
+        *foretold_table(measured),
+        "\n### A fleet at rest\n",
+        *beats_table(growth, measured, real),
+        "",
+        *real_lines(real),
+        "\n### Fan-out by the clock\n",
+        *clock_table(measured),
+        "\n### The main thread with `--io-threads 2`\n",
+        *costs_table(threaded),
+        "\n### Simulated: N views on one Redis\n",
+        *fleet_table(growth),
+        "\n### Simulated: until all are live again\n",
+        *storm_table(growth),
+        "\n### Where one Redis ends\n",
+        *ends_table(growth, helped),
+    ]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", type=Path, help="the document to put the tables into")
+    given = parser.parse_args()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    said = asyncio.run(report())
+    print("\n".join(said))
+    if given.write:
+        put(said, given.write)

@@ -1,0 +1,72 @@
+"""What each thing costs at a number of connections that was not measured.
+
+With the connections grows what the server has to fetch from memory for each, so a command costs
+more. Between two measured numbers, and beyond the last, a cost is taken to grow as a power of the
+number: a straight line on logarithmic paper.
+"""
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass, fields, replace
+
+from sidecar.adapters.redis_accounts import ViewPolicy
+from tests.bench.fleet_model import Costs
+
+_MOST = 20_000
+
+
+def _on_the_line(low: tuple[int, float], high: tuple[int, float], number: int) -> float:
+    if low[1] <= 0 or high[1] <= low[1]:
+        return max(low[1], high[1])  # noise: more connections make nothing cheaper
+    power = math.log(high[1] / low[1]) / math.log(high[0] / low[0])
+    return high[1] * (number / high[0]) ** power
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Costs measured at numbers of connections, the smallest first."""
+
+    measured: tuple[tuple[int, Costs], ...]
+
+    def at(self, number: int) -> Costs:
+        """Return the costs at ``number``; below the smallest measured they are as there."""
+        numbers = [each for each, _ in self.measured]
+        if number <= numbers[0] or len(numbers) == 1:
+            return self.measured[0][1]
+        right = min(max(1, bisect_left(numbers, number)), len(numbers) - 1)
+        (less, low), (more, high) = self.measured[right - 1], self.measured[right]
+        names = [each.name for each in fields(Costs)]
+        grown = {
+            name: _on_the_line((less, getattr(low, name)), (more, getattr(high, name)), number)
+            for name in names
+        }
+        # What a turn costs by itself is the same for any number; only the smallest shows it.
+        return replace(Costs(**grown), turn=self.measured[0][1].turn)
+
+    def from_less(self, number: int) -> Costs:
+        """Return what those measured below ``number`` foretell."""
+        return Growth(tuple(each for each in self.measured if each[0] < number)).at(number)
+
+
+def demand(views: int, costs: Costs, policy: ViewPolicy) -> float:
+    """Return the share of a core that the beats of a fleet ask for; 1 and more is not to be had."""
+    return views * (costs.ping / policy.heartbeat + 4 * costs.role / policy.max_staleness)
+
+
+def spread(views: int, costs: Costs) -> float:
+    """Return seconds until the push of a write has been written to the last of the views."""
+    return costs.write + views * costs.push
+
+
+def first_above(growth: Growth, bound: float, policy: ViewPolicy | None = None) -> int:
+    """Return how many views it takes for ``demand`` to be above; without a policy ``spread``.
+
+    20,000 stands for that many and more.
+    """
+    low, high = 0, _MOST
+    while high - low > 1:
+        middle = (low + high) // 2
+        costs = growth.at(middle)
+        amount = spread(middle, costs) if policy is None else demand(middle, costs, policy)
+        low, high = (low, middle) if amount > bound else (middle, high)
+    return high
