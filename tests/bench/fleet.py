@@ -17,8 +17,7 @@ from pathlib import Path
 
 from sidecar.demo.redis_server import RedisServer
 from tests.bench.fleet_crowd import ACCOUNT, Crowd, Gauge, fan_out, measure_costs
-from tests.bench.fleet_growth import Growth
-from tests.bench.fleet_model import Costs
+from tests.bench.fleet_growth import Costs, Growth
 from tests.bench.fleet_real import Beats, Real, measure_real, memory_of_clients, paced
 from tests.bench.fleet_tables import (
     ends_table,

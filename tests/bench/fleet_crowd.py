@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from redis import Redis
 
-from tests.bench.fleet_model import Costs
+from tests.bench.fleet_growth import Costs
 
 PREFIX = "sidecar:"
 ACCOUNT = "sidecar:account:default:robot-0"

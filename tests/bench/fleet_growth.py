@@ -1,4 +1,4 @@
-"""What each thing costs at a number of connections that was not measured.
+"""What each thing costs Redis, also at a number of connections that was not measured.
 
 With the connections grows what the server has to fetch from memory for each, so a command costs
 more. Between two measured numbers, and beyond the last, a cost is taken to grow as a power of the
@@ -10,9 +10,31 @@ from bisect import bisect_left
 from dataclasses import dataclass, fields, replace
 
 from sidecar.adapters.redis_accounts import ViewPolicy
-from tests.bench.fleet_model import Costs
 
 _MOST = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What the main thread of Redis computes for one of each."""
+
+    turn: float
+    ping: float
+    role: float
+    revision: float
+    read: float
+    push: float
+    accept: float
+    hello: float
+    tracking: float
+    config: float
+    write: float
+
+    @property
+    def handshake(self) -> float:
+        """From a connection that comes until its view can be proven."""
+        greeted = self.accept + self.hello + self.tracking + self.role
+        return greeted + self.revision + self.config + 2 * self.ping
 
 
 def _on_the_line(low: tuple[int, float], high: tuple[int, float], number: int) -> float:

@@ -17,29 +17,7 @@ from enum import Enum, auto
 from heapq import heappop, heappush
 
 from sidecar.adapters.redis_accounts import ViewPolicy
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What the main thread of Redis computes for one of each."""
-
-    turn: float
-    ping: float
-    role: float
-    revision: float
-    read: float
-    push: float
-    accept: float
-    hello: float
-    tracking: float
-    config: float
-    write: float
-
-    @property
-    def handshake(self) -> float:
-        """From a connection that comes until its view can be proven."""
-        greeted = self.accept + self.hello + self.tracking + self.role
-        return greeted + self.revision + self.config + 2 * self.ping
+from tests.bench.fleet_growth import Costs
 
 
 @dataclass(frozen=True, slots=True)

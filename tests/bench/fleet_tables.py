@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.adapters.redis_accounts import ViewPolicy
-from tests.bench.fleet_growth import Growth, demand, first_above
-from tests.bench.fleet_model import Costs, Fleet, Outcome, Simulation
+from tests.bench.fleet_growth import Costs, Growth, demand, first_above
+from tests.bench.fleet_model import Fleet, Outcome, Simulation
 
 BEGIN, END = "<!-- fleet.py begins -->", "<!-- fleet.py ends -->"
 NUMBERS = (10, 100, 1000, 3000, 10_000)
 TODAY = ViewPolicy()
 # Four times the defaults: the push is as fast as ever, the bound for what is not heard is 2 s.
 PATIENT = ViewPolicy(max_staleness=2.0, heartbeat=0.5)
-_GIVE_UP = 30.0
+_GIVE_UP = 20.0
 _COLD = 20
 _OUTAGE = 3.0
 _LAPSE_STEPS = (3000, 4000, 5000, 6000, 7000, 8000, 10_000, 14_000, 20_000)
@@ -94,7 +94,7 @@ def fleet_table(growth: Growth) -> list[str]:
 
 def live_again(live: Sequence[float], views: int, part: float) -> str:
     needed = max(1, round(views * part))
-    return f"{live[needed - 1]:.2f}" if len(live) >= needed else "never"
+    return f"{live[needed - 1]:.2f}" if len(live) >= needed else f"not in {_GIVE_UP:g}"
 
 
 def storm_table(growth: Growth) -> list[str]:
