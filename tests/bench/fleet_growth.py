@@ -1,8 +1,9 @@
 """What each thing costs Redis, also at a number of connections that was not measured.
 
 With the connections grows what the server has to fetch from memory for each, so a command costs
-more. Between two measured numbers, and beyond the last, a cost is taken to grow as a power of the
-number: a straight line on logarithmic paper.
+more, until hardly anything of a connection is found in a cache. Between two measured numbers a cost
+is taken to grow as a power of the number: a straight line on logarithmic paper. Beyond the last it
+stays, which ``bench-fleet`` holds against what it would be if it went on growing.
 """
 
 import math
@@ -51,12 +52,24 @@ class Growth:
     measured: tuple[tuple[int, Costs], ...]
 
     def at(self, number: int) -> Costs:
-        """Return the costs at ``number``; below the smallest measured they are as there."""
+        """Return the costs at ``number``; outside what was measured they are as at its edge."""
         numbers = [each for each, _ in self.measured]
-        if number <= numbers[0] or len(numbers) == 1:
+        if number <= numbers[0]:
             return self.measured[0][1]
-        right = min(max(1, bisect_left(numbers, number)), len(numbers) - 1)
-        (less, low), (more, high) = self.measured[right - 1], self.measured[right]
+        if number >= numbers[-1]:
+            return self._from_two(len(numbers) - 1, numbers[-1])
+        return self._from_two(bisect_left(numbers, number), number)
+
+    def before(self, number: int) -> "Growth":
+        """Return only what was measured with fewer connections."""
+        return Growth(tuple(each for each in self.measured if each[0] < number))
+
+    def further(self, number: int) -> Costs:
+        """Return what the costs beyond the last measured number are if they go on growing."""
+        return self._from_two(len(self.measured) - 1, number)
+
+    def _from_two(self, right: int, number: int) -> Costs:
+        (less, low), (more, high) = self.measured[max(0, right - 1)], self.measured[right]
         names = [each.name for each in fields(Costs)]
         grown = {
             name: _on_the_line((less, getattr(low, name)), (more, getattr(high, name)), number)
@@ -64,10 +77,6 @@ class Growth:
         }
         # What a turn costs by itself is the same for any number; only the smallest shows it.
         return replace(Costs(**grown), turn=self.measured[0][1].turn)
-
-    def from_less(self, number: int) -> Costs:
-        """Return what those measured below ``number`` foretell."""
-        return Growth(tuple(each for each in self.measured if each[0] < number)).at(number)
 
 
 def demand(views: int, costs: Costs, policy: ViewPolicy) -> float:

@@ -26,8 +26,8 @@ class Fleet:
 
     ``views`` counts workers: each has a view and a connection of its own. ``writes`` is how many
     accounts change in a second; ``cold`` how many subjects each view reads anew in the second
-    after it was connected; ``network`` one way. ``first_pause`` is the ceiling of the pause after
-    a connection that lasted.
+    after it was connected; ``network`` one way. ``spread`` is added to each pause before a new
+    attempt, by chance from nothing to all of it; the views of today add nothing.
     """
 
     views: int
@@ -35,7 +35,7 @@ class Fleet:
     writes: float = 0.0
     cold: int = 0
     network: float = 0.00025
-    first_pause: float = 0.02
+    spread: float = 0.0
     backlog: int = 511
     accepts: int = 10
 
@@ -76,6 +76,7 @@ class View:
     primary: float = 0.0
     live_until: float = 0.0
     first_live: float | None = None
+    counted: float = 0.0
 
 
 @dataclass(slots=True)
@@ -140,8 +141,7 @@ class Simulation:
         self._out.since = warm_up
         self._run(warm_up + seconds, until_all_live=False)
         for view in self._views:
-            dead = self._out.until - max(view.live_until, warm_up)
-            self._out.dead_seconds += max(0.0, dead)
+            self._count_dead(view, self._out.until)
         return self._out
 
     def storm(self, outage: float, give_up: float) -> Outcome:
@@ -167,10 +167,9 @@ class Simulation:
         self._connect(number, at)
 
     def _pause(self, view: View) -> float:
-        ceiling = min(
-            self._policy.max_backoff, self._fleet.first_pause * 2 ** min(view.failures, 10)
-        )
-        return self._random.uniform(ceiling / 2, ceiling)
+        ceiling = min(self._policy.max_backoff, 0.02 * 2 ** min(view.failures, 10))
+        more = self._random.uniform(0, self._fleet.spread)
+        return more + self._random.uniform(ceiling / 2, ceiling)
 
     def _connect(self, number: int, at: float) -> None:
         view = self._views[number]
@@ -266,9 +265,7 @@ class Simulation:
     def _beat(self, number: int, view: View, sent: float, now: float) -> bool:
         was_first = False
         if view.proven is not None:
-            if now > view.live_until and now >= self._out.since and view.first_live is not None:
-                self._out.lapses += 1
-                self._out.dead_seconds += now - max(view.live_until, self._out.since)
+            self._count_dead(view, now)
             until = min(view.proven, view.primary) + self._policy.max_staleness
             view.live_until = max(view.live_until, until)
             if view.first_live is None and view.live_until > now:
@@ -277,6 +274,13 @@ class Simulation:
         view.proven = sent
         self._ask(number, Step.PING, due)
         return was_first
+
+    def _count_dead(self, view: View, now: float) -> None:
+        dead = now - max(view.live_until, view.counted, self._out.since)
+        view.counted = now
+        if dead > 0 and view.first_live is not None:
+            self._out.lapses += 1
+            self._out.dead_seconds += dead
 
     def _lose(self, number: int, at: float) -> None:
         view = self._views[number]

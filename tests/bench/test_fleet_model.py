@@ -101,15 +101,20 @@ def test_who_has_waited_too_long_tries_again_and_the_late_answer_counts_for_nobo
 
 
 def test_a_cost_grows_as_a_power_of_the_connections_and_never_falls() -> None:
-    measured = ((100, COSTS), (400, replace(COSTS, ping=12e-6, role=3e-6, turn=0.0)))
-    grown = Growth(measured).at(1600)
+    growth = Growth(((100, COSTS), (400, replace(COSTS, ping=12e-6, role=3e-6, turn=0.0))))
 
-    assert grown.ping == pytest.approx(24e-6)
-    assert grown.role == COSTS.role
-    assert grown.turn == COSTS.turn
-    assert Growth(measured).at(200).ping == pytest.approx(6e-6 * 2**0.5)
-    assert Growth(measured).at(10) == COSTS
-    assert Growth(measured).from_less(400) == COSTS
+    assert growth.at(200).ping == pytest.approx(6e-6 * 2**0.5)
+    assert growth.at(200).role == COSTS.role
+    assert growth.at(200).turn == COSTS.turn
+    assert growth.further(1600).ping == pytest.approx(24e-6)
+
+
+def test_outside_what_was_measured_costs_are_as_at_its_edge() -> None:
+    growth = Growth(((100, COSTS), (400, replace(COSTS, ping=12e-6))))
+
+    assert growth.at(10) == COSTS
+    assert growth.at(400).ping == growth.at(1600).ping == 12e-6
+    assert growth.before(400).at(1600) == growth.before(400).further(1600) == COSTS
 
 
 def test_the_end_is_the_first_number_that_is_above_the_bound() -> None:
