@@ -42,7 +42,7 @@ def _on_the_line(low: tuple[int, float], high: tuple[int, float], number: int) -
     if low[1] <= 0 or high[1] <= low[1]:
         return max(low[1], high[1])  # noise: more connections make nothing cheaper
     power = math.log(high[1] / low[1]) / math.log(high[0] / low[0])
-    return high[1] * (number / high[0]) ** power
+    return high[1] * math.pow(number / high[0], power)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ class Fleet:
 
     ``views`` counts workers: each has a view and a connection of its own. ``writes`` is how many
     accounts change in a second; ``cold`` how many subjects each view reads anew in the second
-    after it was connected; ``network`` one way. ``spread`` is added to each pause before a new
-    attempt, by chance from nothing to all of it; the views of today add nothing.
+    after it was connected; ``network`` one way. ``spread`` is
+    ``accounts.reconnect_spread``.
     """
 
     views: int
@@ -168,8 +168,7 @@ class Simulation:
 
     def _pause(self, view: View) -> float:
         ceiling = min(self._policy.max_backoff, 0.02 * 2 ** min(view.failures, 10))
-        more = self._random.uniform(0, self._fleet.spread)
-        return more + self._random.uniform(ceiling / 2, ceiling)
+        return self._random.uniform(ceiling / 2, ceiling + self._fleet.spread)
 
     def _connect(self, number: int, at: float) -> None:
         view = self._views[number]

@@ -43,10 +43,11 @@ class Setup:
 AS_IT_IS = Setup("by default")
 SETUPS = (
     AS_IT_IS,
-    Setup("attempts spread over 5 s (not built)", spread=5.0),
-    Setup("`tcp-backlog` 16384, 1,000 accepts a turn", backlog=16_384, accepts=1000),
-    Setup("`max_staleness` 2, `heartbeat` 0.5", PATIENT),
-    Setup("both", PATIENT, 16_384, 1000),
+    Setup("`reconnect_spread` 5", spread=5.0),
+    Setup("lease of 2 s", PATIENT),
+    Setup("lease of 2 s, 1,000 accepts a turn", PATIENT, accepts=1000),
+    Setup("the same, `tcp-backlog` 16384", PATIENT, 16_384, 1000),
+    Setup("the same, `reconnect_spread` 5", PATIENT, 16_384, 1000, 5.0),
 )
 
 
