@@ -18,10 +18,13 @@ from pathlib import Path
 from sidecar.demo.redis_server import RedisServer
 from tests.bench.fleet_crowd import ACCOUNT, Crowd, Gauge, fan_out, measure_costs
 from tests.bench.fleet_growth import Costs, Growth
+from tests.bench.fleet_model import Fleet, Simulation
 from tests.bench.fleet_real import Beats, Real, measure_real, memory_of_clients, paced
+from tests.bench.fleet_storm import Storm
 from tests.bench.fleet_tables import (
     ends_table,
     fleet_table,
+    live_again,
     put,
     simulated_load,
     storm_table,
@@ -31,6 +34,8 @@ from tests.bench.fleet_tables import (
 STEPS = (16, 256, 1000, 4000, 8000)
 FORETOLD = (4000, 8000)
 THREADED = (1000, 4000)
+STORMS = (400, 1000, 2000, 4000)
+_GIVE_UP = 20.0
 _MOST_PACED = 1000
 _WRITES = 20
 
@@ -69,6 +74,23 @@ async def measure_steps(
             # It blocks: nothing else is to run beside what is measured.
             found.append(await asyncio.to_thread(measure_crowd, server, number, pace=pace))
     return found
+
+
+async def storms_table(growth: Growth) -> list[str]:
+    """Run storms for real, each against a server of its own, beside what the model foretells."""
+    rows = []
+    for number in STORMS:
+        async with RedisServer() as server:
+            storm = Storm(server.port, number)
+            live = await asyncio.to_thread(storm.run, _GIVE_UP)
+        said = Simulation(Fleet(number), growth.at(number)).storm(0.0, _GIVE_UP)
+        both = [
+            f"{live_again(live, number, part)} ({live_again(said.live, number, part)})"
+            for part in (0.25, 0.5, 0.99, 1.0)
+        ]
+        rows.append([f"{number:,}", *both, f"{storm.timeouts:,} ({said.dropped:,})"])
+    head = ["connections", "25 % live, s", "50 %, s", "99 %, s", "all, s", "came in vain"]
+    return table(head, rows)
 
 
 def machine() -> str:
@@ -176,12 +198,14 @@ def real_lines(real: Real) -> Iterator[str]:
 
 
 async def report() -> list[str]:
+    state = machine()
     real = await measure_real(16, 3, 4.0)
     measured = await measure_steps(STEPS)
     threaded = await measure_steps(THREADED, "--io-threads", "2", pace=False)
     growth = Growth(tuple((each.number, each.costs) for each in measured))
+    stormed = await storms_table(growth)
     return [
-        machine(),
+        state,
         "\n### Costs by the number of connections\n",
         *costs_table(measured),
         "\n### Foretold from the smaller numbers, then measured\n",
@@ -192,6 +216,8 @@ async def report() -> list[str]:
         *real_lines(real),
         "\n### Fan-out by the clock\n",
         *clock_table(measured),
+        "\n### A cut for real, and (in brackets) by the model\n",
+        *stormed,
         "\n### The main thread with `--io-threads 2`\n",
         *threads_table(measured, threaded),
         "\n### Simulated: N views on one Redis\n",
