@@ -26,7 +26,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -36,31 +35,11 @@ from sidecar.adapters.known_standings import KnownStandings
 from sidecar.adapters.outage_log import OutageLog
 from sidecar.adapters.redis_push import PushConnection
 from sidecar.adapters.store_revision import Memory, RevisionGuard, read_mark
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.ports import Change, Clock, Observer, StatusUnavailable, ViewEvent
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ViewPolicy:
-    """Bounds of the view; times in seconds.
-
-    ``max_staleness`` is the promise: nothing is granted on a status older than this. ``timeout``
-    bounds the wait for Redis before the connection is given up, ``read_timeout`` that of one who
-    reads; ``strict`` reads on every call; ``accept_rolled_back`` goes on with a store that lost
-    writes; up to ``spread`` is added to the pause before an attempt to connect.
-    """
-
-    max_staleness: float = 0.5
-    heartbeat: float = 0.1
-    timeout: float = 1.0
-    read_timeout: float = 0.08
-    max_subjects: int = 100_000
-    max_backoff: float = 1.0
-    spread: float = 0.0
-    strict: bool = False
-    accept_rolled_back: bool = False
 
 
 class RedisAccountView:

@@ -14,8 +14,9 @@ from sidecar.adapters.key_source import JwksKeySource, KeyPolicy, Provider
 from sidecar.adapters.mark_file import MarkFile
 from sidecar.adapters.memory_accounts import MemoryAccounts
 from sidecar.adapters.provider_client import ProviderClient
-from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
+from sidecar.adapters.redis_accounts import RedisAccountView
 from sidecar.adapters.redis_push import connection_for
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.app.tls import client_context, server_context
 from sidecar.authorize import Authorizer
 from sidecar.core.routes import Routes

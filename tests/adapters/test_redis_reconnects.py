@@ -7,7 +7,8 @@ from redis.asyncio.connection import AbstractConnection
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.clock import SystemClock
-from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
+from sidecar.adapters.redis_accounts import RedisAccountView
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.ports import StatusUnavailable
 from tests.fakes.observer import RecordingObserver
 

@@ -10,7 +10,7 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass, fields, replace
 
-from sidecar.adapters.redis_accounts import ViewPolicy
+from sidecar.adapters.view_policy import ViewPolicy
 
 _MOST = 20_000
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from heapq import heappop, heappush
 
-from sidecar.adapters.redis_accounts import ViewPolicy
+from sidecar.adapters.view_policy import ViewPolicy
 from tests.bench.fleet_growth import Costs
 
 

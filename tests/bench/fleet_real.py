@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
+from sidecar.adapters.redis_accounts import RedisAccountView
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.ports import Change
 from tests.adapters.test_redis_accounts import running_view
 from tests.bench.fleet_crowd import ACCOUNT, PING, ROLE, Crowd, Gauge, packed, write

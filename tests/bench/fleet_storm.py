@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
-from sidecar.adapters.redis_accounts import ViewPolicy
+from sidecar.adapters.view_policy import ViewPolicy
 from tests.bench.fleet_crowd import CONFIG, GREETING, PING, REVISION, ROLE, TRACKING, packed
 
 POLICY = ViewPolicy()

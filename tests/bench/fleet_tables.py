@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.adapters.redis_accounts import ViewPolicy
+from sidecar.adapters.view_policy import ViewPolicy
 from tests.bench.fleet_growth import Costs, Growth, demand, first_above
 from tests.bench.fleet_model import Fleet, Outcome, Simulation
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.adapters.redis_accounts import ViewPolicy
+from sidecar.adapters.view_policy import ViewPolicy
 from tests.bench.fleet_growth import Costs, Growth, demand, first_above, spread
 from tests.bench.fleet_model import Fleet, Simulation
 from tests.bench.fleet_tables import BEGIN, END, put
