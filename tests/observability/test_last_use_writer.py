@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Self
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
@@ -253,6 +253,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_no_use_is_lost_or_counted_twice_whatever_fails(steps: list[tuple[str, int]]) -> None:
     """But for those that the bound or the end leaves out: these are counted as lost."""
