@@ -9,6 +9,10 @@ An epoch begins with the moment it was made, and only a later one confirms: a du
 last confirmation has another epoch too. A store that never had a revision is written to by others
 alone (``redis-cli``); nothing can be said of it, and nothing is.
 
+Where the revision is no number, nobody is let in. So a version of the sidecar that keeps accounts
+in a way which earlier ones would misread has to write its revision otherwise, as ``v2:17``. Until
+then fields that one does not know are left alone, and a status that it does not know is inactive.
+
 What a sidecar has seen is kept in its memory, and where the settings name a directory on disk
 (``mark_file``). Without that, one that starts on a store already rolled back takes it as it is.
 

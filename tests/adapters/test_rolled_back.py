@@ -178,10 +178,12 @@ async def test_a_store_that_only_others_write_to_is_never_rolled_back(redis: Red
         assert not saw.knows_of_roll_back()
 
 
+@pytest.mark.parametrize("revision", ["many", "v2:17", "1.5", ""])
 async def test_a_revision_that_is_no_number_says_nothing_so_nobody_is_in(
-    redis: RedisServer,
+    redis: RedisServer, revision: str
 ) -> None:
-    await redis.command("SET", "sidecar:revision", "many")
+    """D4: so a later version says that this one would misread its accounts."""
+    await redis.command("SET", "sidecar:revision", revision)
     seen = Seen()
     async with running_view(redis.url, POLICY, seen) as view:
         await until(lambda: seen.observer.view_events.count(ViewEvent.LOST) > 1)

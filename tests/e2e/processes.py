@@ -15,6 +15,8 @@ from typing import Any
 import aiohttp
 import yaml
 
+from tests.e2e.leaks import check_written
+
 _DOOR = re.compile(r"\b(\w+) on ((?:https?|grpcs?)://[^\s\"]+)")
 START_SECONDS = 30.0
 
@@ -80,6 +82,8 @@ async def running_sidecar(
 ) -> AsyncIterator[Sidecar]:
     """Run the sidecar with these settings until the block ends; wait till it is ready.
 
+    Nothing that it has written may be a secret.
+
     It gets that many ``descriptors``, where there is a number.
     """
     file = directory / "sidecar.yaml"
@@ -112,6 +116,7 @@ async def running_sidecar(
             yield sidecar
         finally:
             await sidecar.terminate()
+    check_written(sidecar.output, settings)
 
 
 async def cli(
