@@ -78,8 +78,8 @@ async def told_by_time(site: Site, sidecar: Sidecar, number: int) -> bool:
             status, seconds = await client.ask(tokens[name])
             assert status == 401, name
             took[name].append(seconds)
-    for name, seconds in took.items():
-        print(f"401, {name:<10} {percentiles(seconds)}")
+    for name, all_of_it in took.items():
+        print(f"401, {name:<10} {percentiles(all_of_it)}")
     return are_alike(took)
 
 
