@@ -1,6 +1,6 @@
 """What refusals tell by their time, how an upstream that is down is told, and what streams wait.
 
-Bars 8, 36 and the first of 25 of ``docs/assurance.md``, through a real sidecar.
+Bars 8, 25 (but for the hour) and 36 of ``docs/assurance.md``, through a real sidecar.
 """
 
 import argparse
@@ -16,16 +16,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.bench.site import Site, bench_site, fixed_upstream, percentiles
+from tests.bench.site import Site, bench_site, fixed_upstream, percentiles, resident_bytes
 from tests.e2e.processes import Sidecar, running_sidecar
 from tests.fakes.front import status_of
-from tests.fakes.upstream import scripted_upstream
+from tests.fakes.upstream import Conversation, scripted_upstream
 
 _MOST_APART = 0.0002
 _LEAST_ODDS = 0.01
 _MOST_FOR_A_502 = 0.1
 _MOST_AFTER_UP = 0.2
 _MOST_FOR_A_FIRST_BYTE = 0.002
+_MOST_MEMORY = 2 * 2**20
+_PIECE = 2**20
 _PATH = "/api/userinfo"
 
 
@@ -146,6 +148,51 @@ async def first_bytes(site: Site, sidecar: Sidecar, direct: str, number: int) ->
     return medians[1] - medians[0] <= _MOST_FOR_A_FIRST_BYTE
 
 
+async def in_little_memory(site: Site, directory: Path) -> bool:
+    """Bar 25: a gigabyte each way in one request, after a small one."""
+    await site.set_status("robot-3", "active")
+    token, piece = site.token("robot-3"), bytes(_PIECE)
+    # All is on one machine: that it is busy with a gigabyte must not end the lease.
+    accounts = {"url": site.redis.url, "max_staleness": 10.0, "read_timeout": 5.0}
+
+    async def talk(conversation: Conversation) -> None:
+        size = int(conversation.values("Content-Length")[0])
+        for _ in range(size // _PIECE):
+            await conversation.reader.readexactly(_PIECE)
+        await conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(size // _PIECE):
+            await conversation.say(piece)
+
+    async with (
+        scripted_upstream(talk) as upstream,
+        running_sidecar(site.settings(upstream.url, accounts=accounts), directory) as sidecar,
+    ):
+        grown = 0
+        for pieces in (64, 1024):
+            before = resident_bytes(sidecar.process.pid)
+            grown = await carry(sidecar, token, pieces, before)
+    print(f"memory, 1 GiB each way: {grown / 2**20:+.1f} MiB")
+    return grown <= _MOST_MEMORY
+
+
+async def carry(sidecar: Sidecar, token: str, pieces: int, before: int) -> int:
+    """Send so many pieces and get them back; return by how much memory grew at most."""
+    where, grown, piece = urlsplit(sidecar.url), 0, bytes(_PIECE)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    fields = f"Authorization: Bearer {token}\r\nContent-Length: {pieces * _PIECE}\r\n\r\n"
+    writer.write(f"POST /api/upload HTTP/1.1\r\nHost: a\r\n{fields}".encode())
+    for _ in range(pieces):
+        writer.write(piece)
+        await writer.drain()
+        grown = max(grown, resident_bytes(sidecar.process.pid) - before)
+    assert status_of(await reader.readuntil(b"\r\n\r\n")) == 200
+    for _ in range(pieces):
+        await reader.readexactly(_PIECE)
+        grown = max(grown, resident_bytes(sidecar.process.pid) - before)
+    writer.close()
+    return grown
+
+
 async def main(number: int) -> None:
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(bench_site())
@@ -157,6 +204,7 @@ async def main(number: int) -> None:
         verdicts = {
             "8": await told_by_time(site, sidecar, number),
             "25, first byte": await first_bytes(site, sidecar, upstream, number // 20),
+            "25, memory": await in_little_memory(site, directory),
             "36": await down_and_up(site, directory, number // 20),
         }
     for bar, is_met in verdicts.items():
