@@ -8,6 +8,7 @@ import asyncio
 import os
 import random
 import re
+from asyncio import StreamWriter
 from collections import Counter
 
 import pytest
@@ -84,7 +85,9 @@ async def test_no_post_is_sent_twice_however_often_upstream_goes_away() -> None:
         answered, bearer = Counter[int](), front.bearer()
         for first in range(0, POSTED, _AT_ONCE):
             numbers = range(first, min(first + _AT_ONCE, POSTED))
-            answers = await asyncio.gather(*(post(front, bearer, number) for number in numbers))
+            answers = await asyncio.gather(
+                *(ask(front, bearer, number, b"POST") for number in numbers)
+            )
             answered.update(status_of(answer) for answer in answers)
 
     assert max(seen.values()) == 1
@@ -92,8 +95,41 @@ async def test_no_post_is_sent_twice_however_often_upstream_goes_away() -> None:
     assert answered[200] > POSTED / 2
 
 
-async def post(front: Front, bearer: bytes, number: int) -> bytes:
-    head = b"POST /admin/%d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" % number
+async def test_no_get_is_lost_where_upstream_drops_kept_connections() -> None:
+    """U2, bar 35: it is asked again, on a connection that nobody has used."""
+    chance, used, dropped = random.Random(3), set[StreamWriter](), 0  # noqa: S311 - the same each time
+
+    async def talk(conversation: Conversation) -> None:
+        nonlocal dropped
+        upstream.conversations.clear()
+        if conversation.writer in used and chance.random() < 0.3:
+            dropped += 1
+            used.discard(conversation.writer)
+            conversation.abort()
+            return
+        used.add(conversation.writer)
+        await conversation.say(OK)
+
+    world = World()
+    world.enroll("robot", "admin")
+    async with (
+        scripted_upstream(talk) as upstream,
+        running_front(upstream.url, world=world) as front,
+    ):
+        answered, bearer = Counter[int](), front.bearer()
+        for first in range(0, POSTED, _AT_ONCE):
+            numbers = range(first, min(first + _AT_ONCE, POSTED))
+            answers = await asyncio.gather(
+                *(ask(front, bearer, number, b"GET") for number in numbers)
+            )
+            answered.update(status_of(answer) for answer in answers)
+
+    assert answered == {200: POSTED}
+    assert dropped > POSTED / 10
+
+
+async def ask(front: Front, bearer: bytes, number: int, method: bytes) -> bytes:
+    head = b"%s /admin/%d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" % (method, number)
     return await front.send(head + bearer + b"\r\n\r\n")
 
 
