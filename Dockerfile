@@ -3,7 +3,7 @@
 ARG PYTHON_IMAGE=python:3.13.15-slim-bookworm@sha256:ed86c82274b3c69b52fb5820f358f0bd7df0b603332063cb5c6e32bd220c3e6e
 
 FROM ${PYTHON_IMAGE} AS build
-# Which packages: run, or grpc for the door that Envoy asks at.
+# Which packages: run, or grpc for the doors that speak gRPC, or tracing for these and spans.
 ARG LOCK=run
 WORKDIR /build
 RUN python -m venv /opt/sidecar

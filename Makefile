@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-overload upstream-bars redis-bars accelerate test-accelerated unit e2e fuzz chaos-long lint types imports schema docker-lint audit sbom licences unused lock clean
+.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-restarts bench-tracing bench-overload upstream-bars redis-bars accelerate test-accelerated unit e2e attack-scores fuzz chaos-long lint types imports schema docs docker-lint audit sbom licences unused lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -57,10 +57,18 @@ bench-grpc: $(VENV)/dev.stamp ## what a gRPC call costs, and a message of a stre
 bench-ext-authz: $(VENV)/dev.stamp ## what a check of Envoy's costs; 1 minute
 	@PYTHONPATH=. $(BIN)/python tests/bench/ext_authz.py
 
-bench-slow: $(VENV)/dev.stamp ## what thousands of slow clients do to good requests; 3 minutes
+bench-slow: $(VENV)/dev.stamp ## what thousands of slow or idle clients do to others; 4 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/slow_clients.py
+	@PYTHONPATH=. $(BIN)/python tests/bench/idle_connections.py
 
-bench-overload: $(VENV)/dev.stamp ## what a flood of bad tokens does to good ones; 1 minute
+bench-tracing: $(VENV)/dev.stamp ## what tracing costs a request, sampled or not; 1 minute
+	@PYTHONPATH=. $(BIN)/python tests/bench/tracing.py
+
+REPLACEMENTS ?= 20
+bench-restarts: $(VENV)/dev.stamp ## what clients see of REPLACEMENTS (20) restarts, reloads and kills; 8 minutes
+	@PYTHONPATH=. $(BIN)/python tests/bench/restarts.py --replacements $(REPLACEMENTS)
+
+bench-overload: $(VENV)/dev.stamp ## what a flood of bad tokens does to good ones; 2 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/bad_tokens.py
 
 upstream-bars: $(VENV)/dev.stamp ## the bars of kept connections, repetition and refusals, with figures; 5 minutes
@@ -97,7 +105,7 @@ unused: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp unused ## ruff, codespell, and that no dependency is unused
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/codespell sidecar tests config deploy README.md CHANGELOG.md SECURITY.md Makefile
+	@$(BIN)/codespell sidecar tests config deploy docs README.md CHANGELOG.md SECURITY.md Makefile
 
 types: $(VENV)/dev.stamp ## mypy, strict
 	@$(BIN)/mypy
@@ -111,7 +119,7 @@ unit: $(VENV)/dev.stamp ## unit tests, with the coverage gates
 	@$(BIN)/python -m pytest -q -n 3 -m "not e2e" $(UNCOUNTED)
 	@$(BIN)/python -m pytest -q -n 3 -m "not e2e" $(addprefix --ignore=,$(UNCOUNTED)) --cov --cov-report=
 	@$(BIN)/coverage report
-	@$(BIN)/coverage report --include='sidecar/core/*,sidecar/authorize.py,sidecar/verification.py' --fail-under=100
+	@$(BIN)/coverage report --include='sidecar/core/*,sidecar/authorize.py,sidecar/verification.py,sidecar/wanted.py' --fail-under=100
 
 ACCELERATED := build/accelerated
 accelerate: $(VENV)/dev.stamp ## compile the hot modules, into a copy: build/accelerated; needs gcc
@@ -122,7 +130,7 @@ accelerate: $(VENV)/dev.stamp ## compile the hot modules, into a copy: build/acc
 
 # Coverage and the rules for the sources' shape are the pure build's affair.
 test-accelerated: accelerate ## the tests of what is compiled, on what is compiled
-	@cp -R tests config deploy pyproject.toml README.md $(ACCELERATED)
+	@cp -R tests config deploy docs pyproject.toml README.md $(ACCELERATED)
 	@cd $(ACCELERATED) && PYTHONPATH=. $(abspath $(BIN))/python -m pytest -q -n 2 -m "not e2e" \
 	  tests/adapters tests/attacks tests/core tests/fronts tests/observability tests/test_authorize.py \
 	  tests/test_streams.py
@@ -135,6 +143,10 @@ test-accelerated: accelerate ## the tests of what is compiled, on what is compil
 e2e: $(VENV)/dev.stamp ## end-to-end tests: the real process, real servers, sockets
 	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --ignore=tests/chaos
 	@$(BIN)/python -m pytest -q tests/chaos
+
+attack-scores: $(VENV)/dev.stamp ## how the fronts score in public suites of attacks on HTTP; half a minute
+	@$(BIN)/python -m pytest -q tests/attacks/test_http11_probe.py tests/attacks/test_gadgets.py \
+	  tests/attacks/test_header_names.py tests/attacks/test_raw_targets.py
 
 FUZZ_SECONDS ?= 60
 FUZZ := .venv-fuzz
@@ -157,6 +169,9 @@ schema: $(VENV)/dev.stamp ## the example settings against the JSON Schema of the
 	@$(BIN)/python -m sidecar schema | diff config/sidecar.schema.json - || { \
 	  echo "write it anew: sidecar schema > config/sidecar.schema.json" >&2; exit 1; }
 	@$(BIN)/check-jsonschema --schemafile config/sidecar.schema.json config/*.yaml
+
+docs: $(VENV)/dev.stamp ## write the pages that are made from the code: settings, metrics, errors
+	@PYTHONPATH=. $(BIN)/python -m tests.docs.pages.write
 
 docker-lint: $(VENV)/dev.stamp ## hadolint on the Dockerfile
 	@$(BIN)/hadolint Dockerfile

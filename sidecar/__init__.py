@@ -12,7 +12,8 @@ The map, from the outside in (imports point one way, down this list):
 - ``authorize``: THE decision (PDP); ``streams``, ``stream_guard``: what is in flight;
   ``service_accounts``, ``revocations``: use cases
 - ``settings``: typed, immutable, all problems at once
-- ``admission``: limits of callers; ``shedding``: limits of what is done for all of them
+- ``admission``: limits of callers; ``shedding``: limits of what is done for all of them; ``turns``:
+  whose token is verified next
 - ``ports``: the Protocols between the parts
 - ``core``: pure rules without clock, logging or I/O
 """

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from math import ceil
+from weakref import WeakValueDictionary
 
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.principal import Caller, Principal
@@ -48,6 +49,42 @@ class Budget:
         self.in_flight: dict[Hashable, int] = {}
 
 
+class Budgets:
+    """The budgets of one process, for as long as a limiter has them.
+
+    A limiter that is made while another one still has a budget on the same terms takes that one
+    over, with what callers have left of it and have in flight.
+    """
+
+    def __init__(self) -> None:
+        self._kept: WeakValueDictionary[str, Budget] = WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, name: str, limit: Limit, rules: LimitRules) -> Budget:
+        """Return the budget of this name on these terms."""
+        terms = repr((name, limit, rules.most, rules.shared))
+        budget = self._kept.get(terms)
+        if budget is None:
+            budget = self._kept[terms] = Budget(name, limit, rules)
+        return budget
+
+    def waits(self, now: float) -> dict[str, dict[Hashable, float]]:
+        """Return, by its terms, of whom a budget is not full, and the seconds until it is."""
+        return {
+            terms: budget.buckets.waits(now)
+            for terms, budget in self._kept.items()
+            if budget.buckets is not None
+        }
+
+    def delay(self, terms: str, who: Hashable, seconds: float, now: float) -> None:
+        """Let a caller's budget, where there is one on these terms, be full no sooner than that."""
+        budget = self._kept.get(terms)
+        if budget is not None and budget.buckets is not None and seconds > 0:
+            budget.buckets.delay(who, seconds, now)
+
+
 class Slot:
     """A place among what a caller may have in flight. Implements ``core.decision.Slot``."""
 
@@ -69,13 +106,14 @@ class Slot:
 
 
 class Limiter:
-    """Holds callers to their limits."""
+    """Holds callers to their limits. Its budgets are out of ``budgets``, where there are such."""
 
-    def __init__(self, rules: LimitRules) -> None:
-        self._account = Budget("account", rules.account, rules)
-        self._address = Budget("address", rules.address, rules)
+    def __init__(self, rules: LimitRules, budgets: Budgets | None = None) -> None:
+        get = (Budgets() if budgets is None else budgets).get
+        self._account = get("account", rules.account, rules)
+        self._address = get("address", rules.address, rules)
         self._of_route = {
-            route: Budget(f"route:{route}", limit, rules) for route, limit in rules.routes.items()
+            route: get(f"route:{route}", limit, rules) for route, limit in rules.routes.items()
         }
 
     @property

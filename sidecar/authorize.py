@@ -4,39 +4,40 @@ One synchronous walk through the rules. When something it needs is not at hand (
 account not yet in the view) it raises ``Wanted``; ``authorize`` waits for just that, bounded in
 time and in tries, and walks again. So the hot path never awaits, and there is one order of checks
 for all fronts, for ``explain`` and for the tests. At its end, and nowhere else, a denial becomes
-a grant where its route is in shadow.
-
-Steps raise; one place catches and fails closed.
+a grant where its route is in shadow. Steps raise; one place catches and fails closed.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from math import inf
 
 from sidecar.admission import Limiter
 from sidecar.binding import BindingJudge
-from sidecar.core.access import check_requirement, check_switch, judge_standing, principal_of
-from sidecar.core.claims import check_claims
+from sidecar.core.access import (
+    check_open,
+    check_requirement,
+    check_switch,
+    judge_standing,
+    principal_of,
+)
+from sidecar.core.claims import Claims, check_claims
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.evidence import Evidence
 from sidecar.core.found_routes import FoundRoutes
 from sidecar.core.issuer import Issuer
-from sidecar.core.request import (
-    AccessRequest,
-    Ambiguity,
-    names_access_token,
-)
-from sidecar.core.routes import Routes
+from sidecar.core.principal import Principal
+from sidecar.core.request import AccessRequest, names_access_token
 from sidecar.core.shadow import judge_in_shadow
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token_memory import TokenMemory
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.decision_services import DecisionServices
 from sidecar.ports import AccountView, Clock, KeySource, Observer, Unavailable
-from sidecar.shedding import Shedder
-from sidecar.verification import Asked, TokenVerifier, Wanted
+from sidecar.rules import Rules
+from sidecar.turns import TOO_LATE, TOO_MANY, Turn
+from sidecar.verification import TokenVerifier
+from sidecar.wanted import Asked, TurnWanted, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -49,31 +50,7 @@ _SHADOW_SECONDS = 1.0
 
 # One for all that are answered at once: a walk does not write to it before it has waited.
 _AT_ONCE = Asked(at_once=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """The ``shedder`` refuses before anything is done, the ``limiter`` some of what is granted."""
-
-    shedder: Shedder | None = None
-    limiter: Limiter | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the decision is made by. ``budget_seconds`` bounds the waiting for one decision.
-
-    ``strict`` reads the account store for each decision instead of believing the view. A request
-    has to get past ``admission`` as well.
-    """
-
-    routes: Routes
-    issuers: Mapping[str, Issuer]
-    tolerated: frozenset[Ambiguity] = frozenset()
-    max_token_bytes: int = 8192
-    budget_seconds: float = 5.0
-    strict: bool = False
-    admission: Admission = field(default_factory=Admission)
+_IN_TURN = Asked(at_once=True, has_turn=True)
 
 
 class Authorizer:
@@ -92,31 +69,70 @@ class Authorizer:
         self._rules = rules
         self._limiter = rules.admission.limiter
         self._shedder = rules.admission.shedder
+        self._turns = rules.admission.turns
         self._keys = keys
         self._accounts = accounts
         self._clock = clock
         self._services = services or DecisionServices()
         self._verifier = TokenVerifier(
-            rules.issuers, rules.max_token_bytes, keys, remembered, self._services.status_lists
-        )
+            rules.issuers, rules.max_token_bytes, keys, remembered, self._services.status_lists,
+            self._turns,
+        )  # fmt: skip
         self._binding = BindingJudge(clock, self._services.proofs)
         self._observer = observer
         self._routes = FoundRoutes(rules.routes, rules.tolerated)
 
     def authorize_now(self, request: AccessRequest) -> Decision | None:
-        """Answer at once, or None when something must be waited for: then use ``authorize``.
+        """Answer at once, or None where it has to wait: then use ``authorize``. Raises nothing."""
+        decision = self.decide_now(request)
+        return None if isinstance(decision, Wanted) else decision
 
+    def decide_now(self, request: AccessRequest) -> Decision | Wanted:
+        """Answer at once, or say what must be waited for.
+
+        Then use ``authorize``; if all that is wanted is its turn, ``await_turn`` is cheaper.
         Raises nothing.
         """
         if self._shedder is not None and (shed := self._shedder.refusal()) is not None:
             self._observer.decided(request, shed, 0.0)
             return shed
-        began = self._clock.steady()
-        decision = self._settle(request, _AT_ONCE, Evidence())
+        now = self._clock.steady()
+        return self._decide_at_once(request, _AT_ONCE, now, now)
+
+    def await_turn(self, request: AccessRequest, come: Callable[[], None]) -> Turn | Deny:
+        """Have ``come`` called when it is the request's turn, or refuse it where too many wait."""
+        turn = None if self._turns is None else self._turns.join(request, come)
+        if turn is not None:
+            return turn
+        deny = Deny(DenyReason.OVERLOADED, TOO_MANY)
+        self._observer.decided(request, deny, 0.0)
+        return deny
+
+    def leave(self, turn: Turn) -> None:
+        """Give up a turn: nobody is left to be answered."""
+        assert self._turns is not None  # noqa: S101 - it is one of theirs
+        self._turns.leave(turn)
+
+    def decide_in_turn(self, turn: Turn) -> Decision | Wanted:
+        """As ``decide_now``, of the request whose turn has come."""
+        request = turn.request
+        if turn.is_late:
+            deny = Deny(DenyReason.OVERLOADED, TOO_LATE)
+            self._observer.decided(request, deny, self._clock.steady() - turn.since)
+            return deny
+        now = self._clock.steady()
+        if request.record is not None:
+            request.record.waited("turn", now - turn.since)
+        return self._decide_at_once(request, _IN_TURN, turn.since, now)
+
+    def _decide_at_once(
+        self, request: AccessRequest, asked: Asked, began: float, now: float
+    ) -> Decision | Wanted:
+        decision = self._settle(request, asked, Evidence())
         if isinstance(decision, Wanted):
-            return None
+            return decision
         if self._limiter is not None and type(decision) is Grant:
-            decision = self._limited(self._limiter, decision, request, began)
+            decision = self._limited(self._limiter, decision, request, now)
         if isinstance(decision, Deny):
             decision = judge_in_shadow(decision, request)
         self._observer.decided(request, decision, self._clock.steady() - began)
@@ -125,8 +141,7 @@ class Authorizer:
     async def authorize(self, request: AccessRequest, patience: float = inf) -> Decision:
         """Answer one access request. Raises nothing but ``CancelledError``.
 
-        ``patience`` are the seconds for which whoever asks can wait: on a route in shadow it has
-        its answer by then.
+        On a route in shadow whoever asks has the answer within ``patience`` (seconds).
         """
         began = self._clock.steady()
         decision = await self._decide(request, Evidence(), min(_SHADOW_SECONDS, patience))
@@ -165,7 +180,7 @@ class Authorizer:
         try:
             async with asyncio.timeout(seconds):
                 for _ in range(_MAX_TRIES):
-                    await self._fetch(wanted, asked)
+                    await self._wait_for(request, wanted, asked)
                     decision = self._settle(request, asked, evidence)
                     if not isinstance(decision, Wanted):
                         return decision
@@ -179,9 +194,21 @@ class Authorizer:
             return self._deny(request, evidence, DenyReason.INTERNAL_ERROR, "see the log")
         return self._deny(request, evidence, wanted.reason, f"waited in vain: {wanted.detail}")
 
-    async def _fetch(self, wanted: Wanted, asked: Asked) -> None:
+    async def _wait_for(self, request: AccessRequest, wanted: Wanted, asked: Asked) -> None:
+        began = self._clock.steady()
+        try:
+            await self._fetch(request, wanted, asked)
+        finally:
+            if request.record is not None:
+                request.record.waited(wanted.what, self._clock.steady() - began)
+
+    async def _fetch(self, request: AccessRequest, wanted: Wanted, asked: Asked) -> None:
         # A standing counts in the walk that follows its read: it would age through any other wait.
         asked.standing = None
+        asked.has_turn = False
+        if isinstance(wanted, TurnWanted) and self._turns is not None:
+            await self._turns.wait(request)
+            asked.has_turn = True
         if wanted.account is not None:
             asked.standing = await self._accounts.read(*wanted.account)
         if wanted.keys is not None:
@@ -219,8 +246,7 @@ class Authorizer:
         if request.switches_to:
             check_switch(route, request.switches_to)
         if not route.requirement.bearer:
-            if route.requirement.nobody:
-                raise Denied(DenyReason.NO_ROUTE, "no route for this method and path")
+            check_open(route)
             return Grant(route)
         if request.own_credential and route.requirement.own_credential:
             return Grant(route)
@@ -233,6 +259,8 @@ class Authorizer:
         issuer, claims = self._verifier.verified(request, memory, asked, evidence)
         evidence.issuer, evidence.claims = issuer, claims
         check_claims(claims, issuer, self._clock.now())
+        if memory.is_on_trial:
+            self._verifier.approve(memory)
         demand = memory.demand
         if demand is not None:
             self._binding.check(demand, request, memory, asked)
@@ -241,9 +269,7 @@ class Authorizer:
         evidence.standing = standing
         principal = memory.principal
         if principal is None or memory.account is not standing.account:
-            binding = "" if demand is None else demand.binding
-            principal = principal_of(claims, issuer, standing, binding)
-            memory.account, memory.principal = standing.account, principal
+            principal = self._renewed(memory, claims, issuer, standing)
         judge_standing(
             standing,
             token_issued_at=claims.issued_at,
@@ -253,6 +279,14 @@ class Authorizer:
         if demand is not None:
             self._binding.check_unused(asked)
         return Grant(route, principal)
+
+    def _renewed(
+        self, memory: TokenMemory, claims: Claims, issuer: Issuer, standing: Standing
+    ) -> Principal:
+        binding = "" if memory.demand is None else memory.demand.binding
+        memory.account = standing.account
+        memory.principal = principal_of(claims, issuer, standing, binding)
+        return memory.principal
 
     def _standing(self, subject: SubjectKey, token_id: str | None, asked: Asked) -> Standing:
         if not self._accounts.is_live():

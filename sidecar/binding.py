@@ -16,7 +16,7 @@ from sidecar.core.proof_offer import ProofOffer
 from sidecar.core.request import AccessRequest
 from sidecar.core.token_memory import TokenMemory
 from sidecar.ports import Clock
-from sidecar.verification import Asked, Wanted
+from sidecar.wanted import Asked, Wanted
 
 _NOTHING = Shown()
 

@@ -5,20 +5,17 @@ what was remembered counts only under the very same keys and rules.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sidecar.core.bearer import BearerToken, is_dpop, read_bearer
 from sidecar.core.claims import Claims, read_claims
 from sidecar.core.confirmation import Binding
 from sidecar.core.decision import Denied, DenyReason
-from sidecar.core.dpop import Proof
 from sidecar.core.evidence import Evidence
 from sidecar.core.introspection import check_active, check_still_active, is_opaque, issuer_of
 from sidecar.core.issuer import Issuer
 from sidecar.core.request import AccessRequest
 from sidecar.core.status_list import check_status, read_reference
-from sidecar.core.subject import Standing, SubjectKey
 from sidecar.core.token import (
     UnverifiedToken,
     VerifiedToken,
@@ -27,54 +24,13 @@ from sidecar.core.token import (
     verify_signature,
 )
 from sidecar.core.token_memory import TokenMemory
-from sidecar.core.verified_tokens import VerifiedTokens
+from sidecar.core.verified_tokens import Digest, Refused, VerifiedTokens
 from sidecar.ports import KeySource
 from sidecar.status_lists import StatusLists
+from sidecar.turns import Turns
+from sidecar.wanted import Asked, TurnWanted, Wanted
 
-
-class Wanted(Exception):
-    """Something is not at hand; ``reason`` is the verdict if it stays so."""
-
-    def __init__(
-        self,
-        reason: DenyReason,
-        detail: str,
-        *,
-        keys: tuple[str, str | None] | None = None,
-        account: tuple[SubjectKey, str | None] | None = None,
-        mark: str | None = None,
-        introspection: tuple[str, BearerToken] | None = None,
-        status_list: tuple[str, str] | None = None,
-    ) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-        self.keys = keys
-        self.account = account
-        self.mark = mark
-        self.introspection = introspection
-        self.status_list = status_list
-
-
-@dataclass(slots=True)
-class Asked:
-    """What one decision has waited for, and what it has read on the way.
-
-    Keys are asked for once only. ``standing`` is what the latest wait was for, or None. ``proof``
-    is the DPoP proof once it was found good, ``is_unused`` what its mark said. ``answer`` is what
-    the issuer says of the token, once ``is_answered``: None where it is not active. ``memory`` lets
-    the walk after a wait not read the token again: whoever forges one pays nothing for it.
-    ``at_once`` says that nothing will be waited for.
-    """
-
-    keys: bool = False
-    standing: Standing | None = None
-    proof: Proof | None = None
-    is_unused: bool | None = None
-    memory: TokenMemory | None = None
-    at_once: bool = False
-    is_answered: bool = False
-    answer: Mapping[str, Any] | None = None
+_DOTS = 2  # of a JWS in compact serialization
 
 
 class TokenVerifier:
@@ -87,6 +43,7 @@ class TokenVerifier:
         keys: KeySource,
         remembered: VerifiedTokens,
         status_lists: StatusLists,
+        turns: Turns | None = None,
     ) -> None:
         self._issuers = issuers
         self._take_opaque = tuple(each for each in issuers.values() if each.introspection)
@@ -95,6 +52,7 @@ class TokenVerifier:
         self._remembered = remembered
         self._takes_dpop = any(each.binding.dpop is not Binding.OFF for each in issuers.values())
         self._status_lists = status_lists
+        self._turns = turns
 
     def verified(
         self, request: AccessRequest, memory: TokenMemory, asked: Asked, evidence: Evidence
@@ -108,7 +66,7 @@ class TokenVerifier:
         bearer = memory.bearer
         if bearer is None:
             bearer = memory.bearer = self._read_bearer(request, memory)
-        remembered = memory.remembered or self._remembered.recall(bearer)
+        remembered = memory.remembered or self._remembered.recall(self._digest(bearer, memory))
         if remembered is not None:
             issuer, claims, generation = remembered
             keys = self._keys.keys(issuer.name)
@@ -124,14 +82,19 @@ class TokenVerifier:
             memory.remembered = None
         return self._verified_anew(bearer, memory, asked, evidence)
 
+    def approve(self, memory: TokenMemory) -> None:
+        """Take note that what the token claims is good, too."""
+        memory.is_on_trial = False
+        assert memory.digest is not None  # noqa: S101 - it was verified
+        self._remembered.approve(memory.digest)
+
     def _verified_anew(
         self, bearer: BearerToken, memory: TokenMemory, asked: Asked, evidence: Evidence
     ) -> tuple[Issuer, Claims]:
-        token = memory.token
-        if token is None:
-            if self._take_opaque and is_opaque(bearer):
-                return self._introspected(bearer, memory, asked, evidence)
-            token = memory.token = read_token(bearer)
+        if memory.token is None and self._take_opaque and is_opaque(bearer):
+            return self._introspected(bearer, memory, asked, evidence)
+        self._await_turn(bearer, memory, asked)
+        token = memory.token = memory.token or read_token(bearer)
         evidence.token = token
         found = self._issuers.get(token.issuer)
         if found is None:
@@ -140,11 +103,31 @@ class TokenVerifier:
         if not found.signs_tokens:
             raise Denied(DenyReason.TOKEN_UNREADABLE, "the issuer's tokens are opaque")
         check_header(token, found)
-        verified = self._verify(bearer, token, found, asked)
+        digest = self._digest(bearer, memory)
+        verified = self._verify(digest, token, found, asked)
         claims = read_claims(verified, found.groups, found.scope_claims)
-        self._remembered.remember(bearer, found, claims, verified.generation)
+        self._remembered.remember(digest, found, claims, verified.generation)
         memory.remember((found, claims, verified.generation))
+        memory.is_on_trial = True
         return found, claims
+
+    def _await_turn(self, bearer: BearerToken, memory: TokenMemory, asked: Asked) -> None:
+        # What has not the shape of a token is refused sooner than it could wait.
+        if self._turns is None or asked.has_turn or bearer.count(".") != _DOTS:
+            return
+        if not self._is_refused(self._digest(bearer, memory)) and not self._turns.take():
+            raise TurnWanted
+
+    def _is_refused(self, digest: Digest) -> bool:
+        refused = self._remembered.refusal(digest)
+        keys = None if refused is None else self._keys.keys(refused.issuer)
+        return refused is not None and keys is not None and keys.generation == refused.generation
+
+    def _digest(self, bearer: BearerToken, memory: TokenMemory) -> Digest:
+        digest = memory.digest
+        if digest is None:
+            digest = memory.digest = self._remembered.digest(bearer)
+        return digest
 
     def _read_bearer(self, request: AccessRequest, memory: TokenMemory) -> BearerToken:
         bearer = read_bearer(
@@ -200,22 +183,22 @@ class TokenVerifier:
         return issuer, claims
 
     def _verify(
-        self, bearer: BearerToken, token: UnverifiedToken, issuer: Issuer, asked: Asked
+        self, digest: Digest, token: UnverifiedToken, issuer: Issuer, asked: Asked
     ) -> VerifiedToken:
         keys = self._keys.keys(issuer.name)
         if keys is None:
             if asked.keys:
                 raise Denied(DenyReason.KEYS_UNAVAILABLE, "the issuer's keys are not loaded")
             raise Wanted(DenyReason.KEYS_UNAVAILABLE, "keys", keys=(issuer.name, None))
-        refusal = self._remembered.refusal(bearer, keys.generation)
-        if refusal is None:
+        refused = self._remembered.refusal(digest)
+        if refused is None or refused.generation != keys.generation:
             try:
                 return verify_signature(token, keys, issuer)
             except Denied as denied:
                 # A bad signature is dear (RSA); the same keys need not say no to it twice.
-                refusal = denied.reason, denied.detail
-                self._remembered.refuse(bearer, keys.generation, *refusal)
-        raise self._second_thought(*refusal, token, issuer, asked)
+                refused = Refused(issuer.name, keys.generation, denied.reason, denied.detail)
+                self._remembered.refuse(digest, refused)
+        raise self._second_thought(refused.reason, refused.detail, token, issuer, asked)
 
     def _second_thought(
         self,

@@ -5,13 +5,13 @@ from fractions import Fraction
 import pytest
 from typing_extensions import override
 
-from sidecar.admission import Limiter, LimitRules, network_of
-from sidecar.authorize import Admission
+from sidecar.admission import Budgets, Limiter, LimitRules, network_of
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.rate_limit import Exceeded, Limit
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Requirement, Route
 from sidecar.ports import CutReason, StreamKind
+from sidecar.rules import Admission
 from sidecar.streams import Streams
 from tests.fakes.observer import RecordingObserver
 from tests.fakes.world import NOW, ROUTES, World
@@ -252,3 +252,50 @@ def test_limits_that_fail_refuse() -> None:
 )
 def test_an_address_stands_for_one_subscriber(one: str, other: str, same: bool) -> None:  # noqa: FBT001
     assert (network_of(one) == network_of(other)) is same
+
+
+def successive(*rules: LimitRules) -> list[World]:
+    """Return worlds that take their budgets out of the same, as one generation after another."""
+    budgets = Budgets()
+    return [World(admission=Admission(limiter=Limiter(each, budgets))) for each in rules]
+
+
+def test_what_a_caller_has_left_is_carried_over_to_a_limiter_on_the_same_terms() -> None:
+    before, after = successive(LimitRules(TWO_A_SECOND), LimitRules(TWO_A_SECOND))
+    token = before.sign()
+
+    assert verdicts(before, 2, token) == ["granted"] * 2
+    assert verdicts(after, 1, token) == ["rate_limited"]
+    after.clock.advance(0.5)
+    assert verdicts(after, 2, token) == ["granted", "rate_limited"]
+
+
+def test_what_a_caller_has_in_flight_is_counted_on_until_it_ends() -> None:
+    before, after = successive(LimitRules(ONE_AT_A_TIME), LimitRules(ONE_AT_A_TIME))
+    grant = before.ask("GET", "/reports", token=before.sign())
+    assert isinstance(grant, Grant)
+    with Streams(before.observer).registered(grant, StreamKind.HTTP, lambda _: None):
+        assert verdicts(after, 1, after.sign()) == ["too_many_concurrent"]
+
+    assert verdicts(after, 1, after.sign()) == ["granted"]
+
+
+def test_on_other_terms_every_caller_begins_anew() -> None:
+    three = Limit("account", Fraction(2), 3)
+    before, after = successive(LimitRules(TWO_A_SECOND), LimitRules(three))
+    verdicts(before, 2, before.sign())
+
+    assert verdicts(after, 3, after.sign()) == ["granted"] * 3
+
+
+def test_budgets_that_nobody_has_any_more_are_forgotten() -> None:
+    budgets = Budgets()
+    limiter = Limiter(LimitRules(TWO_A_SECOND), budgets)
+    taken = next(iter(limiter.budgets)).buckets
+    assert taken is not None
+    taken.take("robot", 1.0)
+    del limiter, taken
+
+    anew = next(iter(Limiter(LimitRules(TWO_A_SECOND), budgets).budgets)).buckets
+    assert anew is not None
+    assert len(anew) == 0

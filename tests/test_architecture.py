@@ -17,8 +17,11 @@ LONG_FUNCTIONS: dict[str, str] = {}
 # Modules that are tested in another file than one of their own name.
 TESTED_ELSEWHERE = {
     "sidecar/core/dialect.py": "tests/fronts/forward_auth/test_original.py",
+    "sidecar/fronts/head_check.py": "tests/fronts/test_request_head.py",
     "sidecar/ports.py": "tests/test_authorize.py",  # Protocols and values without behaviour
     "sidecar/verification.py": "tests/test_authorize.py",
+    "sidecar/wanted.py": "tests/test_turns.py",  # values
+    "sidecar/rules.py": "tests/test_authorize.py",  # values without behaviour
     "sidecar/core/protection.py": "tests/core/test_decision.py",
     "sidecar/decision_services.py": "tests/test_status_lists.py",
     "sidecar/__main__.py": "tests/e2e/test_main_job.py",
@@ -60,6 +63,7 @@ TESTED_ELSEWHERE = {
     "sidecar/adapters/redis_push.py": "tests/adapters/test_redis_accounts.py",
     "sidecar/demo/site.py": "tests/demo/test_story.py",
     "sidecar/settings/header_names.py": "tests/settings/test_model.py",
+    "sidecar/settings/workers.py": "tests/settings/test_model.py",
     "sidecar/stream_guard.py": "tests/test_streams.py",
     "sidecar/fronts/reverse_proxy/upstream/address.py": (
         "tests/fronts/reverse_proxy/upstream/test_addresses.py"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.core.bearer import BearerToken
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.groups import GroupRules
 from sidecar.core.issuer import Issuer
@@ -14,6 +15,7 @@ from sidecar.core.principal import PrincipalKind
 from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Requirement, Route, Unregistered
 from sidecar.core.subject import AccountStatus, SubjectKey
+from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.ports import Change, StatusUnavailable
 from tests.fakes.tokens import ec_key, key_set, rsa_key
 from tests.fakes.waiting import until
@@ -855,3 +857,27 @@ def test_people_without_an_account_are_in_the_groups_of_their_claim() -> None:
     assert ask(["guests"]) is R.MISSING_GROUP
     world.settle(ISSUERS, [people])
     assert ask(["staff"]) is R.MISSING_GROUP
+
+
+def test_tokens_whose_claims_are_refused_do_not_make_it_forget_those_that_are_good() -> None:
+    """A program that has many tokens for others must not cost us the memory of its neighbours."""
+    world = World()
+    world.remembered = VerifiedTokens(2)
+    world.settle(ISSUERS)
+    known = world.sign()
+    granted(world.ask("GET", "/reports", token=known))
+    for number in range(5):
+        refused = world.sign(jti=str(number), aud="another")
+        assert reason(world.ask("GET", "/reports", token=refused)) is R.WRONG_AUDIENCE
+
+    assert world.remembered.recall(world.remembered.digest(BearerToken(known))) is not None
+    assert len(world.remembered) == 1
+
+
+def test_a_token_that_was_not_valid_yet_is_granted_when_it_is() -> None:
+    world = World()
+    token = world.sign(nbf=NOW + 100, iat=NOW + 100)
+    assert reason(world.ask("GET", "/reports", token=token)) is R.TOKEN_NOT_YET_VALID
+    world.clock.advance(200)
+
+    granted(world.ask("GET", "/reports", token=token))

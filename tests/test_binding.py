@@ -13,7 +13,7 @@ from sidecar.core.issuer import Introspected, IntrospectionRules
 from sidecar.core.nonces import Nonces
 from sidecar.core.request import AccessRequest
 from sidecar.core.token_memory import TokenMemory
-from sidecar.verification import Asked
+from sidecar.wanted import Asked
 from tests.fakes.proofs import (
     DPOP,
     MTLS,

@@ -7,12 +7,12 @@ from fractions import Fraction
 import pytest
 
 from sidecar.admission import Limiter, LimitRules
-from sidecar.authorize import Admission
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.rate_limit import Limit
 from sidecar.core.request import Ambiguity
 from sidecar.core.routes import Requirement, Route
 from sidecar.ports import StatusUnavailable
+from sidecar.rules import Admission
 from tests.fakes.world import ISSUERS, NOW, ROBOT, ROUTES, World
 
 R = DenyReason

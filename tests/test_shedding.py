@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from sidecar.authorize import Admission
 from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.ports import CutReason, StreamKind
+from sidecar.rules import Admission
 from sidecar.shedding import Shedder
 from sidecar.streams import Streams
 from tests.fakes.observer import RecordingObserver

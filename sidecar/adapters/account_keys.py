@@ -4,9 +4,10 @@
 ``<prefix>realm:<realm>`` a hash with an emergency ``not_before``, and
 ``<prefix>revoked:<realm>:<jti>`` exists until the revoked token has expired. A realm has no colon,
 so a key reads back in one way only, whatever the subject holds. ``<prefix>revision`` and
-``<prefix>epoch`` tell a store that was rolled back (``store_revision``), ``<prefix>sync:…`` who
-keeps a realm's accounts in step (``redis_leader``). ``<prefix>audit`` is a
-stream of what was changed by sidecars and by the commands (``audit_trail``).
+``<prefix>epoch`` tell a store that was rolled back, ``<prefix>schema`` one that is laid out in
+another way (``store_revision``), ``<prefix>sync:…`` who keeps a realm's accounts in step
+(``redis_leader``). ``<prefix>audit`` is a stream of what was changed by sidecars and by the
+commands (``audit_trail``).
 
 How accounts are used is in ``<beside>seen:<realm>`` and ``<beside>uses:<realm>``, by subject,
 what callers have left of a limit in ``<beside>rate:<limit>:<caller>`` (``redis_budgets``), and
@@ -52,6 +53,15 @@ class AccountKeys:
     @property
     def epoch(self) -> str:
         return f"{self.prefix}epoch"
+
+    @property
+    def schema(self) -> str:
+        return f"{self.prefix}schema"
+
+    @property
+    def marks(self) -> tuple[str, str, str]:
+        """What tells whether anything that the store says counts."""
+        return self.revision, self.epoch, self.schema
 
     @property
     def audit(self) -> str:

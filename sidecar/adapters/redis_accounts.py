@@ -109,8 +109,8 @@ class RedisAccountView:
         connection = self._connection
         if connection is None:
             raise StatusUnavailable("no connection to Redis")
-        if self._revision.is_rolled_back:
-            raise StatusUnavailable("the account store was rolled back")
+        if self._revision.problem is not None:
+            raise StatusUnavailable(self._revision.problem)
         keys, known, realm = self._keys, self._known, subject.realm
         questions = [
             ("HGETALL", keys.account(subject), known.fill_account(subject)),
@@ -200,8 +200,7 @@ class RedisAccountView:
             await self._check_primary(connection)
 
     async def _check_revision(self, connection: PushConnection) -> None:
-        keys = self._keys
-        await self._answer(connection.ask("MGET", keys.revision, keys.epoch, read=self._judge))
+        await self._answer(connection.ask("MGET", *self._keys.marks, read=self._judge))
 
     async def _follow_revision(self, connection: PushConnection) -> None:
         while True:
@@ -210,11 +209,13 @@ class RedisAccountView:
             await self._check_revision(connection)
 
     def _judge(self, reply: Any) -> None:
-        noticed = self._revision.judge(read_mark(reply))
+        *mark, schema = reply
+        self._revision.judge_schema(schema)
+        noticed = self._revision.judge(read_mark(mark))
         self._revision_is_unsure = False
         if noticed:
             self._observer.view_changed(ViewEvent.ROLLED_BACK)
-        if self._revision.is_rolled_back:
+        if self._revision.problem is not None:
             self._live_until = 0.0
 
     async def _check_eviction(self, connection: PushConnection) -> None:
@@ -240,7 +241,7 @@ class RedisAccountView:
             proven = sent
 
     def _extend_lease(self, until: float) -> None:
-        if self._revision.is_rolled_back or self._revision_is_unsure:
+        if self._revision.problem is not None or self._revision_is_unsure:
             return
         was_live = self.is_live()
         self._live_until = max(self._live_until, until)
@@ -283,7 +284,7 @@ class RedisAccountView:
             if change is not None:
                 self._known.forget(change)
                 self._tell(change)
-            elif name in (self._keys.revision, self._keys.epoch):
+            elif name in self._keys.marks:
                 self._revision_moved.set()
         self._observer.view_changed(ViewEvent.INVALIDATED)
 

@@ -9,10 +9,6 @@ An epoch begins with the moment it was made, and only a later one confirms: a du
 last confirmation has another epoch too. A store that never had a revision is written to by others
 alone (``redis-cli``); nothing can be said of it, and nothing is.
 
-Where the revision is no number, nobody is let in. So a version of the sidecar that keeps accounts
-in a way which earlier ones would misread has to write its revision otherwise, as ``v2:17``. Until
-then fields that one does not know are left alone, and a status that it does not know is inactive.
-
 What a sidecar has seen is kept in its memory, and where the settings name a directory on disk
 (``mark_file``). Without that, one that starts on a store already rolled back takes it as it is.
 
@@ -22,6 +18,9 @@ such a write. Each of them would have to be allowed to write, all of them would 
 lost before they do is what a fail-over loses. And that the replication offset before a fail-over be
 compared with where the new primary branched off: it misses no loss, but counts the server's own
 pings and everybody's keys too, so that nearly every fail-over would shut everybody out.
+
+``<prefix>schema`` is the version of how the store is laid out; without it that is 1. While a later
+sidecar that lays it out anew is brought in, those from before refuse everything, and guess nothing.
 """
 
 import logging
@@ -29,6 +28,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
+
+_SCHEMA = b"1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,14 @@ class RevisionGuard:
         self._memory = memory
         self._seen: Mark | None = None
         self.is_rolled_back = False
+        self._schema = _SCHEMA
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing that the store says counts; None where it does."""
+        if self._schema != _SCHEMA:
+            return f"the account store has schema {self._schema[:20]!r}"
+        return "the account store was rolled back" if self.is_rolled_back else None
 
     @property
     def seen(self) -> Mark:
@@ -110,6 +119,16 @@ class RevisionGuard:
             if mark.confirmed_at > self.seen.confirmed_at:
                 self.is_rolled_back = False  # confirmed since; what the store shows is judged next
             self._seen = mark
+
+    def judge_schema(self, version: bytes | None) -> None:
+        """Take note of how the store is laid out."""
+        before, self._schema = self._schema, version or _SCHEMA
+        if self._schema not in (before, _SCHEMA):
+            log.error(
+                "the account store has schema %r, which this sidecar does not know: every request "
+                "is refused. Bring in one that does",
+                self._schema[:20],
+            )
 
     def judge(self, mark: Mark) -> bool:
         """Take note of where the store stands; return whether that is a roll-back just noticed."""

@@ -14,6 +14,7 @@ from sidecar.app.probing import exposures
 from sidecar.app.process import run
 from sidecar.app.serving import Serving, serving
 from sidecar.app.shadowing import shadow_warnings
+from sidecar.app.stopping import keep_hangups
 from sidecar.app.syncing import open_gateway, sync_rules
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "expiring_certificates",
     "exposures",
     "introspection_warnings",
+    "keep_hangups",
     "open_audit",
     "open_authorizer",
     "open_gateway",

@@ -17,6 +17,7 @@ from sidecar.app.tls import client_context, server_context, system_authorities
 from sidecar.settings import Problem, Settings
 from sidecar.settings.fields import ServerTls
 from sidecar.settings.grpc import GrpcUpstream
+from sidecar.settings.tracing import Tracing
 
 
 def problems_of(settings: Settings) -> list[Problem]:
@@ -38,6 +39,8 @@ def problems_of(settings: Settings) -> list[Problem]:
     parts["issuers.introspection"] = partial(introspection_files, settings)
     parts["events"] = partial(event_problems, settings)
     parts["accounts"] = partial(redis_options, settings)
+    if settings.tracing is not None:
+        parts["tracing"] = partial(_collector, settings.tracing)
     for place, make in parts.items():
         try:
             make()
@@ -54,6 +57,12 @@ def _grpc_client_context(upstream: GrpcUpstream) -> None:
         system_authorities()
     if tls is not None:
         client_context(tls.ca, tls.certificate, tls.key)
+
+
+def _collector(tracing: Tracing) -> None:
+    tracing.read_headers()
+    if tracing.ca is not None:
+        client_context(tracing.ca)
 
 
 def _server_context(tls: ServerTls | None) -> None:

@@ -36,6 +36,7 @@ def ext_authz_opening(
             observer=shared.observer,
             max_concurrent=section.max_concurrent,
             realm=realm_of(settings),
+            tracer=shared.tracer,
         )
     )
     address = Address(section.host, section.port, _certificate(section), sockets.get("ext_authz"))

@@ -13,6 +13,7 @@ from sidecar.app.protecting import realm_of, resource_metadata
 from sidecar.app.proving import shown_rules
 from sidecar.authorize import Authorizer
 from sidecar.core.identity_headers import IdentityHeaders
+from sidecar.core.trace import Tracer
 from sidecar.fronts.admission import Room
 from sidecar.fronts.forward_auth import handler as forward_auth
 from sidecar.fronts.forward_auth import server as forward_auth_server
@@ -27,6 +28,7 @@ from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.networks import Network
+from sidecar.settings.sections import Listen
 from sidecar.settings.sections import Upstream as UpstreamSettings
 from sidecar.streams import Streams
 
@@ -43,6 +45,7 @@ class Shared:
     probes: Callable[[], Mapping[str, bool]]
     mirror: AccountMirror | None = None
     health: HealthObserver | None = None
+    tracer: Tracer | None = None
 
 
 @asynccontextmanager
@@ -91,14 +94,21 @@ def _reverse_proxy(
             observer=shared.observer,
             idle_seconds=section.idle_timeout,
             mirror=shared.mirror,
-            write_seconds=settings.listen.write_timeout,
             body_rate=BodyRate(settings.listen.min_body_rate, settings.listen.body_grace),
+            read_rate=_read_rate(settings.listen),
             realm=realm_of(settings),
             metadata=resource_metadata(settings),
+            tracer=shared.tracer,
         )
     )
     policy = listen_policy(settings.listen, _room(settings, section), sockets.get("listen"))
     return partial(reverse_proxy_server.listening, handler, policy)
+
+
+def _read_rate(listen: Listen) -> BodyRate:
+    # However little it is that has to be taken, nothing is too little.
+    least = 1 / listen.write_timeout
+    return BodyRate(max(listen.min_read_rate, least), listen.write_timeout)
 
 
 def _room(settings: Settings, upstream: UpstreamSettings) -> Room:
@@ -123,6 +133,7 @@ def _forward_auth(
             observer=shared.observer,
             realm=realm_of(settings),
             metadata=resource_metadata(settings),
+            tracer=shared.tracer,
         )
     )
     room = Room(connections_within(section.max_connections))
@@ -136,4 +147,5 @@ def _head_rules(settings: Settings, shared: Shared, trusted: tuple[Network, ...]
         TrustedProxies(trusted),
         settings.forward_authorization,
         shown_rules(settings),
+        traces=shared.tracer is not None,
     )

@@ -103,7 +103,8 @@ class Generations:
         reign, before = self._start(settings), self._current
         try:
             await self._readiness_of(reign)
-        except NotReplaced:
+        except (NotReplaced, asyncio.CancelledError):
+            # Cancelled: the sidecar ends. Nobody else knows of one that waits for its keys.
             await self._abandon(reign)
             raise
         self._current, reign.is_in_force = reign, True

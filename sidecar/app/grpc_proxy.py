@@ -37,11 +37,13 @@ async def grpc_proxy_opening(
                 TrustedProxies(settings.trusted_networks()),
                 settings.forward_authorization,
                 shown_rules(settings),
+                traces=shared.tracer is not None,
             ),
             clock=shared.clock,
             observer=shared.observer,
             scheme="http" if section.tls is None else "https",
             realm=realm_of(settings),
+            tracer=shared.tracer,
         )
     )
     policy = ListenPolicy(

@@ -9,12 +9,15 @@ from aiohttp import http_parser
 from sidecar.settings import Problem, Settings, check_http_library
 
 _GRPC = ("grpc", "grpc_health", "envoy.service.auth.v3")
+_TRACING = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 
 
-def library_problems(settings: Settings, grpc: Sequence[str] = _GRPC) -> list[Problem]:
+def library_problems(
+    settings: Settings, grpc: Sequence[str] = _GRPC, tracing: Sequence[str] = _TRACING
+) -> list[Problem]:
     """Return what is wrong with the libraries of this process, for what these settings want.
 
-    ``grpc`` are the packages of the extra of this name.
+    ``grpc`` and ``tracing`` are the packages of the extras of these names.
     """
     # Without the C extension, or with AIOHTTP_NO_EXTENSIONS, the name is the pure Python parser's.
     has_c_parser = http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy
@@ -25,6 +28,10 @@ def library_problems(settings: Settings, grpc: Sequence[str] = _GRPC) -> list[Pr
         )
     if settings.grpc is not None and not _is_installed("grpc"):
         problems.append(Problem("grpc", "needs gRPC, which is not here: install lock/grpc.txt"))
+    if settings.tracing is not None and not all(map(_is_installed, tracing)):
+        problems.append(
+            Problem("tracing", "needs OpenTelemetry, which is not here: install lock/tracing.txt")
+        )
     return problems
 
 

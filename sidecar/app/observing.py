@@ -16,6 +16,8 @@ from sidecar.observability.observers import Observers
 from sidecar.observability.recent_decisions import RecentDecisions
 from sidecar.observability.recent_use import RecentUse
 from sidecar.observability.sync_metrics import SyncMetrics
+from sidecar.observability.trace_metrics import TraceMetrics
+from sidecar.observability.tracing.observer import SpanObserver
 from sidecar.observability.upstream_metrics import UpstreamMetrics
 from sidecar.ports import Clock, Observer
 from sidecar.settings import Settings
@@ -26,7 +28,8 @@ from sidecar.streams import Streams
 class Observing:
     """The joined observer, the metrics to feed and to show, and what the admin API looks at.
 
-    ``recent_use`` is a part of the observer, where it is to be recorded which accounts are used.
+    ``recent_use`` is a part of the observer, where it is to be recorded which accounts are used; so
+    is ``spans`` where requests are traced.
     """
 
     observer: Observer
@@ -37,7 +40,9 @@ class Observing:
     introspection: IntrospectionMetrics
     loop_watch: LoopWatch
     upstream: UpstreamMetrics
+    traces: TraceMetrics
     recent_use: RecentUse | None = None
+    spans: SpanObserver | None = None
 
     def streams(self, clock: Clock) -> AbstractContextManager[Streams]:
         """Give a book of streams, into which the admin API looks while the block lasts."""
@@ -58,6 +63,7 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
     introspection = IntrospectionMetrics(metrics.registry)
     watch = LoopWatch(metrics.registry, clock)
     upstream = UpstreamMetrics(metrics.registry)
+    traces = TraceMetrics(metrics.registry)
     metrics.flush_too(watch.lag)
     with LineWriter(sys.stdout, metrics.lines_dropped) as writer, watch.running():
 
@@ -68,9 +74,11 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
             heard: list[Observer] = [metrics, decisions]
             heard += [] if recent is None else [recent]
             heard += [desk.recent] if settings.admin.has_api else []
+            spans = SpanObserver() if settings.tracing is not None else None
+            heard += [] if spans is None else [spans]
             return Observing(
                 Observers(*heard), metrics, sync, desk, last_use_metrics, introspection, watch,
-                upstream, recent,
+                upstream, traces, recent, spans,
             )  # fmt: skip
 
         try:

@@ -17,7 +17,7 @@ from sidecar.adapters.provider_client import ProviderClient
 from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
 from sidecar.adapters.redis_push import connection_for
 from sidecar.app.tls import client_context, server_context
-from sidecar.authorize import Admission, Authorizer, Rules
+from sidecar.authorize import Authorizer
 from sidecar.core.routes import Routes
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.decision_services import DecisionServices
@@ -26,6 +26,7 @@ from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
 from sidecar.fronts.reverse_proxy.upstream.policy import HealthPolicy
 from sidecar.ports import AccountView, Clock, KeySource, Observer
+from sidecar.rules import Admission, Rules
 from sidecar.settings import Settings
 from sidecar.settings.forward_auth import ForwardAuth
 from sidecar.settings.sections import Listen

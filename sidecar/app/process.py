@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing, nullcontext
@@ -10,8 +11,10 @@ from functools import partial
 
 from sidecar import __version__
 from sidecar.adapters.clock import SystemClock
+from sidecar.adapters.service_manager import ServiceManager
 from sidecar.admin.event_listener import EventListener
 from sidecar.admin.listener import AdminListener, Render
+from sidecar.admission import Budgets
 from sidecar.app.administering import Endpoints, administering_for_workers
 from sidecar.app.asserting import Published, assertion_keys, new_secret
 from sidecar.app.descriptors import raise_limit
@@ -74,7 +77,7 @@ def run(settings: Settings, load: Load) -> None:
 
 async def _serve_alone(settings: Settings, load: Load, secret: bytes) -> None:
     clock = SystemClock()
-    upkeep = Upkeep(clock.now())
+    upkeep, budgets = Upkeep(clock.now()), Budgets()
     with observing(clock) as observed, open_doors(doors_of(settings)) as sockets:
         watched = observed(settings)
         watched.metrics.registry.register(upkeep)
@@ -83,7 +86,13 @@ async def _serve_alone(settings: Settings, load: Load, secret: bytes) -> None:
         async def opened(settings: Settings, succeeds: bool) -> AsyncIterator[_Alone]:  # noqa: FBT001
             with duplicates_of(sockets) as own:
                 async with serving_with(
-                    settings, observed(settings), clock, own, secret=secret, administers=True
+                    settings,
+                    observed(settings),
+                    clock,
+                    own,
+                    secret=secret,
+                    administers=True,
+                    budgets=budgets,
                 ) as served:
                     if succeeds:
                         await served.ready()
@@ -165,11 +174,20 @@ async def _serve(
             _answer_by(admin, listener, generations.endpoints, pages.assertion_keys(settings))
             spare_what_stays()
             _tell_where(settings, sockets, listener, admin)
-            reloader = Reloader(load, settings, replace, upkeep, SystemClock())
-            async with running(partial(reloader.run, hangup)):
-                await stop.asked.wait()
+            manager = ServiceManager(os.environ)
+            reloader = Reloader(load, settings, replace, upkeep, SystemClock(), manager)
+            await _until_asked(stop, hangup, reloader, manager)
             # Whoever serves has duplicates: now no queue stays open behind the last who accepts.
             leave()
+
+
+async def _until_asked(
+    stop: Stop, hangup: asyncio.Event, reloader: Reloader, manager: ServiceManager
+) -> None:
+    async with running(partial(reloader.run, hangup)):
+        manager.ready()
+        await stop.asked.wait()
+    manager.stopping()
 
 
 def _answer_by(

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 
+from sidecar.adapters.service_manager import ServiceManager
 from sidecar.app.certificates import tell_of_certificates
 from sidecar.app.checking import problems_of
 from sidecar.app.doors import doors_of
@@ -81,12 +82,14 @@ class Reloader:
         replace: Callable[[Settings], Awaitable[None]],
         upkeep: Upkeep,
         clock: Clock,
+        manager: ServiceManager,
     ) -> None:
         self._load = load
         self._in_force = in_force
         self._replace = replace
         self._upkeep = upkeep
         self._clock = clock
+        self._manager = manager
 
     async def run(self, heard: asyncio.Event) -> None:
         """Reload whenever ``heard`` is set; those that come meanwhile are one more."""
@@ -99,6 +102,7 @@ class Reloader:
     async def reload(self) -> None:
         """Read the settings and put them in force, or say why not."""
         log.info("reading the settings anew")
+        self._manager.reloading()
         try:
             # Files are read, and PEM parsed: not while requests wait.
             settings = await asyncio.to_thread(partial(read_anew, self._load, self._in_force))
@@ -115,6 +119,7 @@ class Reloader:
             self._upkeep.reloaded(self._clock.now())
             self._tell_of_certificates()
             log.info("the new settings are in force")
+        self._manager.ready()
 
     def _tell_of_certificates(self) -> None:
         tell_of_certificates(self._in_force, self._upkeep, self._clock.now())

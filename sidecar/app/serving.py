@@ -11,6 +11,7 @@ from types import MappingProxyType
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.key_source import JwksKeySource
 from sidecar.admin.listener import AdminListener
+from sidecar.admission import Budgets
 from sidecar.app.administering import Endpoints, Office, administering
 from sidecar.app.asking_issuers import open_services
 from sidecar.app.asserting import assertion_keys, make_assertions, new_secret
@@ -31,11 +32,13 @@ from sidecar.app.recording import recording
 from sidecar.app.running import Job, running
 from sidecar.app.stopping import Stop
 from sidecar.app.syncing import keep_in_step
+from sidecar.app.tracing import tracing
 from sidecar.authorize import Authorizer
 from sidecar.decision_services import DecisionServices
 from sidecar.observability.upstream_metrics import UpstreamHealth
 from sidecar.observability.workers import own_figures, this_worker
 from sidecar.ports import Clock, KeySource
+from sidecar.rules import Admission
 from sidecar.settings import Settings
 from sidecar.status_guard import StatusGuard
 from sidecar.stream_guard import StreamGuard
@@ -154,33 +157,33 @@ async def serving_with(
     *,
     secret: bytes,
     administers: bool = False,
+    budgets: Budgets | None = None,
 ) -> AsyncIterator[Serving]:
     """Run until the block ends, without an admin listener.
 
-    ``sockets`` are the doors' that are bound; the others are bound when it listens.
-    ``secret`` is what assertions are signed by, where the settings name nothing else.
-    ``administers`` is whether to make what answers the revocation endpoint, the API and the
-    console, too.
+    ``sockets`` are those of doors that are bound already, ``secret`` signs assertions if no other
+    does, ``administers`` also makes what operators' listeners answer by. ``budgets`` outlive it.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
+        tracer = await enter(tracing(settings, observed, clock))
         accounts = make_accounts(settings, clock, observed.observer)
         keys = await enter(open_keys(settings, clock, observed.observer))
         services = await enter(open_services(settings, keys, clock, observed.introspection))
         streams = stack.enter_context(observed.streams(clock))
-        guards = _guards(settings, streams, accounts, clock, services)
         audit = await enter(_auditing(settings, observed))
         office = _office(observed, keys, accounts, audit, clock, services)
         endpoints = await enter(_offered(settings, office, administers=administers))
         mirror = await enter(mirroring(settings, accounts.view, clock, audit))
-        jobs = [keys.run, accounts.run, accounts.remember, *guards]
-        jobs.append(partial(_report, accounts, settings, clock, observed))
+        jobs = _jobs(settings, streams, keys, accounts, clock, services, observed)
         await enter(running(*jobs, await enter(recording(settings, observed, clock))))
-        judge = await enter(_judging(settings, keys, accounts, streams, clock, observed, services))
+        admission = await enter(admitting(settings, observed, streams, clock, budgets))
+        judge = _judge(settings, keys, accounts, clock, observed, services, admission)
         identity = settings.identity(make_assertions(settings, secret, clock))
         health = stack.enter_context(observed.upstream.health())
         probes = partial(_probes, settings, keys, accounts, health)
-        shared = Shared(judge, identity, streams, clock, observed.observer, probes, mirror, health)
+        watch = observed.observer
+        shared = Shared(judge, identity, streams, clock, watch, probes, mirror, health, tracer)
         openings = await enter(fronts_of(settings, shared, sockets))
         served = Serving(openings, stack, shared.probes, endpoints)
         step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)
@@ -211,35 +214,37 @@ def _offered(
     return administering(settings, office) if administers else nullcontext(Endpoints())
 
 
-@asynccontextmanager
-async def _judging(
+def _judge(
     settings: Settings,
-    keys: JwksKeySource,
+    keys: KeySource,
     accounts: Accounts,
-    streams: Streams,
     clock: Clock,
     observed: Observing,
     services: DecisionServices,
-) -> AsyncIterator[Authorizer]:
-    async with admitting(settings, observed, streams, clock) as admission:
-        observer = observed.observer
-        yield make_authorizer(
-            settings, keys, accounts.view, clock, observer, services, admission=admission
-        )
+    admission: Admission,
+) -> Authorizer:
+    observer = observed.observer
+    return make_authorizer(
+        settings, keys, accounts.view, clock, observer, services, admission=admission
+    )
 
 
-def _guards(
+def _jobs(
     settings: Settings,
     streams: Streams,
+    keys: JwksKeySource,
     accounts: Accounts,
     clock: Clock,
     services: DecisionServices,
+    observed: Observing,
 ) -> list[Job]:
     leeways = {issuer.issuer: issuer.leeway for issuer in settings.issuers}
     guard = StreamGuard(streams, accounts.view, clock, leeways, on_expiry=settings.streams.expired)
-    if all(issuer.status_list is None for issuer in settings.issuers):
-        return [guard.run]
-    return [guard.run, StatusGuard(streams, services.status_lists).run]
+    report = partial(_report, accounts, settings, clock, observed)
+    jobs: list[Job] = [keys.run, accounts.run, accounts.remember, guard.run, report]
+    if any(issuer.status_list is not None for issuer in settings.issuers):
+        jobs.append(StatusGuard(streams, services.status_lists).run)
+    return jobs
 
 
 def _probes(

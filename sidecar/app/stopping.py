@@ -71,12 +71,18 @@ async def stop_on_signals(*, as_worker: bool = False) -> AsyncIterator[Stop]:
             loop.remove_signal_handler(number)
 
 
+def keep_hangups() -> None:
+    """Keep a SIGHUP until ``hangups`` can hear it: at its start it would end the process."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+
+
 @asynccontextmanager
 async def hangups() -> AsyncIterator[asyncio.Event]:
-    """Set the event at each SIGHUP until the block ends."""
+    """Set the event at each SIGHUP until the block ends, and at one that was kept."""
     loop = asyncio.get_running_loop()
     heard = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, heard.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     try:
         yield heard
     finally:

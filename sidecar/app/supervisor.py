@@ -36,6 +36,7 @@ _READY_FOR_SECONDS = 2.0
 _TELL_AGAIN_SECONDS = 0.5
 _RESPAWN_SECONDS = (0.05, 5.0)
 _LIVED_LONG_SECONDS = 10.0
+_QUEUE_SECONDS = 0.5
 _NEVER = -1.0
 
 
@@ -191,8 +192,9 @@ class Supervisor:
         delay = pause_after(worker.failures)
         number = worker.number
         log.error("worker %d ended with %s; a new one in %.2f s", number, exit_code, delay)
-        if worker.failures > 1:
-            # The first time what waits in its queue is kept for the next one, who is there at once.
+        if delay > _QUEUE_SECONDS:
+            # It would reset what waits in its queue; for the next one, if that is there soon, it is
+            # kept.
             self._doors.renew(number)
         await asyncio.sleep(delay)
         self._restarting()

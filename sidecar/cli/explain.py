@@ -30,6 +30,7 @@ REMEDIES = {
     DenyReason.TOO_SLOW: ("raise `listen.head_timeout`, or lower `listen.min_body_rate`"),
     DenyReason.UNTRUSTED_PEER: ("name the proxy that asks in `forward_auth.trusted_proxies`"),
     DenyReason.METHOD_REFUSED: ("CONNECT, TRACE and methods in lower case are never forwarded"),
+    DenyReason.EXPECTATION_REFUSED: ("send no `Expect`, or `Expect: 100-continue`"),
     DenyReason.NO_ROUTE: ("add the path to `routes`, or use the preset that has it"),
     DenyReason.NO_CREDENTIALS: ("send `Authorization: Bearer <token>`"),
     DenyReason.MALFORMED_CREDENTIALS: (

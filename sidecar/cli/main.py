@@ -73,6 +73,7 @@ def _common(
 @cli.command()
 def run(config: Config = None) -> None:
     """Serve: the reverse proxy, and the admin listener beside it. SIGHUP reloads the settings."""
+    app.keep_hangups()
     config = find_config(config)
     settings = load_settings(config)
     check(settings)

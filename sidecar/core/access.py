@@ -43,6 +43,16 @@ def find_route(request: AccessRequest, routes: Routes, tolerated: frozenset[Ambi
     return route
 
 
+def check_open(route: Route) -> None:
+    """Refuse where a route asks for no bearer because nobody may take it.
+
+    Raises:
+        Denied: NO_ROUTE.
+    """
+    if route.requirement.nobody:
+        raise Denied(DenyReason.NO_ROUTE, "no route for this method and path")
+
+
 def check_switch(route: Route, protocols: tuple[str, ...]) -> None:
     """Refuse to let a client go on in another protocol than the route takes.
 

@@ -23,3 +23,7 @@ class ConnectionObserver(Protocol):
     def connection_refused(self, reason: ConnectionRefusal) -> None:
         """Hear that one was turned away."""
         ...
+
+    def read_too_slowly(self) -> None:
+        """Hear that one was reset because its client read too slowly what was sent to it."""
+        ...

@@ -20,6 +20,7 @@ _GRPC_CODES = {
     403: 7,  # PERMISSION_DENIED
     405: 12,  # UNIMPLEMENTED
     408: 4,  # DEADLINE_EXCEEDED
+    417: 3,  # INVALID_ARGUMENT
     429: 8,  # RESOURCE_EXHAUSTED
     503: 14,  # UNAVAILABLE
 }
@@ -29,6 +30,7 @@ _ERROR_CODES = {
     403: "forbidden",
     405: "method_not_allowed",
     408: "request_timeout",
+    417: "expectation_failed",
     429: "rate_limited",
     503: "temporarily_unavailable",
 }
@@ -45,6 +47,7 @@ class DenyReason(StrEnum):
     TOO_SLOW = "too_slow"
     UNTRUSTED_PEER = "untrusted_peer"
     METHOD_REFUSED = "method_refused"
+    EXPECTATION_REFUSED = "expectation_refused"
     NO_ROUTE = "no_route"
     NO_CREDENTIALS = "no_credentials"
     MALFORMED_CREDENTIALS = "malformed_credentials"
@@ -90,11 +93,10 @@ class DenyReason(StrEnum):
                 | DenyReason.UNKNOWN_ISSUER | DenyReason.UNKNOWN_KEY | DenyReason.BAD_SIGNATURE
                 | DenyReason.TOKEN_EXPIRED | DenyReason.TOKEN_NOT_YET_VALID
                 | DenyReason.CLAIMS_REFUSED | DenyReason.WRONG_AUDIENCE | DenyReason.TOKEN_REVOKED
-                | DenyReason.TOKEN_INACTIVE
-                | DenyReason.SUBJECT_UNKNOWN | DenyReason.SUBJECT_INACTIVE
-                | DenyReason.BINDING_MISSING | DenyReason.BINDING_REFUSED
-                | DenyReason.PROOF_REFUSED | DenyReason.PROOF_REPLAYED
-                | DenyReason.PROOF_WITHOUT_NONCE | DenyReason.TOKEN_INACTIVE
+                | DenyReason.TOKEN_INACTIVE | DenyReason.SUBJECT_UNKNOWN
+                | DenyReason.SUBJECT_INACTIVE | DenyReason.BINDING_MISSING
+                | DenyReason.BINDING_REFUSED | DenyReason.PROOF_REFUSED
+                | DenyReason.PROOF_REPLAYED | DenyReason.PROOF_WITHOUT_NONCE
             ):  # fmt: skip
                 return 401
             case (
@@ -106,6 +108,8 @@ class DenyReason(StrEnum):
                 return 405
             case DenyReason.TOO_SLOW:
                 return 408
+            case DenyReason.EXPECTATION_REFUSED:
+                return 417
             case DenyReason.RATE_LIMITED | DenyReason.TOO_MANY_CONCURRENT:
                 return 429
             case (

@@ -94,6 +94,15 @@ class Buckets:
         if full_at > max(self._full_at.get(who, 0), ticks):
             self._keep(who, full_at, ticks)
 
+    def waits(self, now: float) -> dict[Hashable, float]:
+        """Return the seconds until it is full of each bucket that is not."""
+        ticks, second = self._ticks(now), self._ticks_of_nanosecond * _NANOSECONDS
+        return {
+            who: (full_at - ticks) / second
+            for who, full_at in self._full_at.items()
+            if full_at > ticks
+        }
+
     def _ticks(self, seconds: float) -> int:
         return int(seconds * _NANOSECONDS) * self._ticks_of_nanosecond
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 from sidecar.core.confirmation import Shown
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.token_memory import TokenMemory
+from sidecar.core.trace import Record, Trace
 
 _REFUSED_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
 _METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
@@ -51,7 +52,8 @@ class AccessRequest:
     protocols that are asked for (RFC 9110, 7.8), where it is not the front that switches: what
     follows the switch would pass unseen, so the route has to take it. ``own_credential`` says that
     the front has recognised a credential that can be upstream's own only, and never a token.
-    ``shown`` is what came beside the token, where tokens may be bound.
+    ``shown`` is what came beside the token, where tokens may be bound. ``trace`` is the one that
+    the request belongs to, where requests are traced.
     """
 
     method: str
@@ -65,6 +67,12 @@ class AccessRequest:
     switches_to: tuple[str, ...] = ()
     own_credential: bool = False
     shown: Shown | None = field(default=None, repr=False)
+    trace: Trace | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def record(self) -> Record | None:
+        """What is noted of the request, where it is sampled."""
+        return None if self.trace is None else self.trace.record
 
 
 def check_method(method: str) -> None:

@@ -45,7 +45,8 @@ class Route:
     """One row of the table.
 
     ``pattern`` is a path in which ``{name}`` stands for exactly one segment and a last ``**`` for
-    anything that follows, nothing included. ``methods`` empty means every method. ``limit`` holds
+    anything that follows, nothing included; ``/**`` takes ``OPTIONS *``, which is about the server
+    as a whole (RFC 9110, 9.3.7). ``methods`` empty means every method. ``limit`` holds
     each of its callers, in place of the one for all routes. In ``shadow`` what would be refused
     passes all the same, and nobody vouches for it (``core.shadow``).
     """
@@ -103,6 +104,8 @@ class _Matcher:
 
 
 def _expression(pattern: str) -> str:
+    if pattern == "/**":
+        return r"/.*|\*"
     rest = pattern.endswith("**")
     parts = _PARAMETER.split(pattern.removesuffix("**"))
     return "[^/]+".join(re.escape(part) for part in parts) + (".*" if rest else "")

@@ -18,6 +18,7 @@ _ENFORCED = frozenset(
         DenyReason.TOO_SLOW,
         DenyReason.UNTRUSTED_PEER,
         DenyReason.METHOD_REFUSED,
+        DenyReason.EXPECTATION_REFUSED,
         DenyReason.OVERLOADED,
     }
 )

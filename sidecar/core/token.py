@@ -6,6 +6,7 @@ RFC 8725, 3.10), ``VerifiedToken`` can only be had from ``verify_signature``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -81,6 +82,14 @@ class VerifiedToken:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Header:
+    members: dict[str, Any]  # shared by all tokens that have it: nobody may change them
+    algorithm: str
+    kid: str | None
+    token_type: str | None
+
+
 def read_token(bearer: BearerToken) -> UnverifiedToken:
     """Read a JWS in compact serialization (RFC 7515, 3.1) without trusting a byte of it.
 
@@ -94,21 +103,22 @@ def read_token(bearer: BearerToken) -> UnverifiedToken:
     try:
         # joserfc's decoder refuses padding, "+", "/" and non-zero tail bits: each would be a
         # second spelling of one token (GHSA-5jhw-7jv7-qcqq).
-        header_text, claims_text, signature = map(urlsafe_b64decode, segments)
-        header = read_json_object(header_text)
+        claims_text, signature = map(urlsafe_b64decode, segments[1:])
+        read = _known_header if len(segments[0]) <= _LONGEST_KNOWN else _read_header
+        header = read(segments[0])
         claims = read_json_object(claims_text)
     except NotStrictJSON as problem:
         raise _unreadable(str(problem)) from None
     except ValueError:
         raise _unreadable("not canonical base64url") from None
     return UnverifiedToken(
-        header=header,
+        header=header.members,
         signed=compact[: compact.rindex(b".")],
         signature=signature,
         issuer=_string(claims, "iss") or "",
-        algorithm=_string(header, "alg") or "",
-        kid=_read_kid(header),
-        token_type=_string(header, "typ"),
+        algorithm=header.algorithm,
+        kid=header.kid,
+        token_type=header.token_type,
         sealed_claims=claims,
     )
 
@@ -215,6 +225,21 @@ def _registry(algorithm: str) -> jws.JWSRegistry:
         registry = _Registry(algorithms=[algorithm], strict_check_header=False)
         _REGISTRIES[algorithm] = registry
     return registry
+
+
+def _read_header(segment: bytes) -> _Header:
+    members = read_json_object(urlsafe_b64decode(segment))
+    return _Header(
+        members=members,
+        algorithm=_string(members, "alg") or "",
+        kid=_read_kid(members),
+        token_type=_string(members, "typ"),
+    )
+
+
+# All tokens of a key have the same header, octet for octet; bounded twice, as strangers write them.
+_LONGEST_KNOWN = 512
+_known_header = lru_cache(maxsize=256)(_read_header)
 
 
 def _read_kid(header: Mapping[str, Any]) -> str | None:

@@ -15,7 +15,7 @@ from sidecar.core.issuer import Issuer
 from sidecar.core.principal import Principal
 from sidecar.core.subject import Account, SubjectKey
 from sidecar.core.token import UnverifiedToken
-from sidecar.core.verified_tokens import Remembered
+from sidecar.core.verified_tokens import Digest, Remembered
 
 
 @dataclass(slots=True)
@@ -23,13 +23,16 @@ class TokenMemory:
     """One token's. Make a new one whenever the ``Authorization`` lines are others.
 
     ``demand`` is what has to be shown with the token each time; None for a plain bearer, which is
-    under the scheme ``Bearer``, and not ``as_dpop``.
+    under the scheme ``Bearer``, and not ``as_dpop``. ``is_on_trial`` says that it was verified, and
+    what it claims not yet found good.
     """
 
     bearer: BearerToken | None = None
+    digest: Digest | None = None
     as_dpop: bool = False
     token: UnverifiedToken | None = None
     remembered: Remembered | None = None
+    is_on_trial: bool = False
     demand: Demand | None = None
     key: SubjectKey | None = None
     account: Account | None = None

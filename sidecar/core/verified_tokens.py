@@ -8,13 +8,25 @@ one generation of one issuer's keys; expiry, audience, scope and account are jud
 import hashlib
 import secrets
 from collections import OrderedDict
+from typing import NamedTuple, NewType
 
 from sidecar.core.bearer import BearerToken
 from sidecar.core.claims import Claims
 from sidecar.core.decision import DenyReason
 from sidecar.core.issuer import Issuer
 
+Digest = NewType("Digest", bytes)
 Remembered = tuple[Issuer, Claims, int]
+
+
+class Refused(NamedTuple):
+    """What keys of one generation of this issuer's found of a token."""
+
+    issuer: str
+    generation: int
+    reason: DenyReason
+    detail: str
+
 
 # Strangers send these, so fewer are kept than of good ones.
 _MAX_REFUSALS = 4096
@@ -29,47 +41,60 @@ class VerifiedTokens:
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._key = secrets.token_bytes(32)
-        self._remembered: OrderedDict[bytes, Remembered] = OrderedDict()
-        self._refused: OrderedDict[bytes, tuple[int, DenyReason, str]] = OrderedDict()
+        self._remembered: OrderedDict[Digest, Remembered] = OrderedDict()
+        self._on_trial: OrderedDict[Digest, Remembered] = OrderedDict()
+        self._refused: OrderedDict[Digest, Refused] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._remembered)
 
-    def recall(self, bearer: BearerToken) -> Remembered | None:
+    def digest(self, bearer: BearerToken) -> Digest:
+        """Return what a token is remembered by. To make it costs more than to look it up."""
+        octets = bearer.encode("ascii")
+        return Digest(hashlib.blake2b(octets, digest_size=32, key=self._key).digest())
+
+    def recall(self, digest: Digest) -> Remembered | None:
         """Return issuer, claims and key generation of a token seen before, or None.
 
         Whoever calls compares the generation: a token outlives the removal of its key no longer
         than the next look.
         """
-        digest = self._digest(bearer)
         found = self._remembered.get(digest)
-        if found is not None:
-            self._remembered.move_to_end(digest)
+        if found is None:
+            return self._on_trial.get(digest)
+        self._remembered.move_to_end(digest)
         return found
 
-    def remember(
-        self, bearer: BearerToken, issuer: Issuer, claims: Claims, generation: int
-    ) -> None:
-        """Keep what ``verify_signature`` and ``read_claims`` found."""
-        self._remembered[self._digest(bearer)] = (issuer, claims, generation)
-        if len(self._remembered) > self._capacity:
-            self._remembered.popitem(last=False)
+    def remember(self, digest: Digest, issuer: Issuer, claims: Claims, generation: int) -> None:
+        """Keep what ``verify_signature`` and ``read_claims`` found, among few until ``approve``.
 
-    def refusal(self, bearer: BearerToken, generation: int) -> tuple[DenyReason, str] | None:
-        """Return why keys of this generation have refused the very same token before, or None."""
-        if not self._refused:
-            return None
-        found = self._refused.get(self._digest(bearer))
-        return found[1:] if found is not None and found[0] == generation else None
+        Else whoever has many tokens that are expired, or made for another audience, could have us
+        forget all that are good.
+        """
+        self._on_trial[digest] = (issuer, claims, generation)
+        if len(self._on_trial) > min(_MAX_REFUSALS, self._capacity):
+            self._on_trial.popitem(last=False)
 
-    def refuse(self, bearer: BearerToken, generation: int, reason: DenyReason, detail: str) -> None:
+    def approve(self, digest: Digest) -> None:
+        """Keep a token among the good ones: what it claims was found good, too."""
+        found = self._on_trial.pop(digest, None)
+        if found is not None:
+            self._remembered[digest] = found
+            if len(self._remembered) > self._capacity:
+                self._remembered.popitem(last=False)
+
+    def refusal(self, digest: Digest) -> Refused | None:
+        """Return why the very same token was refused before, or None.
+
+        Whoever calls compares the generation, as with ``recall``.
+        """
+        return self._refused.get(digest)
+
+    def refuse(self, digest: Digest, refused: Refused) -> None:
         """Keep what ``verify_signature`` refused: to find it out again is dear.
 
         By the whole token, octet for octet: another spelling of it is another one.
         """
-        self._refused[self._digest(bearer)] = (generation, reason, detail)
+        self._refused[digest] = refused
         if len(self._refused) > min(_MAX_REFUSALS, self._capacity):
             self._refused.popitem(last=False)
-
-    def _digest(self, bearer: BearerToken) -> bytes:
-        return hashlib.blake2b(bearer.encode("ascii"), digest_size=32, key=self._key).digest()

@@ -205,24 +205,21 @@ async def _expect(site: Site, token: str, status: int) -> dict[str, object]:
 
 
 def _hand_over(site: Site, teller: Teller, token: str) -> None:
-    config = shlex.quote(str(site.settings_file))
     teller.say("\n[bold]Everything stays up. Try it by hand, in another terminal:[/bold]\n")
+    teller.say(f"  export SIDECAR_CONFIG={shlex.quote(str(site.settings_file))}")
+    teller.say(f"  URL={site.sidecar.url} ADMIN={site.sidecar.admin_url}")
+    teller.say(f"  TOKEN_URL={site.identity_provider.token_url} CLIENT={CLIENT_ID}:{CLIENT_SECRET}")
     teller.say(f"  TOKEN={token}")
-    teller.say(f'  curl -i -H "Authorization: Bearer $TOKEN" {site.sidecar.url}/api/userinfo')
+    teller.say()
+    teller.say('  curl -i -H "Authorization: Bearer $TOKEN" $URL/api/userinfo')
+    teller.say('  curl -N -H "Authorization: Bearer $TOKEN" $URL/api/sessions/1/stream')
+    teller.say(f"  .venv/bin/python -m sidecar account disable {CLIENT_ID}")
+    teller.say("  .venv/bin/python -m sidecar account list")
+    teller.say('  .venv/bin/python -m sidecar explain "GET /api/userinfo" --token "$TOKEN"')
+    teller.say("  curl -s $ADMIN/readyz")
+    teller.say("  curl -s $ADMIN/metrics")
     teller.say(
-        f'  curl -N -H "Authorization: Bearer $TOKEN" {site.sidecar.url}/api/sessions/1/stream'
-    )
-    teller.say(f"  .venv/bin/python -m sidecar account disable {CLIENT_ID} --config {config}")
-    teller.say(f"  .venv/bin/python -m sidecar account list --config {config}")
-    teller.say(
-        f'  .venv/bin/python -m sidecar explain "GET /api/userinfo" --token "$TOKEN"'
-        f" --config {config}"
-    )
-    teller.say(f"  curl -s {site.sidecar.admin_url}/readyz")
-    teller.say(f"  curl -s {site.sidecar.admin_url}/metrics")
-    teller.say(
-        f"  curl -s -u {CLIENT_ID}:{CLIENT_SECRET} -d grant_type=client_credentials"
-        f" {site.identity_provider.token_url}    # another token"
+        '  curl -s -u "$CLIENT" -d grant_type=client_credentials $TOKEN_URL    # another token'
     )
     teller.say("\n[bold]Or look at it in a browser:[/bold]\n")
     teller.say(f"  {site.sidecar.admin_url}/console/    (sign in with {site.admin_secret})")

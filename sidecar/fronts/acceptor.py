@@ -16,6 +16,9 @@ from sidecar.core.connections import ConnectionRefusal
 from sidecar.fronts.admission import Admission, Place
 
 _MOST_AT_ONCE = 64  # then others have their turn
+# Else the kernel keeps megabytes for each client that reads slowly, and a container's limit counts
+# them. What is under way to a fast one is not bounded by it.
+_UNSENT_BYTES = 128 * 1024
 _RETRY_SECONDS = 0.25
 _TLS_CLOSE_SECONDS = 2.0
 _BUSY = b'{"message":"service unavailable, try again","error":"temporarily_unavailable"}'
@@ -54,6 +57,8 @@ class Acceptor:
     def start(self) -> None:
         """Accept from now on."""
         for queue in self._queues:
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what is accepted has it from its queue
+                queue.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             self._loop.add_reader(queue.fileno(), self._accept, queue)
 
     async def stop(self) -> None:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
@@ -48,6 +49,14 @@ class Address:
     def text(self, port: int) -> str:
         """Return host and port, as the library takes them."""
         return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+
+
+def read_peer(peer: str) -> str:
+    """Return the address in the library's name of a peer, such as ``ipv6:%5B::1%5D:50000``."""
+    scheme, _, address = peer.partition(":")
+    if scheme not in ("ipv4", "ipv6"):
+        return ""
+    return unquote(address).rpartition(":")[0].strip("[]")
 
 
 class GrpcListener:

@@ -4,13 +4,14 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aiohttp import web
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.http import HttpVersion10, HttpVersion11
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from typing_extensions import override
 
@@ -18,7 +19,7 @@ from sidecar.core.connections import ConnectionObserver
 from sidecar.core.decision import Deny, DenyReason
 from sidecar.fronts.acceptor import Acceptor, Greeting, listening_queues
 from sidecar.fronts.admission import Admission, Place, Room
-from sidecar.fronts.head_watch import HeadWatch, SlowHead
+from sidecar.fronts.head_watch import HeadWatch, SlowHead, begins_another
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ _LINGER_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 _CLOSE_SECONDS = 0.05
 _FIRST_REQUEST_SECONDS = 0.25
+_VERSIONS = (HttpVersion10, HttpVersion11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Answering(Protocol):
 class Connection(RequestHandler):
     """aiohttp's connection, whose own error pages are replaced by our refusals."""
 
-    __slots__ = ("_answering", "_head_watch", "_place")
+    __slots__ = ("_answering", "_head_watch", "_place", "_taken")
 
     def __init__(
         self,
@@ -101,6 +103,9 @@ class Connection(RequestHandler):
         self._answering = answering
         self._place = place
         self._head_watch = HeadWatch(head_timeout)
+        # The body of the request that a task is at: aiohttp's own word on which that is comes a
+        # turn of the loop later, and what the client does in between would seem to be about none.
+        self._taken: StreamReader | None = None
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -112,9 +117,13 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         before = self._request_count
         super().data_received(data)
-        if self._request_count != before:
+        self.watch_head(data, self._messages if self._request_count != before else ())
+
+    def watch_head(self, data: bytes, messages: Sequence[Any]) -> None:
+        """Hear what came and which messages began in it: a head that has not ended has its time."""
+        if messages:
             self._head_watch.end()
-        elif not self.is_within_message:
+        if begins_another(data, *messages[-1]) if messages else not self.is_within_message:
             self._head_watch.begin(self._head_is_late)
 
     @property
@@ -129,7 +138,7 @@ class Connection(RequestHandler):
             return True
         if self._messages:
             return not self._messages[-1][1].is_eof()
-        return self._current_request is not None and not self._current_request.content.is_eof()
+        return self._taken is not None and not self._taken.is_eof()
 
     def _head_is_late(self) -> None:
         if not self.is_idle:
@@ -144,6 +153,25 @@ class Connection(RequestHandler):
         """Answer what is at the head of the queue."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    @override
+    def _handle_request(
+        self, request: web.BaseRequest, *arguments: Any
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        self._taken = request.content
+        return super()._handle_request(request, *arguments)
+
+    @override
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if request.version not in _VERSIONS:
+            # aiohttp would confirm that it speaks HTTP/2.0, or 0.9 (RFC 9112, 2.3).
+            request._cache["version"] = HttpVersion11  # noqa: SLF001
+        finished = await super().finish_response(request, resp, start_time)
+        if request.content.is_eof():
+            self._taken = None
+        return finished
 
     @property
     def is_idle(self) -> bool:

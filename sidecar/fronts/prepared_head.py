@@ -12,11 +12,12 @@ from sidecar.core.confirmation import Shown
 from sidecar.core.decision import Denied, Deny
 from sidecar.core.principal import Principal
 from sidecar.core.token_memory import TokenMemory
+from sidecar.core.trace import Trace
+from sidecar.fronts.head_check import check_head
 from sidecar.fronts.request_head import (
     HeadRules,
     RawHeaders,
     RequestHead,
-    check_head,
 )
 
 
@@ -24,7 +25,8 @@ from sidecar.fronts.request_head import (
 class PreparedHead:
     """What came (``raw_headers``, ``version``) and what was made of it.
 
-    ``client`` is the client's address, as the peer or proxies that are trusted name it.
+    ``client`` is the client's address, as the peer or proxies that are trusted name it. ``begun``
+    is the trace of a request that could not be answered at once, for whoever goes on with it.
     """
 
     raw_headers: RawHeaders
@@ -35,6 +37,7 @@ class PreparedHead:
     problem: Deny | None
     shown: Shown | None = None
     memory: TokenMemory = field(default_factory=TokenMemory)
+    begun: Trace | None = None
     _principal: Principal | None = None
     _assertion: str = ""
     _parts: tuple[bytes, ...] = ()

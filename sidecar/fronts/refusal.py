@@ -24,6 +24,7 @@ _MESSAGES = {
     405: "method not allowed",
     408: "request timeout",
     413: "request too large",
+    417: "expectation failed",
     429: "too many requests",
     500: "internal server error",
     502: "bad gateway",

@@ -1,10 +1,9 @@
-"""The head of a request: read once, judged for what the parser lets through, and written anew.
+"""The head of a request: read once, and written anew.
 
 One pass over the raw fields sorts each by its name; classes of names are remembered, so a known
 name costs one look-up. What goes to upstream keeps its order, case and duplicates.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -12,26 +11,18 @@ from enum import Enum, auto
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
+from sidecar.core.trace import TRACE_FIELDS
 from sidecar.fronts.forwarded import (
     TrustedProxies,
     is_alias_of_proxies,
     is_of_proxies,
     is_override,
 )
-from sidecar.fronts.hop_by_hop import END_TO_END, HOP_BY_HOP, read_options
+from sidecar.fronts.hop_by_hop import HOP_BY_HOP, read_options
 from sidecar.fronts.name_memory import NameMemory
 from sidecar.fronts.shown import NOTHING_SHOWN, ShownRules
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
-
-_MAX_HEAD_OCTETS = 64 * 1024
-
-_LENGTH = re.compile(rb"[0-9]{1,19}")
-_MAX_LENGTH = 2**63 - 1  # what signed readers can hold
-
-# RFC 9110, 7.2: uri-host [":" port]. Userinfo, a path, a list or a blank is somebody's second
-# opinion on which host is meant (CVE-2026-48710).
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 class _Kind(Enum):
@@ -48,6 +39,7 @@ class _Kind(Enum):
     OF_PROXIES = auto()
     PROOF = auto()
     CERTIFICATE = auto()
+    TRACE = auto()
 
 
 _BY_NAME = {
@@ -78,6 +70,7 @@ class RequestHead:
     forwarded_for: list[str] = field(default_factory=list)
     proofs: list[str] = field(default_factory=list)
     certificates: list[str] = field(default_factory=list)
+    trace: list[tuple[bytes, bytes]] = field(default_factory=list)
     octets: int = 0
 
     @property
@@ -109,12 +102,16 @@ class RequestHead:
 
 @dataclass(frozen=True)
 class HeadRules:
-    """Which fields go on to upstream, and what we say there ourselves."""
+    """Which fields go on to upstream, and what we say there ourselves.
+
+    ``traces`` takes out what tells of the trace, for the front to put its own there.
+    """
 
     identity: IdentityHeaders
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     forward_authorization: bool = True
     shown: ShownRules = NOTHING_SHOWN
+    traces: bool = False
     _kinds: NameMemory[bytes, _Kind] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -184,6 +181,8 @@ class HeadRules:
         text = name.decode("latin-1")
         if found is not None:
             return found
+        if self.traces and lower in TRACE_FIELDS:
+            return _Kind.TRACE
         if self.shown.is_proof(text.lower()):
             return _Kind.PROOF
         if (
@@ -197,52 +196,6 @@ class HeadRules:
         if self.shown.is_certificate(text.lower()):
             return _Kind.CERTIFICATE
         return _Kind.OF_PROXIES if is_of_proxies(text) else _Kind.KEPT
-
-
-def is_host(value: bytes) -> bool:
-    """Say whether ``value`` is a host and perhaps a port, and nothing else (RFC 9110, 7.2)."""
-    return bool(_HOST.fullmatch(value))
-
-
-def check_head(head: RequestHead, version: tuple[int, int]) -> None:
-    """Refuse what the parser lets through and programs read differently.
-
-    Raises:
-        Denied: MALFORMED_REQUEST.
-    """
-    if version not in ((1, 0), (1, 1)):
-        raise _malformed("neither HTTP/1.0 nor HTTP/1.1")
-    if head.octets > _MAX_HEAD_OCTETS:
-        raise _malformed("the head is too large")
-    if len(head.hosts) != 1:
-        # RFC 9112, 3.2: lacking or several Host fields MUST be answered with 400.
-        if head.hosts or version != (1, 0):
-            raise _malformed("not exactly one Host")
-    elif not is_host(head.hosts[0]):
-        raise _malformed("Host is not a host and a port")
-    _check_framing(head, version)
-    if head.connection and not END_TO_END.isdisjoint(read_options(head.connection)):
-        raise _malformed("Connection names an end-to-end header")
-    if head.expect and [value.lower() for value in head.expect] != [b"100-continue"]:
-        raise _malformed("an unknown Expect")
-
-
-def _check_framing(head: RequestHead, version: tuple[int, int]) -> None:
-    # An empty or listed coding leaves it to each reader where the message ends. RFC 9112, 6.1: with
-    # HTTP/1.0 its framing is faulty.
-    if head.transfer_encoding and (
-        [value.strip().lower() for value in head.transfer_encoding] != [b"chunked"]
-        or version == (1, 0)
-    ):
-        raise _malformed("Transfer-Encoding is not chunked, or HTTP/1.0")
-    # aiohttp's parser takes 2^64-1 for "no length", and would forward it without a body: the next
-    # client's request on that connection would be taken for the body.
-    if head.content_length and not (
-        len(head.content_length) == 1
-        and _LENGTH.fullmatch(head.content_length[0])
-        and int(head.content_length[0]) <= _MAX_LENGTH
-    ):
-        raise _malformed("Content-Length is not one length")
 
 
 def _read_out(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> None:
@@ -271,6 +224,9 @@ def _read_out(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> None
 
 
 def _read_told(head: RequestHead, kind: _Kind, name: bytes, value: bytes) -> None:
+    if kind is _Kind.TRACE:
+        head.trace.append((name.lower(), value))
+        return
     head.of_proxies.append((name, value))
     if kind is _Kind.CERTIFICATE:
         head.certificates.append(value.decode("latin-1"))
@@ -281,7 +237,7 @@ def _authorization(
 ) -> list[tuple[bytes, bytes]]:
     proofs = head.proofs if shown.forwards_proofs else []
     if not all(value.isascii() for value in (*head.authorization, *proofs)):
-        raise _malformed("Authorization is not ASCII")
+        raise Denied(DenyReason.MALFORMED_REQUEST, "Authorization is not ASCII")
     told = [(b"DPoP", value.encode("ascii")) for value in proofs]
     if principal is None:
         # An open route: the credential is upstream's own affair (AWS SigV4, for one).
@@ -289,7 +245,3 @@ def _authorization(
     else:
         told.append((b"Authorization", shown.credential(head.authorization[0]).encode("ascii")))
     return told
-
-
-def _malformed(detail: str) -> Denied:
-    return Denied(DenyReason.MALFORMED_REQUEST, detail)

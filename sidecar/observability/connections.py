@@ -6,7 +6,7 @@ from sidecar.core.connections import ConnectionRefusal
 
 
 class Connections:
-    """Counts the connections that are open, and those that were turned away."""
+    """Counts the connections that are open, those turned away, and those reset."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._open = Gauge(
@@ -15,6 +15,10 @@ class Connections:
         )  # fmt: skip
         refused = Counter(
             "sidecar_connections_refused", "Connections that were not accepted.", ("reason",),
+            registry=registry,
+        )  # fmt: skip
+        self._slow_readers = Counter(
+            "sidecar_slow_readers", "Connections that were reset: their clients read too slowly.",
             registry=registry,
         )  # fmt: skip
         self._refused = {reason: refused.labels(reason.value) for reason in ConnectionRefusal}
@@ -26,3 +30,7 @@ class Connections:
     def refused(self, reason: ConnectionRefusal) -> None:
         """Count one that was turned away."""
         self._refused[reason].inc()
+
+    def read_too_slowly(self) -> None:
+        """Count one that was reset because its client read too slowly."""
+        self._slow_readers.inc()

@@ -174,6 +174,8 @@ def decision_members(
         "request_id": request.request_id,
         "duration_us": round(seconds * 1e6, 1),
     }
+    if request.trace is not None:
+        line["trace_id"] = request.trace.trace_id
     deny = denial_in(decision)
     if deny is not None:
         line |= {"outcome": "denied", "reason": deny.reason.value, "detail": _harmless(deny.detail)}

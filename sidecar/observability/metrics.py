@@ -73,6 +73,7 @@ class Metrics:
         self.call_ended = GrpcCalls(registry).call_ended
         connections = Connections(registry)
         self.connected, self.connection_refused = connections.connected, connections.refused
+        self.read_too_slowly = connections.read_too_slowly
         build = Gauge(
             "sidecar_build_info", "Always 1; the labels say what runs.",
             ("version", "build", "python", "aiohttp"), registry=registry, multiprocess_mode="max",

@@ -63,6 +63,9 @@ class Observers:
     def connection_refused(self, reason: ConnectionRefusal) -> None:
         self._tell("connection_refused", reason)
 
+    def read_too_slowly(self) -> None:
+        self._tell("read_too_slowly")
+
     def cut(self, reason: CutReason, streams: int) -> None:
         self._tell("cut", reason, streams)
 

@@ -41,8 +41,8 @@ from sidecar.settings.sections import (
 from sidecar.settings.signature_sizes import check_limits
 from sidecar.settings.streams import Streams
 from sidecar.settings.sync import Sync
-
-MAX_WORKERS = 64
+from sidecar.settings.tracing import Tracing
+from sidecar.settings.workers import MAX_WORKERS, Workers
 
 _DEFAULT_HEADERS: dict[str, str | None] = {
     "subject": "X-Auth-Subject",
@@ -57,20 +57,6 @@ _DEFAULT_HEADERS: dict[str, str | None] = {
 }
 _OTHER_DOORS = ("forward_auth", "grpc", "ext_authz")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
-
-
-def _read_workers(value: Any) -> Any:
-    if isinstance(value, str) and value != "auto":
-        return int(value) if value.isascii() and value.isdigit() else value
-    return value
-
-
-def _count_of(value: Any) -> Any:
-    if value == "auto" or (
-        isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_WORKERS
-    ):
-        return value
-    raise ValueError(f'expected 1 to {MAX_WORKERS}, or "auto" for one per core')
 
 
 def _is_prefix(text: str) -> str:
@@ -137,11 +123,9 @@ class Settings(Section):
     sync: Sync | None = None
     """Keep the accounts in step with the gateway's. Needs a way to sign in there."""
     log: Log = Log()
-    workers: Annotated[
-        Annotated[int, Field(ge=1, le=MAX_WORKERS)] | Literal["auto"],
-        BeforeValidator(_count_of),
-        BeforeValidator(_read_workers),
-    ] = 1
+    tracing: Tracing | None = None
+    """Send spans of requests to an OpenTelemetry collector; without it nothing is traced."""
+    workers: Workers = 1
     """Processes that share the port; auto is one per core."""
     insecure_old_aiohttp: bool = False
     """Run on an aiohttp that is older than 3.14.3 or without its C parser, with known attacks."""

@@ -46,8 +46,10 @@ class Listen(Section):
     """Bytes a second that a body has to bring; 0 lets clients send as slowly as they like."""
     body_grace: Seconds = 30.0
     """Seconds of waiting over which `min_body_rate` is looked at; less answers with 408."""
+    min_read_rate: Annotated[float, Field(ge=0, le=1_000_000)] = 100.0
+    """Bytes a second that a client has to take while there is something for it; 0: anything."""
     write_timeout: Seconds = 60.0
-    """Seconds for which a client may leave unread what is sent to it; then it is cut."""
+    """Seconds of not taking all over which `min_read_rate` is looked at; less, and it is cut."""
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """Connections of clients at one time, for each process. Fewer, where its descriptors do not
     suffice for them and for upstream."""

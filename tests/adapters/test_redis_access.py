@@ -19,7 +19,7 @@ from tests.fakes.scripted_redis import scripted_redis
 from tests.fakes.waiting import until
 
 POLICY = ViewPolicy(read_timeout=1.0, max_backoff=0.05)
-# As the README gives them.
+# As docs/redis.md gives them.
 RIGHTS = (
     "%R~sidecar:*", "-@all", "+hello", "+auth", "+ping", "+select", "+client|tracking", "+hgetall",
     "+exists", "+mget", "+role",

@@ -140,7 +140,7 @@ async def test_a_key_of_ours_that_is_of_another_type_is_told(redis: RedisServer)
             await store.add("corp", {ALICE: LastUse(5.0, 1)}, 1.0)
 
 
-# What a sidecar that records the last use needs for it (the README says the same).
+# What a sidecar that records the last use needs for it (docs/redis.md says the same).
 RECORDER = (
     "recorder", "on", ">hunter2", "-@all", "%R~sidecar:*", "~used:sidecar:*",
     "+hello", "+auth", "+select", "+multi", "+exec", "+hget", "+hsetnx", "+hincrby", "+zadd",

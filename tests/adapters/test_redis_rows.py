@@ -18,7 +18,7 @@ from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
 from sidecar.adapters.redis_push import connection_for
 from sidecar.adapters.redis_store import RedisAccountStore, open_redis_store
-from sidecar.authorize import Authorizer, Rules
+from sidecar.authorize import Authorizer
 from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Routes
@@ -26,6 +26,7 @@ from sidecar.core.subject import Account, AccountStatus, Standing, SubjectKey
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.demo.redis_server import RedisServer
 from sidecar.ports import StatusUnavailable, ViewEvent
+from sidecar.rules import Rules
 from tests.adapters.test_redis_accounts import ALICE, PATIENT, Seen, running_view
 from tests.adapters.test_view_model import SUBJECTS, Steady
 from tests.chaos.tcp_proxy import TcpProxy

@@ -106,7 +106,7 @@ async def test_a_token_that_was_revoked_by_hand_for_ever_stays_so(redis: RedisSe
     assert await redis.command("EXPIRETIME", "sidecar:revoked:corp:j") == -1
 
 
-# What the revocation endpoint needs beside reading (the README says the same).
+# What the revocation endpoint needs beside reading (docs/redis.md says the same).
 REVOKER = (
     "revoker", "on", ">hunter2", "-@all", "%W~sidecar:revoked:*", "~sidecar:revision", "+incrby",
     "+hello", "+auth", "+select", "+multi", "+exec", "+set", "+expireat",
@@ -129,7 +129,7 @@ async def test_a_user_that_may_do_no_more_revokes_tokens_and_nothing_else(
             await store.put(ALICE, ACCOUNT, expected=None)
 
 
-# What the command line needs (the README says the same).
+# What the command line needs (docs/redis.md says the same).
 MANAGER = (
     "manager", "on", ">hunter2", "-@all", "~sidecar:*", "~used:sidecar:*",
     "+hello", "+auth", "+ping", "+select", "+hgetall", "+scan", "+watch", "+unwatch", "+multi",

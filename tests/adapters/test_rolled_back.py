@@ -178,14 +178,37 @@ async def test_a_store_that_only_others_write_to_is_never_rolled_back(redis: Red
         assert not saw.knows_of_roll_back()
 
 
-@pytest.mark.parametrize("revision", ["many", "v2:17", "1.5", ""])
 async def test_a_revision_that_is_no_number_says_nothing_so_nobody_is_in(
-    redis: RedisServer, revision: str
+    redis: RedisServer,
 ) -> None:
-    """D4: so a later version says that this one would misread its accounts."""
-    await redis.command("SET", "sidecar:revision", revision)
+    await redis.command("SET", "sidecar:revision", "many")
     seen = Seen()
     async with running_view(redis.url, POLICY, seen) as view:
         await until(lambda: seen.observer.view_events.count(ViewEvent.LOST) > 1)
 
         assert not view.is_live()
+
+
+async def test_a_store_that_is_laid_out_otherwise_lets_nobody_in_until_it_is_as_before(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D4: a later sidecar shares the store and has laid it out anew."""
+    await write(redis, ACTIVE, expected=None)
+    async with sight(redis) as now:
+        await now.view.read(ALICE, None)
+        with caplog.at_level(logging.ERROR):
+            await redis.command("SET", "sidecar:schema", "2")
+            await until(lambda: not now.view.is_live())
+        await stays_shut(now.view)
+        with pytest.raises(StatusUnavailable, match="schema"):
+            await now.view.read(ALICE, None)
+        assert "does not know" in caplog.text
+
+        await redis.command("SET", "sidecar:schema", "1")
+        await until(now.view.is_live)
+
+
+async def test_a_sidecar_that_starts_on_such_a_store_is_never_live(redis: RedisServer) -> None:
+    await redis.command("SET", "sidecar:schema", "2")
+    async with running_view(redis.url, POLICY) as view:
+        await stays_shut(view)

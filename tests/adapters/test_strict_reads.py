@@ -9,11 +9,12 @@ from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.clock import SystemClock
 from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
 from sidecar.adapters.redis_push import connection_for
-from sidecar.authorize import Authorizer, Rules
+from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.routes import Routes
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.demo.redis_server import RedisServer
+from sidecar.rules import Rules
 from tests.chaos.tcp_proxy import TcpProxy
 from tests.fakes.observer import RecordingObserver
 from tests.fakes.waiting import until

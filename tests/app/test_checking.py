@@ -66,3 +66,15 @@ def test_files_of_the_grpc_doors_are_named_too(tmp_path: Path) -> None:
     assert places(
         upstream={**upstream, "tls": {"ca": str(junk)}}, tls={**good, "certificate": str(junk)}
     ) == ["grpc.tls", "grpc.upstream.tls"]
+
+
+def test_files_of_the_collector_are_named_too(tmp_path: Path) -> None:
+    junk = tmp_path / "junk"
+    junk.write_text("junk")
+    endpoint = {"endpoint": "https://collector.example/v1/traces"}
+
+    headers = problems_of(settings(tmp_path, tracing={**endpoint, "headers_file": str(junk)}))
+    authorities = problems_of(settings(tmp_path, tracing={**endpoint, "ca": str(junk)}))
+
+    assert [problem.place for problem in (*headers, *authorities)] == ["tracing", "tracing"]
+    assert "line 1 is no header" in headers[0].text

@@ -187,6 +187,17 @@ async def test_one_that_does_not_come_to_its_start_is_given_up(tmp_path: Path) -
         assert not found.opened[0].is_over
 
 
+async def test_one_that_does_not_come_to_its_start_keeps_nobody_from_ending(tmp_path: Path) -> None:
+    async with asyncio.timeout(5), house(tmp_path) as found, asyncio.TaskGroup() as tasks:
+        await found.generations.begin(found.settings)
+        found.hangs = True
+        replacing = tasks.create_task(found.generations.replace(found.settings))
+        await until(lambda: len(found.stop.followers) == 2)
+
+        found.stop.hear(15)
+        replacing.cancel()
+
+
 async def test_one_that_fails_before_it_is_ready_is_given_up(tmp_path: Path) -> None:
     async with house(tmp_path) as found:
         await found.generations.begin(found.settings)

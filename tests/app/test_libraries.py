@@ -27,10 +27,11 @@ def test_without_its_c_parser_aiohttp_is_refused_at_start() -> None:
     assert "C parser" in ended.stderr
 
 
-WITHOUT_GRPC = """
+WITHOUT_EXTRAS = """
 import sys
 
-sys.modules["grpc"] = None
+sys.modules["grpc"] = sys.modules["opentelemetry"] = None
+import sidecar.app.process  # all that a sidecar without them is made of
 from sidecar.cli.main import main
 
 main()
@@ -40,17 +41,22 @@ main()
 def test_without_the_extra_only_what_needs_it_is_refused(tmp_path: Path) -> None:
     def check(settings: Path) -> str:
         ended = subprocess.run(
-            [sys.executable, "-c", WITHOUT_GRPC, "check-config", "--config", str(settings)],
+            [sys.executable, "-c", WITHOUT_EXTRAS, "check-config", "--config", str(settings)],
             capture_output=True,
             text=True,
             check=False,
         )
         return f"{ended.returncode} {ended.stdout}{ended.stderr}"
 
-    with_grpc = tmp_path / "sidecar.yaml"
-    with_grpc.write_text(CONFIG.read_text() + "grpc: {upstream: {url: 'grpc://127.0.0.1:8010'}}\n")
+    with_extras = tmp_path / "sidecar.yaml"
+    with_extras.write_text(
+        CONFIG.read_text()
+        + "grpc: {upstream: {url: 'grpc://127.0.0.1:8010'}}\n"
+        + "tracing: {endpoint: 'http://127.0.0.1:4318/v1/traces'}\n"
+    )
 
     assert check(CONFIG).startswith("0 ")
-    said = check(with_grpc)
+    said = check(with_extras)
     assert said.startswith("2 ")
     assert "install lock/grpc.txt" in said
+    assert "install lock/tracing.txt" in said

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.adapters.service_manager import ServiceManager
 from sidecar.app.generations import NotReplaced
 from sidecar.app.reloading import Reloader, read_anew
 from sidecar.observability.upkeep import Upkeep
@@ -27,8 +28,9 @@ class Desk:
         self.taken: list[Settings] = []
         self.upkeep = Upkeep(1.0)
         self.is_taken = True
+        nobody = ServiceManager({})
         self.reloader = Reloader(
-            self.load, settings(directory), self.replace, self.upkeep, FakeClock(9.0)
+            self.load, settings(directory), self.replace, self.upkeep, FakeClock(9.0), nobody
         )
 
     def write(self, **sections: Any) -> None:

@@ -1,8 +1,9 @@
 import asyncio
 import os
 import signal
+import threading
 
-from sidecar.app.stopping import RELIEF, Stop, hangups, stop_on_signals
+from sidecar.app.stopping import RELIEF, Stop, hangups, keep_hangups, stop_on_signals
 
 
 async def test_sigterm_asks_and_a_second_signal_hurries() -> None:
@@ -63,3 +64,12 @@ async def test_every_hangup_is_heard() -> None:
             heard.clear()
             os.kill(os.getpid(), signal.SIGHUP)
             await asyncio.wait_for(heard.wait(), 5)
+
+
+async def test_a_hangup_that_comes_before_anybody_listens_is_kept() -> None:
+    keep_hangups()
+    # To this thread, which is the only one while the sidecar starts. It would end the process.
+    signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
+
+    async with hangups() as heard:
+        await asyncio.wait_for(heard.wait(), 5)

@@ -17,10 +17,11 @@ import pytest
 from sidecar.adapters.bounded_fetch import FetchFailed
 from sidecar.adapters.key_snapshot import KeySnapshot
 from sidecar.adapters.key_source import JwksKeySource, KeyPolicy, Provider
-from sidecar.authorize import Authorizer, Rules
+from sidecar.authorize import Authorizer
 from sidecar.core.issuer import Issuer
 from sidecar.core.routes import Routes
 from sidecar.ports import FetchOutcome
+from sidecar.rules import Rules
 from tests.attacks.tables import verdict
 from tests.fakes.clock import FakeClock
 from tests.fakes.observer import RecordingObserver

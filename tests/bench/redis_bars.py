@@ -22,13 +22,14 @@ from redis.asyncio import Redis
 from typing_extensions import override
 
 from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
-from sidecar.authorize import Authorizer, Rules
+from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Grant
 from sidecar.core.routes import Routes
 from sidecar.core.subject import SubjectKey
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.demo.redis_server import RedisServer
 from sidecar.observability.silent import SilentObserver
+from sidecar.rules import Rules
 from tests.adapters.test_redis_accounts import running_view
 from tests.adapters.test_redis_rows import KEYS, leave_in_the_middle, revoke_beside_kills
 from tests.bench.redis_misconfigured import is_noticed, misconfigured

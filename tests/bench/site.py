@@ -131,3 +131,11 @@ def percentiles(seconds: Sequence[float]) -> str:
 def resident_bytes(pid: int) -> int:
     """Return what a process has in memory (Linux only)."""
     return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * 4096
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the most that a process has ever had in memory (Linux only)."""
+    for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError("no VmHWM")

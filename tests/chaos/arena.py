@@ -205,7 +205,7 @@ async def under_load(
             for subject in (STAYING, LEAVING)
         }
         async with running_sidecar(settings, directory) as sidecar:
-            load = Load(_address(sidecar), tokens, per_second)
+            load = Load(_address(sidecar), tokens, per_second, pid=sidecar.process.pid)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(load.run())
                 try:

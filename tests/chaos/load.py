@@ -26,12 +26,16 @@ class Answer:
 
 @dataclass
 class Load:
-    """Sends ``per_second`` requests for each subject on ``connections`` of each, until stopped."""
+    """Sends ``per_second`` requests for each subject on ``connections`` of each, until stopped.
+
+    ``pid`` is the process that is asked.
+    """
 
     address: tuple[str, int]
     tokens: dict[str, str]
     per_second: float = 200.0
     connections: int = 4
+    pid: int = 0
     answers: list[Answer] = field(default_factory=list)
     is_stopped: bool = False
 

@@ -9,6 +9,7 @@ bears the code of its row in the threat matrix.
 
 import asyncio
 import os
+import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from tests.chaos.arena import LEAVING, STAYING, Arena, arena, key
+from tests.chaos.arena import LEAVING, MAX_STALENESS, STAYING, Arena, arena, key
 from tests.chaos.figures import FIGURES
 from tests.fakes.waiting import until
 
@@ -150,6 +151,16 @@ async def out_of_memory(arena: Arena) -> None:
     await arena.disable()
 
 
+async def sidecar_stopped(arena: Arena) -> None:
+    """D5: what waited for it meanwhile is not judged by what it knew before."""
+    os.kill(arena.load.pid, signal.SIGSTOP)
+    try:
+        await arena.disable()
+        await arena.blind_for(2 * MAX_STALENESS)
+    finally:
+        os.kill(arena.load.pid, signal.SIGCONT)
+
+
 async def info(arena: Arena, section: str) -> dict[str, str]:
     found = await arena.redis.command("INFO", section)
     assert isinstance(found, dict)
@@ -179,6 +190,7 @@ FAULTS = (
     Fault(evicted, forgets=True),
     Fault(output_buffer_overflow),
     Fault(out_of_memory),
+    Fault(sidecar_stopped),
 )
 
 

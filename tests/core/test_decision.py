@@ -65,6 +65,7 @@ WIRE = {
     ),
     R.TOO_SLOW: (408, "request_timeout", None, None),
     R.METHOD_REFUSED: (405, "method_not_allowed", None, None),
+    R.EXPECTATION_REFUSED: (417, "expectation_failed", None, None),
     R.KEYS_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
     R.INTROSPECTION_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
     R.STATUS_LIST_UNAVAILABLE: (503, "temporarily_unavailable", None, 1),
@@ -89,7 +90,7 @@ def test_a_reason_on_the_wire(reason: DenyReason) -> None:
 
 @pytest.mark.parametrize("reason", list(DenyReason))
 def test_a_reason_in_grpc_is_what_its_http_status_is(reason: DenyReason) -> None:
-    codes = {400: 3, 401: 16, 403: 7, 405: 12, 408: 4, 429: 8, 500: 13, 503: 14}
+    codes = {400: 3, 401: 16, 403: 7, 405: 12, 408: 4, 417: 3, 429: 8, 500: 13, 503: 14}
 
     assert reason.grpc_code == codes[reason.http_status]
 

@@ -24,6 +24,7 @@ from sidecar.core.token import (
     VerificationKey,
     VerificationKeys,
     VerifiedToken,
+    _known_header,
     _registry,
     check_header,
     match_keys,
@@ -510,3 +511,26 @@ def test_an_unverified_token_is_not_a_verified_one() -> None:
     assert not isinstance(read_token(signed()), VerifiedToken)
     assert not issubclass(UnverifiedToken, VerifiedToken)
     assert VerificationKey(RSA.public, frozenset()).algorithms == frozenset()
+
+
+def test_a_header_that_was_read_before_is_read_alike_and_no_token_changes_it() -> None:
+    """All tokens of a key share it; what one of them came to must not show in the next."""
+    first = read_token(signed())
+    before = dict(first.header)
+    verify_signature(first, KEYS, ISSUER)
+    with pytest.raises(Denied):
+        verify_signature(replace(first, signature=b"forged"), KEYS, ISSUER)
+    other = read_token(signed(ec_key()))
+
+    assert read_token(signed(claims={"sub": "x"})).header == before
+    assert (other.kid, other.algorithm) == (ec_key().kid, "ES256")
+
+
+def test_of_strangers_headers_few_are_kept_and_no_long_ones() -> None:
+    for number in range(300):
+        read_token(signed(ec_key(), kid=str(number)))
+    kept = _known_header.cache_info()
+    read_token(signed(ec_key(), note="x" * 1000))
+
+    assert _known_header.cache_info() == kept
+    assert kept.currsize <= 256

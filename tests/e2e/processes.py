@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,18 +92,21 @@ async def running_sidecar(
     *,
     until_ready: bool = True,
     descriptors: int | None = None,
+    prefix: Sequence[str] = (),
 ) -> AsyncIterator[Sidecar]:
     """Run the sidecar with these settings until the block ends; wait till it is ready.
 
     Nothing that it has written, or tells in its metrics, may be a secret.
 
-    It gets that many ``descriptors``, where there is a number.
+    It gets that many ``descriptors``, where there is a number. ``prefix`` is a command that starts
+    it, and is then itself no more.
     """
     file = directory / "sidecar.yaml"
     file.write_text(yaml.safe_dump(dict(settings)))
     limited = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}"]
     process = await asyncio.create_subprocess_exec(
         *limited,
+        *prefix,
         sys.executable,
         "-m",
         "sidecar",

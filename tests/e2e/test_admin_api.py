@@ -27,7 +27,7 @@ pytestmark = pytest.mark.e2e
 
 SECRET = "a-secret-of-some-length"
 ADMIN = "admin-user"
-# As the README gives them: the sidecar's own, an account manager's, and the audit trail's.
+# As docs/redis.md gives them: the sidecar's own, an account manager's, and the audit trail's.
 RIGHTS = (
     "~sidecar:*", "-@all", "+hello", "+auth", "+ping", "+select", "+client|tracking", "+hgetall",
     "+exists", "+mget", "+role", "+hget", "+scan", "+watch", "+unwatch", "+multi", "+exec",

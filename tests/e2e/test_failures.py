@@ -248,7 +248,7 @@ async def test_tls_on_every_side(site: Site) -> None:
     assert https == [True]
 
 
-# The least that a sidecar's user needs: it reads, and listens (the README says the same).
+# The least that a sidecar's user needs: it reads, and listens (docs/redis.md says the same).
 READER = (
     "sidecar", "on", ">hunter2", "%R~sidecar:*", "-@all", "+hello", "+auth", "+ping", "+select",
     "+client|tracking", "+hgetall", "+exists", "+mget", "+role",

@@ -16,7 +16,7 @@ from tests.fakes.waiting import until_async
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
-# As the README gives them.
+# As docs/redis.md gives them.
 READER = (
     "%R~sidecar:*", "-@all", "+hello", "+auth", "+ping", "+select", "+client|tracking", "+hgetall",
     "+exists", "+mget", "+role",

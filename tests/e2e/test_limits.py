@@ -8,7 +8,8 @@ import pytest
 from tests.e2e.conftest import Site
 from tests.e2e.processes import Sidecar, running_sidecar
 from tests.e2e.test_main_job import bearer
-from tests.fakes.waiting import until_async
+from tests.e2e.test_reloading import reload, said
+from tests.fakes.waiting import until, until_async
 
 pytestmark = pytest.mark.e2e
 
@@ -55,7 +56,9 @@ async def test_two_workers_share_one_budget_through_redis(site: Site) -> None:
         assert (await ask(sidecar, site.token(), 10))[200] == 0
 
 
-async def test_without_redis_each_worker_keeps_the_limit(site: Site) -> None:
+async def test_without_redis_each_worker_keeps_the_limit_and_a_reload_fills_nothing_up(
+    site: Site,
+) -> None:
     limit = {"requests_per_second": 0.001, "burst": BURST, "shared": "redis"}
     settings = site.settings(rate_limit=limit)
     # Nothing but the budgets is refused to this user.
@@ -65,6 +68,8 @@ async def test_without_redis_each_worker_keeps_the_limit(site: Site) -> None:
         statuses = await ask(sidecar, site.token(), 2 * BURST)
 
         assert statuses == Counter({200: BURST, 429: BURST})
+        await reload(sidecar, site.directory, settings)
+        assert await ask(sidecar, site.token(), 3) == Counter({429: 3})
 
 
 async def test_workers_that_share_a_limit_out_let_no_more_through_together(site: Site) -> None:
@@ -73,9 +78,13 @@ async def test_workers_that_share_a_limit_out_let_no_more_through_together(site:
     settings = site.settings(workers=2, rate_limit=limit)
     async with running_sidecar(settings, site.directory) as sidecar:
         statuses = await ask(sidecar, site.token(), 80)
+        await reload(sidecar, site.directory, settings)
+        await until(lambda: said(sidecar, "took over what is left") == 2)
+        after = await ask(sidecar, site.token(), 20)
 
     # All connections may have come to one of them.
     assert BURST // 2 <= statuses[200] <= BURST
+    assert after[200] <= BURST - statuses[200]
 
 
 async def test_a_sick_or_dead_upstream_is_told_at_once_and_asked_when_it_is_back(

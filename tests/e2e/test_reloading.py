@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import signal
+import socket
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 RELOADS = 10
 IN_FORCE = "the new settings are in force"
 REFUSED = "the reload is refused"
+# PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN: what systemd 254 sets for it; it outlives exec.
+WITHOUT_NEW_CODE = """\
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 each_number_of_workers = pytest.mark.parametrize("workers", [1, 2])
 
 
@@ -116,16 +124,35 @@ async def test_what_only_a_restart_can_change_is_refused(site: Site) -> None:
         assert said(sidecar, "workers: cannot change in a reload")
 
 
-@each_number_of_workers
+async def test_systemd_hears_of_the_start_of_each_reload_and_of_the_end(site: Site) -> None:
+    """And the unit's MemoryDenyWriteExecute is in nobody's way, where the kernel has it (6.3)."""
+    grpc = {"host": "127.0.0.1", "port": 0, "upstream": {"url": "grpc://127.0.0.1:1"}}
+    settings = site.settings(listen=listen(drain_seconds=0), grpc=grpc)
+    address = str(site.directory / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(address)
+        environ = {"NOTIFY_SOCKET": address}
+        locked = (sys.executable, "-c", WITHOUT_NEW_CODE)
+        async with running_sidecar(settings, site.directory, environ, prefix=locked) as sidecar:
+            await reload(sidecar, site.directory, settings)
+            await reload(sidecar, site.directory, {**settings, "routes": 7})
+        systemd.settimeout(0)
+        heard = [systemd.recv(1024).decode().split("\n")[0] for _ in range(6)]
+
+        once = ["RELOADING=1", "READY=1"]
+        assert heard == ["READY=1", *once, *once, "STOPPING=1"]
+        with pytest.raises(BlockingIOError):
+            systemd.recv(1024)
+
+
 async def test_a_new_certificate_is_served_and_open_streams_end_at_the_deadline(
-    site: Site, tmp_path: Path, workers: int
+    site: Site, tmp_path: Path
 ) -> None:
+    """By one process; ``test_restarts`` has it for workers."""
     await site.enable()
     old, new = Certificates(tmp_path, "served"), Certificates(tmp_path, "new")
     tls = {"certificate": str(old.certificate), "key": str(old.key)}
-    settings = site.settings(
-        workers=workers, listen=listen(drain_seconds=0, shutdown_seconds=3, tls=tls)
-    )
+    settings = site.settings(listen=listen(drain_seconds=0, shutdown_seconds=3, tls=tls))
     believes_old = ssl.create_default_context(cafile=old.ca)
     believes_new = ssl.create_default_context(cafile=new.ca)
     async with running_sidecar(settings, site.directory) as sidecar:

@@ -101,7 +101,7 @@ async def test_good_requests_pass_between_hundreds_of_slow_ones_and_all_those_ar
         ) as sidecar,
     ):
         traffic = Traffic(sidecar.url, token)
-        kinds = {Kind.HEAD: 120, Kind.BODY: 80, Kind.READER: 40}
+        kinds = {Kind.HEAD: 120, Kind.BODY: 80, Kind.READER: 20, Kind.SIPPER: 20}
         async with (
             slow_clients(address_of(sidecar), token, kinds) as slow,
             steady(traffic, new_per_second=20, kept=2),
@@ -116,6 +116,7 @@ async def test_good_requests_pass_between_hundreds_of_slow_ones_and_all_those_ar
         assert set(traffic.statuses) == {200}
         assert traffic.statuses[200] > 20
         assert await figure(sidecar, "sidecar_connections") <= 4
+        assert await figure(sidecar, "sidecar_slow_readers_total") == 40
 
 
 async def test_a_full_sidecar_answers_its_operators_and_has_room_again(site: Site) -> None:

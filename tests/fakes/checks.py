@@ -88,9 +88,16 @@ class FakeCaller:
     """Implements the checker's ``Caller``."""
 
     remaining: float | None = None
+    metadata: tuple[tuple[str, str | bytes], ...] | None = None
 
     def time_remaining(self) -> float | None:
         return self.remaining
+
+    def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...] | None:
+        return self.metadata
+
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:50000"
 
 
 @dataclass
@@ -114,6 +121,7 @@ class Door:
                 self.world.clock,
                 self.world.observer,
                 max_concurrent=self.max_concurrent,
+                tracer=self.world.tracer,
             )
         )
 

@@ -242,13 +242,20 @@ async def forward_auth_door(  # noqa: PLR0913 - what a test may want
 ) -> AsyncIterator[ForwardAuthDoor]:
     parts = Parts(
         world.authorizer,
-        HeadRules(identity, trusted, forward_authorization, world.shown),
+        HeadRules(
+            identity,
+            trusted,
+            forward_authorization,
+            world.shown,
+            traces=world.tracer is not None,
+        ),
         dialect,
         "/auth",
         world.clock,
         world.observer,
         realm,
         metadata,
+        world.tracer,
     )
     listen = ListenPolicy("127.0.0.1", 0, idle_timeout=10.0, head_timeout=head_timeout)
     async with listening(Handler(parts), listen) as door:

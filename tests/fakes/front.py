@@ -43,7 +43,7 @@ class Front:
 
     @property
     def address(self) -> tuple[str, int]:
-        host, _, port = self.proxy.url.removeprefix("http://").rpartition(":")
+        host, _, port = self.proxy.url.partition("://")[2].rpartition(":")
         return host, int(port)
 
     def bearer(self, **claims: Any) -> bytes:
@@ -118,8 +118,8 @@ async def running_front(  # noqa: PLR0913 - what a test may want
     idle_seconds: float = 10.0,
     policy: UpstreamPolicy | None = None,
     mirror: AccountMirror | None = None,
-    write_seconds: float | None = None,
     body_rate: BodyRate | None = None,
+    read_rate: BodyRate | None = None,
     listen: ListenPolicy | None = None,
     realm: Realm = SIDECAR,
     metadata: ResourceMetadata | None = None,
@@ -132,15 +132,22 @@ async def running_front(  # noqa: PLR0913 - what a test may want
             world.authorizer,
             streams,
             upstream,
-            HeadRules(identity, trusted or TrustedProxies(), forward_authorization, world.shown),
+            HeadRules(
+                identity,
+                trusted or TrustedProxies(),
+                forward_authorization,
+                world.shown,
+                traces=world.tracer is not None,
+            ),
             world.clock,
             world.observer,
             idle_seconds=idle_seconds,
             mirror=mirror,
-            write_seconds=idle_seconds if write_seconds is None else write_seconds,
             body_rate=body_rate or BodyRate(),
+            read_rate=read_rate or BodyRate(grace=idle_seconds),
             realm=realm,
             metadata=metadata,
+            tracer=world.tracer,
         )
         listen = listen or ListenPolicy("127.0.0.1", 0, idle_timeout=10.0)
         async with listening(Handler(parts), listen) as proxy:

@@ -252,10 +252,11 @@ async def running_grpc_front(
             world.authorizer,
             streams,
             channel,
-            rules or MetadataRules(IDENTITY),
+            rules or MetadataRules(IDENTITY, traces=world.tracer is not None),
             world.clock,
             world.observer,
             scheme="http" if listen.address.certificate is None else "https",
+            tracer=world.tracer,
         )
         handler = Handler(parts)
         async with (

@@ -26,6 +26,7 @@ class RecordingObserver:
         self.in_flight_now: Counter[StreamKind] = Counter()
         self.connected_now = 0
         self.connections_refused: Counter[ConnectionRefusal] = Counter()
+        self.slow_readers = 0
         self.cuts: list[tuple[CutReason, int]] = []
         self.spared_streams: list[tuple[CutReason, Grant]] = []
         self.fetches: list[tuple[str, FetchOutcome, float]] = []
@@ -54,6 +55,9 @@ class RecordingObserver:
 
     def connection_refused(self, reason: ConnectionRefusal) -> None:
         self.connections_refused[reason] += 1
+
+    def read_too_slowly(self) -> None:
+        self.slow_readers += 1
 
     def cut(self, reason: CutReason, streams: int) -> None:
         self.cuts.append((reason, streams))

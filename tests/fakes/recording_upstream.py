@@ -6,7 +6,7 @@ two servers could read differently.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -114,9 +114,22 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
         body += chunk[:-2]
 
 
+def tell_number(request: Recorded, number: int) -> bytes:
+    """Answer a request with its number."""
+    told = b"%d" % number
+    body = b"" if request.method == "HEAD" else told
+    return b"HTTP/1.1 200 OK\r\nX-Number: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+        told,
+        len(told),
+        body,
+    )
+
+
 @asynccontextmanager
-async def recording_upstream() -> AsyncIterator[RecordingUpstream]:
-    """Run it. Each request is answered with its number, counted over all connections."""
+async def recording_upstream(
+    answer: Callable[[Recorded, int], bytes] = tell_number,
+) -> AsyncIterator[RecordingUpstream]:
+    """Run it. ``answer`` is given each request and its number, counted over all connections."""
     upstream = RecordingUpstream()
 
     writers: set[asyncio.StreamWriter] = set()
@@ -126,12 +139,7 @@ async def recording_upstream() -> AsyncIterator[RecordingUpstream]:
         try:
             while request := await _read_request(reader):
                 upstream.requests.append(request)
-                number = b"%d" % len(upstream.requests)
-                body = b"" if request.method == "HEAD" else number
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\nX-Number: %b\r\nContent-Length: %d\r\n\r\n%b"
-                    % (number, len(number), body)
-                )
+                writer.write(answer(request, len(upstream.requests)))
         except Unreadable as problem:
             upstream.problems.append(str(problem))
         except ConnectionError:

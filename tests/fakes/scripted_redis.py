@@ -12,7 +12,7 @@ _USUAL = {
     b"CLIENT": b"+OK\r\n",
     b"PING": b"+PONG\r\n",
     b"ROLE": b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n",
-    b"MGET": b"*2\r\n_\r\n_\r\n",
+    b"MGET": b"*3\r\n_\r\n_\r\n_\r\n",
     b"CONFIG": b"%1\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n",
     b"HGETALL": b"%1\r\n$6\r\nstatus\r\n$6\r\nactive\r\n",
     b"EXISTS": b":0\r\n",

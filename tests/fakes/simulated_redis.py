@@ -318,7 +318,7 @@ class SimulatedConnection:
         if kind == "push":
             return (kind, payload)
         if self._asked.popleft() == "MGET":
-            self._redis.show(*payload)
+            self._redis.show(*payload[:2])
         return payload
 
     async def disconnect(self, *, nowait: bool) -> None:

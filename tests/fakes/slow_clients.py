@@ -16,6 +16,7 @@ Slow = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 _PAUSE_SECONDS = 0.5
 _OCTETS = 16_000_000
+_SIP_OCTETS = 20
 
 
 class Kind(Enum):
@@ -23,7 +24,8 @@ class Kind(Enum):
 
     HEAD = auto()
     BODY = auto()
-    READER = auto()
+    READER = auto()  # it reads nothing
+    SIPPER = auto()  # it reads a little now and then
 
 
 @dataclass
@@ -49,10 +51,13 @@ class SlowClients:
             began = loop.time()
             with suppress(ConnectionError):
                 await loop.sock_sendall(client, self._beginning(kind))
-                if kind is Kind.READER:
-                    await self._wait_for_the_end(client)
-                else:
-                    told[await self._trickle(client)] += 1
+                match kind:
+                    case Kind.READER:
+                        await self._wait_for_the_end(client)
+                    case Kind.SIPPER:
+                        await self._sip(client)
+                    case Kind.HEAD | Kind.BODY:
+                        told[await self._trickle(client)] += 1
             self.cut += 1
             self.took.setdefault(kind, []).append(loop.time() - began)
 
@@ -71,6 +76,13 @@ class SlowClients:
         while not _is_reset(client):  # noqa: ASYNC110 - the kernel tells nobody who reads nothing
             await asyncio.sleep(_PAUSE_SECONDS)
 
+    async def _sip(self, client: socket.socket) -> None:
+        # What has come is there to be read even after a reset.
+        while not _is_reset(client):
+            await asyncio.sleep(_PAUSE_SECONDS)
+            with suppress(BlockingIOError):
+                client.recv(_SIP_OCTETS)
+
     def _beginning(self, kind: Kind) -> bytes:
         bearer = b"Authorization: Bearer " + self.token.encode()
         match kind:
@@ -79,7 +91,7 @@ class SlowClients:
             case Kind.BODY:
                 line = b"POST /api/demo/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n"
                 return line + bearer + b"\r\n\r\n"
-            case Kind.READER:
+            case Kind.READER | Kind.SIPPER:
                 line = b"GET /api/demo/download?size=%d HTTP/1.1\r\nHost: a\r\n" % _OCTETS
                 return line + bearer + b"\r\n\r\n"
 
@@ -92,6 +104,9 @@ def _is_reset(client: socket.socket) -> bool:
 async def answer_slow_clients(conversation: Conversation) -> None:
     """Be their upstream."""
     if "/download" in conversation.request_line:
+        # Else it takes as much of the machine's memory for sockets as all clients together.
+        connection = conversation.writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         await conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % _OCTETS)
         for _ in range(_OCTETS // len(_PIECE)):
             await conversation.say(_PIECE)

@@ -96,7 +96,7 @@ async def scripted_upstream(talk: Talk = answer_ok) -> AsyncIterator[ScriptedUps
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**20)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**20, backlog=1024)
     host, port = server.sockets[0].getsockname()[:2]
     upstream.url = f"http://{host}:{port}"
     try:

@@ -3,17 +3,19 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sidecar.authorize import Authorizer, Rules
+from sidecar.authorize import Authorizer
 from sidecar.binding import Proofs
 from sidecar.core.decision import Decision
 from sidecar.core.issuer import Issuer
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Requirement, Route, Routes, Unregistered
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
+from sidecar.core.trace import Tracer
 from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.decision_services import DecisionServices
 from sidecar.fronts.shown import NOTHING_SHOWN, ShownRules
 from sidecar.ports import Change
+from sidecar.rules import Rules
 from tests.fakes.accounts import FakeAccountView
 from tests.fakes.clock import FakeClock
 from tests.fakes.introspection import FakeIntrospector
@@ -71,6 +73,7 @@ class World:
         self.rules: dict[str, Any] = rules
         self.proofs = proofs
         self.shown = shown  # what its doors read beside a token
+        self.tracer: Tracer | None = None  # where its doors trace
         issuers = tuple(issuers)
         for issuer in issuers:
             self.keys.publish(issuer.name, key_set([rsa_key(), ec_key(), ed25519_key()]))

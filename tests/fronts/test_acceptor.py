@@ -9,7 +9,7 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from sidecar.fronts.acceptor import Acceptor, Greeting, listening_queues
 from sidecar.fronts.admission import Admission, Place, Room
 from tests.fakes.front import read_all
 from tests.fakes.observer import RecordingObserver
-from tests.fakes.waiting import until
+from tests.fakes.waiting import standing, until
 
 
 class Hello(asyncio.Protocol):
@@ -39,6 +39,19 @@ class Hello(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._place.leave()
+
+
+class Talkative(Hello):
+    """Says much at once."""
+
+    TEXT = bytes(8_000_000)
+    unwritten: Callable[[], int]
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        stream = cast("asyncio.Transport", transport)
+        stream.write(self.TEXT)
+        self.unwritten = stream.get_write_buffer_size
 
 
 class Scarce(socket.socket):
@@ -76,10 +89,11 @@ async def door(
     tls: ssl.SSLContext | None = None,
     handshake_seconds: float = 5.0,
     queue: socket.socket | None = None,
+    protocol: Callable[[Place], asyncio.BaseProtocol] = Hello,
 ) -> AsyncIterator[Door]:
     queues = [queue] if queue is not None else await listening_queues("127.0.0.1", 0, 64)
     observer = RecordingObserver()
-    greeting = Greeting(Hello, tls, handshake_seconds)
+    greeting = Greeting(protocol, tls, handshake_seconds)
     acceptor = Acceptor(queues, greeting, Admission(room or Room(), observer))
     acceptor.start()
     try:
@@ -109,6 +123,24 @@ async def test_whoever_finds_no_place_is_told_to_come_back_and_the_next_is_serve
         writer.close()
         await until(lambda: not here.observer.connected_now)
         assert await here.hear() == b"hello"
+
+
+async def test_the_kernel_keeps_little_for_a_client_that_does_not_read() -> None:
+    """Megabytes for each, if it is let: they count as memory of a container."""
+    made: list[Talkative] = []
+
+    def make(place: Place) -> Talkative:
+        made.append(Talkative(place))
+        return made[-1]
+
+    async with door(protocol=make) as here:
+        with socket.socket() as client:
+            client.setblocking(False)  # noqa: FBT003
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await asyncio.get_running_loop().sock_connect(client, here.address)
+            await until(lambda: made and hasattr(made[0], "unwritten"))
+            left = await standing(made[0].unwritten)
+            assert len(Talkative.TEXT) - left < 500_000
 
 
 async def test_a_handshake_that_never_comes_has_a_place_only_for_a_while() -> None:

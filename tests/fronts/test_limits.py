@@ -8,9 +8,9 @@ from fractions import Fraction
 import pytest
 
 from sidecar.admission import Limiter, LimitRules
-from sidecar.authorize import Admission
 from sidecar.core.decision import Deny, DenyReason
 from sidecar.core.rate_limit import Limit
+from sidecar.rules import Admission
 from tests.fakes.doors import DOORS, Asked
 from tests.fakes.front import Front, running_front, status_of
 from tests.fakes.upstream import Conversation, scripted_upstream

@@ -43,7 +43,7 @@ def test_one_status_has_one_answer_for_all_reasons_but_absence() -> None:
             by_status.setdefault(reason.http_status, set()).add(refuse(reason))
 
     assert {status: len(answers) for status, answers in by_status.items() if status != 400} == {
-        401: 1, 403: 1, 405: 1, 408: 1, 429: 1, 500: 1, 503: 1,
+        401: 1, 403: 1, 405: 1, 408: 1, 417: 1, 429: 1, 500: 1, 503: 1,
     }  # fmt: skip
 
 

@@ -13,7 +13,8 @@ CORPUS = Path(__file__).parent / "corpus"
 # The only reasons for which a token alone may be refused.
 REASONS = frozenset(DenyReason) - {
     DenyReason.INTERNAL_ERROR, DenyReason.MALFORMED_REQUEST, DenyReason.UNTRUSTED_PEER,
-    DenyReason.METHOD_REFUSED, DenyReason.NO_ROUTE, DenyReason.KEYS_UNAVAILABLE,
+    DenyReason.METHOD_REFUSED, DenyReason.EXPECTATION_REFUSED, DenyReason.NO_ROUTE,
+    DenyReason.KEYS_UNAVAILABLE,
     DenyReason.STATUS_UNAVAILABLE, DenyReason.INSUFFICIENT_SCOPE, DenyReason.MISSING_GROUP,
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ from sidecar.core.principal import Caller, Principal, PrincipalKind
 from sidecar.core.request import AccessRequest
 from sidecar.core.routes import Route
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
+from sidecar.core.trace import Trace
 from sidecar.observability.decision_log import (
     DecisionLog,
     LineWriter,
@@ -68,6 +69,14 @@ def request(**changed: Any) -> AccessRequest:
         "request_id": "r-1",
     }
     return AccessRequest(**{**members, **changed})
+
+
+def test_the_trace_is_named_where_there_is_one() -> None:
+    asked = request()
+    asked.trace = Trace(f"00-{'1' * 32}-{'2' * 16}-00")
+
+    assert json.loads(decision_line(asked, Grant(ROUTE), 0.0, 0.0))["trace_id"] == "1" * 32
+    assert "trace_id" not in json.loads(decision_line(request(), Grant(ROUTE), 0.0, 0.0))
 
 
 def test_a_grant_says_who_asked_what() -> None:

@@ -26,6 +26,7 @@ from sidecar.observability.last_use_writer import LastUseMetrics
 from sidecar.observability.loop_watch import LoopWatch
 from sidecar.observability.metrics import Metrics
 from sidecar.observability.sync_metrics import SyncMetrics
+from sidecar.observability.trace_metrics import TraceMetrics
 from sidecar.observability.upkeep import Upkeep
 from sidecar.observability.upstream_metrics import UpstreamMetrics
 from sidecar.ports import (
@@ -73,6 +74,7 @@ def test_everything_that_happens_is_counted_under_its_name() -> None:
     metrics.connected(1)
     metrics.connected(-1)
     metrics.connection_refused(ConnectionRefusal.LIMIT)
+    metrics.read_too_slowly()
     metrics.cut(CutReason.REVOKED, 3)
     metrics.keys_fetched("https://idp", FetchOutcome.TIMEOUT, 5.0)
     metrics.keys_loaded("https://idp", 2, 1700000000.0)
@@ -98,6 +100,7 @@ def test_everything_that_happens_is_counted_under_its_name() -> None:
         "sidecar_in_flight,kind=websocket": 1,
         "sidecar_connections": 1,
         "sidecar_connections_refused_total,reason=limit": 1,
+        "sidecar_slow_readers_total": 1,
         "sidecar_stream_cuts_total,reason=revoked": 3,
         "sidecar_jwks_fetches_total,issuer=https://idp,outcome=timeout": 1,
         "sidecar_jwks_keys,issuer=https://idp": 2,
@@ -166,6 +169,7 @@ def test_the_page_names_every_metric_and_label_and_no_other() -> None:
     SyncMetrics(registry)
     LoopWatch(registry, FakeClock())
     UpstreamMetrics(registry)
+    TraceMetrics(registry)
     IntrospectionMetrics(registry)
     registered = {
         (

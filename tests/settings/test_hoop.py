@@ -107,7 +107,7 @@ def way(method: str, path: str, routes: Routes = ROUTES) -> str:
         ("GET", "/.well-known/openid-configuration", "open"),
         ("POST", "/.well-known/openid-configuration", "none"),
         ("OPTIONS", "/api/userinfo", "open"),
-        ("OPTIONS", "*", "none"),
+        ("OPTIONS", "*", "open"),
         ("GET", "/", "open"),
         ("GET", "/js/app.js", "open"),
         ("GET", "/sessions/7", "open"),

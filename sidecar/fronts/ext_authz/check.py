@@ -19,8 +19,8 @@ from sidecar.core.decision import Denied, Deny, DenyReason
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.asking import read_method_and_target
 from sidecar.fronts.forwarded import TrustedProxies
+from sidecar.fronts.head_check import is_host
 from sidecar.fronts.hop_by_hop import END_TO_END, read_options
-from sidecar.fronts.request_head import is_host
 from sidecar.fronts.shown import NOTHING_SHOWN, PROOF, ShownRules
 
 _LONGEST_LOGGED = 256

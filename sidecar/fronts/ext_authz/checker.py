@@ -7,6 +7,7 @@ gets our 503 and not Envoy's bare error.
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from typing import Protocol
@@ -15,13 +16,17 @@ from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
+from sidecar.core.trace import TRACE_FIELDS, Door, Trace, Tracer
 from sidecar.fronts.asking import make_request_id
 from sidecar.fronts.ext_authz.answer import denied, granted
 from sidecar.fronts.ext_authz.check import Check, read_check
 from sidecar.fronts.ext_authz.fields import FieldRules
+from sidecar.fronts.grpc_listener import read_peer
 from sidecar.ports import Clock, Observer
 
 log = logging.getLogger(__name__)
+
+Metadata = Iterable[tuple[str, str | bytes]]
 
 _ENVOY_GONE = 499
 _PASSED = 200
@@ -35,13 +40,20 @@ class Caller(Protocol):
     def time_remaining(self) -> float | None:
         """Return the seconds until the caller gives up; None where it waits for ever."""
 
+    def invocation_metadata(self) -> Metadata | None:
+        """Return what the caller says beside the check."""
+
+    def peer(self) -> str:
+        """Return the library's name of the caller's address."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the front works with.
 
     ``realm`` is the one that challenges name (RFC 9110, 11.5). At most ``max_concurrent`` checks
-    wait at one time, for keys or accounts that are not at hand; more are refused.
+    wait at one time, for keys or accounts that are not at hand; more are refused. ``tracer`` is
+    there where checks are traced.
     """
 
     authorizer: Authorizer
@@ -50,6 +62,7 @@ class Parts:
     observer: Observer
     realm: Realm = SIDECAR
     max_concurrent: int = 1000
+    tracer: Tracer | None = None
 
 
 class Checker:
@@ -67,6 +80,8 @@ class Checker:
         status, rules = _ENVOY_GONE, self._parts.field_rules
         try:
             check = read_check(message, rules.trusted, request_id, rules.shown)
+            if self._parts.tracer is not None:
+                check.asked.trace = self._trace(self._parts.tracer, check, caller)
             response, status = self._say(check, await self._decide(check, caller))
         except Exception:
             log.exception("the check failed; the request is denied")
@@ -75,6 +90,25 @@ class Checker:
             seconds = self._parts.clock.steady() - began
             self._parts.observer.answered(check.asked, status, seconds)
         return response
+
+    def _trace(self, tracer: Tracer, check: Check, caller: Caller) -> Trace:
+        """Return the trace of a check: Envoy's own where it traces, else that of its client."""
+        peer = read_peer(caller.peer())
+        own = [
+            (name.encode(), value.encode())
+            for name, value in caller.invocation_metadata() or ()
+            if isinstance(value, str) and name.encode() in TRACE_FIELDS
+        ]
+        if own:
+            # Whoever may ask here at all is trusted: its word is the decision's ground as well.
+            return tracer.begin(Door.EXT_AUTHZ, peer, "http", own, trusted=True)
+        told = [
+            (name.encode(), value.encode("latin-1", "replace"))
+            for name, value in check.fields
+            if name.encode() in TRACE_FIELDS
+        ]
+        trusted = self._parts.field_rules.trusted.trusts(check.peer)
+        return tracer.begin(Door.EXT_AUTHZ, peer, "http", told, trusted=trusted)
 
     async def _decide(self, check: Check, caller: Caller) -> Decision:
         if check.problem is not None:

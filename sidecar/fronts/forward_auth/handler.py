@@ -13,6 +13,7 @@ from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.dialect import Dialect
 from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
+from sidecar.core.trace import Door, Tracer
 from sidecar.fronts.asking import make_request_id, read_access_request
 from sidecar.fronts.forward_auth.original import Original, names_of, read_original
 from sidecar.fronts.forward_auth.screen import Screen
@@ -21,6 +22,7 @@ from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import HeadRules
 from sidecar.fronts.resource_metadata import ResourceMetadata
 from sidecar.fronts.shown import PROOF, ShownRules
+from sidecar.fronts.tracing import trace_beginner
 from sidecar.ports import Clock, Observer
 
 _PROXY_GONE = 499  # as nginx logs it: nobody was there to get a status
@@ -34,7 +36,8 @@ class Parts:
 
     ``prefix`` is the path at which proxies ask; ``head_rules.trusted`` are those that may.
     ``realm`` is the one that challenges name (RFC 9110, 11.5). ``metadata`` are answered for here,
-    to proxies that send their clients' requests for them on.
+    to proxies that send their clients' requests for them on. ``tracer`` is there where questions
+    are traced.
     """
 
     authorizer: Authorizer
@@ -45,6 +48,7 @@ class Parts:
     observer: Observer
     realm: Realm = SIDECAR
     metadata: ResourceMetadata | None = None
+    tracer: Tracer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Handler:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._begin_trace = trace_beginner(parts.tracer, Door.FORWARD_AUTH, parts.head_rules)
         self._screen = Screen(parts.head_rules.identity, _told_names(parts))
         self.is_leaving = False  # then every answer is its connection's last
 
@@ -132,6 +137,9 @@ class Handler:
             original.method, original.target, prepared, original.host
         )
         asked.switches_to = _switches_to(prepared, request)
+        if self._begin_trace is not None:
+            scheme = "https" if request.protocol.ssl_context else "http"
+            asked.trace = self._begin_trace(prepared, peer, scheme)
         return _Question(
             asked,
             found if problem is None else problem,

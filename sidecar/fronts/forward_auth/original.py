@@ -12,7 +12,8 @@ from typing import assert_never
 
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.dialect import Dialect
-from sidecar.fronts.request_head import RawHeaders, is_host
+from sidecar.fronts.head_check import is_host
+from sidecar.fronts.request_head import RawHeaders
 
 _FORWARDED = ("x-forwarded-method", "x-forwarded-host", "x-forwarded-uri", "x-forwarded-proto")
 _ORIGINAL = ("x-original-method", "x-original-host", "x-original-uri")

@@ -1,7 +1,6 @@
 """Reading the access request out of a call."""
 
 from collections.abc import Iterable, Mapping
-from urllib.parse import unquote
 
 from sidecar.core.client_certificate import CertificateForm, read_thumbprint
 from sidecar.core.decision import Denied, Deny, DenyReason
@@ -36,14 +35,6 @@ def read_access_request(
         own_credential=is_agents(method, head.values("origin"), authorization),
     )  # fmt: skip
     return asked, problem
-
-
-def read_peer(peer: str) -> str:
-    """Return the address in the library's name of a peer, such as ``ipv6:%5B::1%5D:50000``."""
-    scheme, _, address = peer.partition(":")
-    if scheme not in ("ipv4", "ipv6"):
-        return ""
-    return unquote(address).rpartition(":")[0].strip("[]")
 
 
 def read_certificate(auth_context: Mapping[str, Iterable[bytes]]) -> str | None:

@@ -62,6 +62,8 @@ class Exchange:
             # An hour's deadline is no end that a token's expiry may wait for.
             stream.is_endless = remaining is None or remaining > _OWN_END_SECONDS
             try:
+                if self._asked.record is not None:
+                    self._asked.record.asked(self._parts.upstream.target)
                 call = self._call = self._parts.upstream.call(self._asked.path, metadata, remaining)
                 return await self._carry(call)
             except asyncio.CancelledError:
@@ -71,6 +73,8 @@ class Exchange:
                 return FAILED
             finally:
                 self._end_upstream()
+                if self._asked.record is not None:
+                    self._asked.record.upstream_ended()
 
     def leave(self) -> None:
         """End the call, because the sidecar ends."""
@@ -100,6 +104,8 @@ class Exchange:
     async def _send_down(self, call: Call) -> Status:
         try:
             initial = going_down(await call.initial_metadata())
+            if self._asked.record is not None:
+                self._asked.record.received(None)
             # What came as trailers alone goes on so: only then do clients try again by themselves.
             if initial or not call.done():
                 await self._to_client(self._context.send_initial_metadata(initial))
@@ -139,6 +145,8 @@ class Exchange:
         return status_of_failure(failure)
 
     def _cut(self, reason: CutReason) -> None:
+        if self._asked.trace is not None:
+            self._asked.trace.cut(reason.value)
         realm, request_id = self._parts.realm, self._asked.request_id
         self._end(status_of_cut(reason, realm=realm, request_id=request_id))
 

@@ -13,7 +13,9 @@ from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Deny, Grant
 from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
-from sidecar.fronts.grpc_proxy.asking import read_access_request, read_certificate, read_peer
+from sidecar.core.trace import Door, Tracer
+from sidecar.fronts.grpc_listener import read_peer
+from sidecar.fronts.grpc_proxy.asking import read_access_request, read_certificate
 from sidecar.fronts.grpc_proxy.exchange import Context, Exchange
 from sidecar.fronts.grpc_proxy.metadata import CallHead, MetadataRules
 from sidecar.fronts.grpc_proxy.status import CLIENT_GONE, FAILED, Status, status_of
@@ -26,7 +28,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the front works with. ``realm`` is the one that challenges name (RFC 9110, 11.5)."""
+    """What the front works with. ``realm`` is the one that challenges name (RFC 9110, 11.5).
+
+    ``tracer`` is there where calls are traced.
+    """
 
     authorizer: Authorizer
     streams: Streams
@@ -36,6 +41,7 @@ class Parts:
     observer: Observer
     scheme: str = "http"
     realm: Realm = SIDECAR
+    tracer: Tracer | None = None
 
 
 class Handler(grpc.GenericRpcHandler):
@@ -87,6 +93,11 @@ class Handler(grpc.GenericRpcHandler):
             read_certificate(context.auth_context()),
             by_proxy=self._parts.rules.trusted.trusts(peer),
         )
+        if self._parts.tracer is not None:
+            trusted = self._parts.rules.trusted.trusts(peer)
+            asked.trace = self._parts.tracer.begin(
+                Door.GRPC, peer, self._parts.scheme, head.trace, trusted=trusted
+            )
         status = FAILED
         try:
             status = await self._decide(context, head, asked, problem, peer)
@@ -130,6 +141,9 @@ class Handler(grpc.GenericRpcHandler):
             scheme=self._parts.scheme,
             request_id=asked.request_id,
         )
+        if asked.trace is not None:
+            told = asked.trace.fields()
+            metadata += tuple((name.decode(), value.decode()) for name, value in told)
         exchange = Exchange(self._parts, context, asked, grant)
         self._under_way.add(exchange)
         try:

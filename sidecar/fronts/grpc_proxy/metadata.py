@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.identity_headers import IdentityHeaders
 from sidecar.core.principal import Principal
+from sidecar.core.trace import TRACE_FIELDS
 from sidecar.fronts.forwarded import (
     TrustedProxies,
     is_alias_of_proxies,
@@ -49,6 +50,7 @@ class CallHead:
     forwarded_for: list[str] = field(default_factory=list)
     proofs: list[str] = field(default_factory=list)
     certificates: list[str] = field(default_factory=list)
+    trace: list[tuple[bytes, bytes]] = field(default_factory=list)
     problem: str = ""
 
     def values(self, name: str) -> list[str | bytes]:
@@ -58,26 +60,31 @@ class CallHead:
 
 @dataclass(frozen=True, slots=True)
 class MetadataRules:
-    """Which metadata goes on to upstream, and what we say there ourselves."""
+    """Which metadata goes on to upstream, and what we say there ourselves.
+
+    ``traces`` takes out what tells of the trace, for the front to put its own there.
+    """
 
     identity: IdentityHeaders
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
     forward_authorization: bool = True
     shown: ShownRules = NOTHING_SHOWN
+    traces: bool = False
 
     def read(self, metadata: Iterable[Metadatum]) -> CallHead:
         """Sort the metadata of a call."""
         head = CallHead()
+        read_out = {"authorization": head.authorization, "x-forwarded-for": head.forwarded_for}
         for name, value in metadata:
             if isinstance(value, bytes):
                 if not self._is_dropped(name):
                     head.kept.append((name, value))
             elif not _is_sendable(value):
                 head.problem = "metadata beyond printable ASCII"
-            elif name == "authorization":
-                head.authorization.append(value)
-            elif name == "x-forwarded-for":
-                head.forwarded_for.append(value)
+            elif (into := read_out.get(name)) is not None:
+                into.append(value)
+            elif self.traces and name.encode() in TRACE_FIELDS:
+                head.trace.append((name.encode(), value.encode()))
             elif self.shown.is_proof(name):
                 head.proofs.append(value)
             elif self._is_of_proxies(name):

@@ -64,6 +64,11 @@ class Upstream:
         self._policy = policy
         self._channel: grpc.aio.Channel
 
+    @property
+    def target(self) -> str:
+        """Host and port of upstream."""
+        return self._policy.target
+
     async def __aenter__(self) -> Self:
         policy, options = self._policy, _options(self._policy)
         if policy.authorities is None:

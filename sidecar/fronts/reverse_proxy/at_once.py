@@ -10,12 +10,15 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from sidecar.core.decision import Decision, Denied, Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest
+from sidecar.core.trace import Door
 from sidecar.fronts.asking import make_request_id, read_access_request
 from sidecar.fronts.prepared_head import PreparedHead, prepare_head
 from sidecar.fronts.refusal import refusal_of
 from sidecar.fronts.request_head import RawHeaders
 from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.relay import Relay
+from sidecar.fronts.tracing import trace_beginner
+from sidecar.wanted import TurnWanted, Wanted
 
 if TYPE_CHECKING:
     from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
@@ -47,17 +50,50 @@ class AtOnce:
     def __init__(self, parts: "Parts", handler: "Handler") -> None:
         self._parts = parts
         self._handler = handler
+        self._begin_trace = trace_beginner(parts.tracer, Door.HTTP, parts.head_rules)
         self._told_path = () if parts.metadata is None else (parts.metadata.path,)
 
     def take(self, client: "ClientConnection", message: Message, payload: StreamReader) -> bool:
         """Answer a request at once, or begin to relay it; return False when it has to wait.
 
-        Nothing has happened then, and ``Handler.handle`` is to answer it.
+        Nothing has happened then. If the client has a turn, the request is to be taken again when
+        that has come; else ``Handler.handle`` is to answer it.
         """
+        turn = client.turn
+        if turn is not None:
+            client.turn = None
+        prepared = self._prepare(client, message, payload)
+        if prepared is None:
+            return False
+        found: Decision | Wanted | None
+        if turn is None:
+            began = self._parts.clock.steady()
+            asked, found = read_access_request(message.method, message.path, prepared)
+            if self._begin_trace is not None:
+                asked.trace = self._begin_trace(prepared, client.peer, client.scheme)
+            if found is None:
+                found = self._parts.authorizer.decide_now(asked)
+            else:
+                self._parts.observer.decided(asked, found, 0.0)
+        else:
+            began, asked = turn.since, turn.request
+            found = self._parts.authorizer.decide_in_turn(turn)
+        decision = self._wait(client, asked, found) if isinstance(found, Wanted) else found
+        if decision is None:
+            if client.turn is None:
+                prepared.begun = asked.trace
+            return False
+        self._carry_out(client, message, payload, asked, decision, began)
+        return True
+
+    def _prepare(
+        self, client: "ClientConnection", message: Message, payload: StreamReader
+    ) -> PreparedHead | None:
+        """Return the request's head, or None where the handler is to read it."""
         if message.upgrade or message.chunked or not payload.is_eof() or payload.exception():
-            return False
+            return None
         if self._is_the_handlers(message):
-            return False
+            return None
         prepared = client.prepared
         if prepared is None or not prepared.is_of(message.raw_headers, message.version):
             prepared = client.prepared = prepare_head(
@@ -65,16 +101,20 @@ class AtOnce:
                 client.certificate,
             )  # fmt: skip
         if prepared.head.upgrade or prepared.head.expect or message.method == "CONNECT":
-            return False
-        began = self._parts.clock.steady()
-        asked, problem = read_access_request(message.method, message.path, prepared)
-        decision: Decision | None = problem
-        if problem is None:
-            decision = self._parts.authorizer.authorize_now(asked)
-            if decision is None:
-                return False
-        else:
-            self._parts.observer.decided(asked, problem, 0.0)
+            return None
+        return prepared
+
+    def _carry_out(
+        self,
+        client: "ClientConnection",
+        message: Message,
+        payload: StreamReader,
+        asked: AccessRequest,
+        decision: Decision,
+        began: float,
+    ) -> None:
+        prepared = client.prepared
+        assert prepared is not None  # noqa: S101 - the decision is about it
         stays = not (message.should_close or self._handler.is_leaving)
         framing = Framing(message.method, message.version, stays=stays)
         if type(decision) is Grant:
@@ -85,7 +125,23 @@ class AtOnce:
             # As where the body was not read: how long it is may be what is wrong with it.
             framing.stays = stays and not prepared.head.announces_body
             self._refuse(client, framing, decision, asked, began)
-        return True
+
+    def leave(self, client: "ClientConnection") -> None:
+        """Hear that the client has gone: nothing of its requests is to be verified any more."""
+        turn, client.turn = client.turn, None
+        if turn is not None:
+            self._parts.authorizer.leave(turn)
+
+    def _wait(
+        self, client: "ClientConnection", asked: AccessRequest, wanted: Wanted
+    ) -> Deny | None:
+        if not isinstance(wanted, TurnWanted):
+            return None
+        turn = self._parts.authorizer.await_turn(asked, client.go_on)
+        if isinstance(turn, Deny):
+            return turn
+        client.turn = turn
+        return None
 
     def _is_the_handlers(self, message: Message) -> bool:
         if message.path.startswith(self._told_path):
@@ -126,6 +182,8 @@ class AtOnce:
             return
         # The raw target, which `read_target` has judged and only split.
         line = f"{message.method} {message.path} HTTP/1.1\r\n".encode("ascii")
+        if relay.asked.trace is not None:
+            line += relay.asked.trace.lines()
         client.relay = relay
         relay.start(grant, b"".join((line, lines, body)))
 

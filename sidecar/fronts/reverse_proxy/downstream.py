@@ -6,6 +6,7 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 
 from aiohttp import web
@@ -16,21 +17,24 @@ from sidecar.fronts.reverse_proxy.framing import Framing
 from sidecar.fronts.reverse_proxy.response_head import Field, phrase_of, write_head
 
 _RESET = struct.pack("ii", 1, 0)
+_MOST_WAITING = 24 * 1024
+_MOST_WAITING_FOR_TLS = 16 * 1024  # and once more below it, encrypted
 
 
 class Downstream(web.StreamResponse):
     """One response to one request, written straight to the connection.
 
-    ``idle_seconds`` bounds how long a client may leave what was sent unread.
+    How slowly a client may read it is its connection's affair: see ``reading``. ``farewell``, where
+    the protocol has one, tells the client that we end, and returns for how many seconds to wait.
     """
 
-    def __init__(self, request: web.BaseRequest, idle_seconds: float) -> None:
+    def __init__(self, request: web.BaseRequest) -> None:
         super().__init__()
         self._asked = request
-        self._idle_seconds = idle_seconds
         self._framing = Framing(request.method, request.version, stays=bool(request.keep_alive))
         self._left: int | None = None
         self.sent_status = 0
+        self.farewell: Callable[[], float] | None = None
 
     @property
     @override
@@ -49,7 +53,7 @@ class Downstream(web.StreamResponse):
 
     @override
     async def write_eof(self, data: bytes = b"") -> None:
-        """Wait until the client has taken all of it, or break the connection.
+        """Wait until the client has taken all of it.
 
         Else one that sends and never reads has us keep every answer, and a connection that is to
         be closed stays for ever: closing waits for what is still to be written.
@@ -58,12 +62,9 @@ class Downstream(web.StreamResponse):
         if transport is None or not transport.get_write_buffer_size():
             return
         transport.set_write_buffer_limits(high=0)
-        try:
+        with suppress(ConnectionError):  # then it has gone, or was too slow
             await self.drain()
-        except (ConnectionError, TimeoutError):
-            self.abort()
-        else:
-            transport.set_write_buffer_limits()
+            keep_little(transport)
 
     def close_after(self) -> None:
         """End the connection after this response; call it before ``begin``."""
@@ -103,7 +104,6 @@ class Downstream(web.StreamResponse):
         """Send more of the body, waiting while the client does not read.
 
         Raises:
-            TimeoutError: the client read nothing for ``idle_seconds``.
             ConnectionResetError: it has gone.
         """
         self._write(*self._framed(data))
@@ -112,8 +112,7 @@ class Downstream(web.StreamResponse):
     @override
     async def drain(self) -> None:
         if self._asked.protocol.writing_paused:
-            async with asyncio.timeout(self._idle_seconds):
-                await self._asked.writer.drain()
+            await self._asked.writer.drain()
 
     async def end(self) -> None:
         """End the body.
@@ -155,6 +154,12 @@ class Downstream(web.StreamResponse):
             raise ConnectionResetError("the client has gone")
         if parts:
             transport.write(b"".join(parts))
+
+
+def keep_little(transport: asyncio.Transport) -> None:
+    """Pause writing when little waits for the client: event loops keep up to half a megabyte."""
+    is_tls = transport.get_extra_info("sslcontext") is not None
+    transport.set_write_buffer_limits(high=_MOST_WAITING_FOR_TLS if is_tls else _MOST_WAITING)
 
 
 def reset(transport: asyncio.Transport) -> None:

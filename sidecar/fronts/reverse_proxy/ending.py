@@ -2,7 +2,7 @@
 
 import asyncio
 
-from sidecar.fronts.reverse_proxy.downstream import reset
+from sidecar.fronts.reverse_proxy.reading import Reading
 
 _LINGER_SECONDS = 2.0
 
@@ -10,14 +10,14 @@ _LINGER_SECONDS = 2.0
 class Ending:
     """The end of one connection, and the one timer that runs towards it.
 
-    ``idle_seconds`` bounds how long the client may leave unread what was sent to it. ``transport``
+    ``reading`` bounds how long the client may leave unread what was sent to it. ``transport``
     is set once the end has begun.
     """
 
-    __slots__ = ("_idle_seconds", "_timer", "transport")
+    __slots__ = ("_reading", "_timer", "transport")
 
-    def __init__(self, idle_seconds: float) -> None:
-        self._idle_seconds = idle_seconds
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
         self._timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport | None = None
 
@@ -31,11 +31,10 @@ class Ending:
         """Say whether the end has begun and waits for the client to read what was written."""
         return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
-    def limit(self, transport: asyncio.Transport) -> None:
-        """Reset the connection after ``idle_seconds``, unless ``calm`` comes first."""
+    def stop(self) -> None:
+        """Hear that the connection has ended."""
         self.calm()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._idle_seconds, reset, transport)
+        self._reading.stop()
 
     def calm(self) -> None:
         """Let the timer run no more."""
@@ -64,6 +63,8 @@ class Ending:
     def finish(self, transport: asyncio.Transport) -> None:
         """Close it once all is written, which is not waited for for ever."""
         self.transport = transport
+        if transport.is_closing():
+            return  # asyncio's TLS is unusable, even for an abort, once it was closed twice
         if transport.get_write_buffer_size():
-            self.limit(transport)
+            self._reading.begin(transport)
         transport.close()

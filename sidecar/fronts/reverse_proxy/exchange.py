@@ -143,9 +143,8 @@ class Exchange:
         if not is_accepted(key, answer.raw_headers):
             raise UpstreamFailed(UpstreamError.MALFORMED, "a 101 to no handshake of ours")
         self._response.switch(answer.reason, answer.end_to_end)
-        self._tunnel = Tunnel(
-            self._request, answer, self._parts.idle_seconds, self._parts.write_seconds
-        )
+        self._tunnel = Tunnel(self._request, answer, self._parts.idle_seconds)
+        self._response.farewell = self._tunnel.bid_farewell
         await self._tunnel.run()
 
     async def _ask(
@@ -154,17 +153,25 @@ class Exchange:
         # The raw target, which `read_target` has judged and only split.
         request = self._request
         return await self._parts.upstream.ask(
-            request.method, request.raw_path, fields, body, upgrade=upgrade
+            request.method,
+            request.raw_path,
+            fields,
+            body,
+            upgrade=upgrade,
+            record=self._asked.record,
         )
 
     def _fields(self) -> list[Field]:
-        return self._parts.head_rules.write(
+        told = self._parts.head_rules.write(
             self._head,
             self._grant.principal,
             peer=self._peer,
-            scheme="https" if self._request.protocol.ssl_context else "http",
+            scheme=scheme_of(self._request),
             request_id=self._asked.request_id,
         )
+        if self._asked.trace is not None:
+            told += self._asked.trace.fields()
+        return told
 
     def _body(self) -> AsyncIterator[bytes] | None:
         if self._request.can_read_body:
@@ -216,6 +223,8 @@ class Exchange:
 
     def _cut(self, reason: CutReason) -> None:
         self._cut_reason = reason
+        if self._asked.trace is not None:
+            self._asked.trace.cut(reason.value)
         if self._tunnel is not None:
             self._tunnel.cut(words_of(reason))
         elif self._response.is_begun:
@@ -264,3 +273,8 @@ class Exchange:
             self._response.answer(status, fields, body)
         except ConnectionError:
             self._response.abort()
+
+
+def scheme_of(request: web.BaseRequest) -> str:
+    """Return by what scheme the client speaks to us."""
+    return "https" if request.protocol.ssl_context else "http"

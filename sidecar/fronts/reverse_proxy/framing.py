@@ -1,6 +1,7 @@
 """How a response is framed for the client that asked (RFC 9112, 6): one place for both ways."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from sidecar.fronts.reverse_proxy.response_head import Field, has_body, phrase_of, write_head
 from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead
@@ -58,6 +59,16 @@ class Framing:
 
     def whole(self, status: int, fields: Sequence[Field], body: bytes) -> bytes:
         """Return a whole response of ours."""
+        if self.stays and not self._is_old and status != 204:
+            self.is_chunked = False
+            self.has_body = has_body(self._method, status)
+            head = _usual_head(status, tuple(fields), len(body))
+            return head + body if self.has_body else head
         sized = [*fields, (b"Content-Length", b"%d" % len(body))]
         head = self.begin(status, phrase_of(status), sized, len(body))
         return head if self._method == "HEAD" else head + body
+
+
+@lru_cache(maxsize=256)  # a flood of refusals differs in nothing but the request's id
+def _usual_head(status: int, fields: tuple[Field, ...], length: int) -> bytes:
+    return write_head(status, phrase_of(status), [*fields, (b"Content-Length", b"%d" % length)])

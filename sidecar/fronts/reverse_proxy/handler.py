@@ -1,7 +1,7 @@
 """The reverse proxy: read a request, ask for the decision, forward what is granted.
 
 It only translates. What it decides by itself is what a parser lets through and two programs could
-read differently (``request_head.check_head``), and those refusals go the same way as all others.
+read differently (``head_check.check_head``), and those refusals go the same way as all others.
 """
 
 import logging
@@ -17,6 +17,7 @@ from sidecar.core.decision import Decision, Deny, Grant
 from sidecar.core.gateway_change import GatewayChange
 from sidecar.core.protection import SIDECAR, Realm
 from sidecar.core.request import AccessRequest
+from sidecar.core.trace import Door, Tracer
 from sidecar.fronts.asking import make_request_id, read_access_request
 from sidecar.fronts.prepared_head import PreparedHead, prepare_head
 from sidecar.fronts.refusal import refusal_of
@@ -25,10 +26,11 @@ from sidecar.fronts.resource_metadata import ResourceMetadata
 from sidecar.fronts.reverse_proxy.at_once import AtOnce
 from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
 from sidecar.fronts.reverse_proxy.downstream import Downstream
-from sidecar.fronts.reverse_proxy.exchange import Exchange
+from sidecar.fronts.reverse_proxy.exchange import Exchange, scheme_of
 from sidecar.fronts.reverse_proxy.mirrored import MirroredExchange
 from sidecar.fronts.reverse_proxy.pace import BodyRate
 from sidecar.fronts.reverse_proxy.upstream import Upstream
+from sidecar.fronts.tracing import trace_beginner
 from sidecar.ports import Clock, Observer
 from sidecar.streams import Streams
 
@@ -44,8 +46,9 @@ class Parts:
 
     ``mirror`` follows what changes the gateway's accounts, where that is wanted; ``metadata`` are
     answered for here. ``idle_seconds``
-    bounds how long nothing of a body may come from, or go to, an end; ``write_seconds`` how long a
-    client may leave unread what is sent to it; ``body_rate`` how slowly it may send.
+    bounds how long nothing of a body may come from, or go to, an end; ``body_rate`` how slowly a
+    client may send, ``read_rate`` how slowly it may read. ``tracer`` is there where requests are
+    traced.
     """
 
     authorizer: Authorizer
@@ -57,9 +60,10 @@ class Parts:
     realm: Realm = SIDECAR
     idle_seconds: float = 300.0
     mirror: AccountMirror | None = None
-    write_seconds: float = 60.0
     body_rate: BodyRate = field(default_factory=BodyRate)
+    read_rate: BodyRate = field(default_factory=partial(BodyRate, grace=60.0))
     metadata: ResourceMetadata | None = None
+    tracer: Tracer | None = None
 
 
 class Handler:
@@ -67,13 +71,14 @@ class Handler:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._begin_trace = trace_beginner(parts.tracer, Door.HTTP, parts.head_rules)
         self.is_leaving = False  # then every response is its connection's last
         self.at_once = AtOnce(parts, self)
 
     @property
-    def write_seconds(self) -> float:
-        """How long a client may leave unread what was sent to it."""
-        return self._parts.write_seconds
+    def read_rate(self) -> BodyRate:
+        """How slowly a client may read what is sent to it."""
+        return self._parts.read_rate
 
     @property
     def observer(self) -> Observer:
@@ -83,7 +88,7 @@ class Handler:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Whatever fails, nothing ungranted is forwarded."""
         began = self._parts.clock.steady()
-        response = Downstream(request, self._parts.write_seconds)
+        response = Downstream(request)
         if isinstance(request.protocol, ClientConnection):
             request.protocol.downstream = response
         if self.is_leaving:
@@ -96,6 +101,8 @@ class Handler:
             # answers of a connection that others share would go astray.
             response.close_after()
         asked, problem = read_access_request(request.method, request.raw_path, prepared)
+        if self._begin_trace is not None:
+            asked.trace = self._begin_trace(prepared, peer, scheme_of(request))
         try:
             await self._answer(request, response, head, asked, problem, peer)
         except ConnectionError:
@@ -108,7 +115,7 @@ class Handler:
 
     def refuse_unread(self, request: web.BaseRequest, deny: Deny) -> web.StreamResponse:
         """Answer what could not be read as a request; the connection ends with it."""
-        response = Downstream(request, self._parts.write_seconds)
+        response = Downstream(request)
         asked = AccessRequest("", "", "", "", (), _peer_of(request), make_request_id())
         self._parts.observer.decided(asked, deny, 0.0)
         response.close_after()

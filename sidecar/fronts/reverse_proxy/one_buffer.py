@@ -8,7 +8,8 @@ import asyncio
 
 from typing_extensions import override
 
-_BUFFER = memoryview(bytearray(256 * 1024))
+WHOLE = memoryview(bytearray(256 * 1024))
+PART = WHOLE[: 24 * 1024]  # for those whose octets may have to be kept
 
 
 class OneBuffer(asyncio.BufferedProtocol):
@@ -25,8 +26,8 @@ class OneBuffer(asyncio.BufferedProtocol):
 
     @override
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _BUFFER
+        return WHOLE
 
     @override
     def buffer_updated(self, nbytes: int) -> None:
-        self.octets_received(_BUFFER[:nbytes])
+        self.octets_received(WHOLE[:nbytes])

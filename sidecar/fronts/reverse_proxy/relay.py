@@ -5,7 +5,6 @@ handshake, keys or an account not at hand) goes the way of ``exchange``. What th
 written in ``client_connection``.
 """
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -36,8 +35,8 @@ class Relay:
 
     __deletable__ = ("_carriage", "_stream")  # for mypyc, which deletes no attribute unasked
     __slots__ = (
-        "_carriage", "_head", "_is_over", "_parts", "_pieces", "_stalled", "_status", "_stream",
-        "asked", "began", "client", "framing",
+        "_carriage", "_head", "_is_over", "_parts", "_pieces", "_status", "_stream", "asked",
+        "began", "client", "framing",
     )  # fmt: skip
 
     def __init__(
@@ -56,7 +55,6 @@ class Relay:
         self._head: AnswerHead | None = None
         self._pieces: list[bytes] = []
         self._status = 0  # of what was sent
-        self._stalled: asyncio.TimerHandle | None = None
         self._is_over = False
         self._stream: Stream
         self._carriage: Carriage
@@ -68,12 +66,16 @@ class Relay:
 
     def start(self, grant: Grant, octets: bytes) -> None:
         """Register the stream and send the request, in the turn in which it was granted."""
-        self._carriage = Carriage(self.asked.method, octets, self)
+        carriage = self._carriage = Carriage(self.asked.method, octets, self)
+        if self.asked.trace is not None:
+            carriage.record = self.asked.trace.record
         self._stream = self._parts.streams.registered(grant, StreamKind.HTTP, self.cut)
-        self._parts.upstream.carry(self._carriage)
+        self._parts.upstream.carry(carriage)
 
     def cut(self, reason: CutReason) -> None:
         """End it at once: before the answer by an answer of ours, after that by a reset."""
+        if self.asked.trace is not None:
+            self.asked.trace.cut(reason.value)
         self.refuse(Deny(deny_reason_of(reason), "cut before the answer"))
 
     def refuse(self, deny: Deny) -> None:
@@ -92,12 +94,8 @@ class Relay:
     def client_paused(self) -> None:
         """Hear that the client does not read what is sent to it."""
         self._carriage.pause()
-        if self._stalled is None:
-            loop = asyncio.get_running_loop()
-            self._stalled = loop.call_later(self._parts.write_seconds, self._give_up)
 
     def client_resumed(self) -> None:
-        self._calm()
         self._carriage.resume()
 
     def begun(self, head: AnswerHead) -> None:
@@ -170,27 +168,15 @@ class Relay:
         self.client.send(self.framing.whole(refusal.status, refusal.fields, refusal.body))
         self._end()
 
-    def _give_up(self) -> None:
-        """The client has read nothing for too long."""
-        self._stalled = None
-        self._carriage.abandon()
-        self._break_off()
-
     def _break_off(self) -> None:
         self.framing.stays = False
         self.client.reset()
         self._end()
 
-    def _calm(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
-
     def _end(self) -> None:
         if self._is_over:
             return
         self._is_over = True
-        self._calm()
         self._stream.leave()
         # Without these the relay is freed where it ends, and no collector has to look for it.
         del self._stream, self._carriage

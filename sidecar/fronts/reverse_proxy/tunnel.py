@@ -14,7 +14,12 @@ from aiohttp.http import StreamWriter
 from aiohttp.streams import StreamReader
 
 from sidecar.fronts.reverse_proxy.upstream import Answer, UpstreamFailed
-from sidecar.fronts.reverse_proxy.websocket import POLICY_VIOLATION, FrameEnds, close_frame
+from sidecar.fronts.reverse_proxy.websocket import (
+    GOING_AWAY,
+    POLICY_VIOLATION,
+    FrameEnds,
+    close_frame,
+)
 
 _BUFFER_BYTES = 64 * 1024
 # RFC 6455, 7.1.1: the client answers a close frame and waits for us to end the connection. Ending
@@ -25,14 +30,12 @@ _LINGER_SECONDS = 1.0
 class Tunnel:
     """One upgraded connection, between the client and upstream.
 
-    ``idle_seconds`` bounds how long upstream may leave unread what is written to it,
-    ``write_seconds`` how long the client may.
+    ``idle_seconds`` bounds how long upstream may leave unread what is written to it. How long the
+    client may is its connection's affair: see ``reading``.
     """
 
-    def __init__(
-        self, request: web.BaseRequest, answer: Answer, idle_seconds: float, write_seconds: float
-    ) -> None:
-        self._client = _End(request.protocol, write_seconds)
+    def __init__(self, request: web.BaseRequest, answer: Answer, idle_seconds: float) -> None:
+        self._client = _End(request.protocol)
         self._upstream = answer
         self._idle_seconds = idle_seconds
         self._ends = FrameEnds()
@@ -62,6 +65,17 @@ class Tunnel:
         Where a frame is half sent, or the client does not read, there is no place for a close
         frame: then its connection is aborted too.
         """
+        self._close(POLICY_VIOLATION, reason)
+
+    def bid_farewell(self) -> float:
+        """End both sides as ``cut`` does, because we end ourselves: with 1001.
+
+        Returns for how many seconds the client's answer to that is worth waiting for.
+        """
+        self._close(GOING_AWAY, "the server ends; connect again")
+        return _LINGER_SECONDS
+
+    def _close(self, code: int, reason: str) -> None:
         self._is_cut = True
         self._upstream.close()
         transport = self._client.transport
@@ -70,7 +84,7 @@ class Tunnel:
         if not self._ends.is_between or transport.get_write_buffer_size():
             transport.abort()
         elif not self._ends.closing:
-            transport.write(close_frame(POLICY_VIOLATION, reason))
+            transport.write(close_frame(code, reason))
 
     async def _pump_up(self) -> None:
         with suppress(OSError, UpstreamFailed):
@@ -99,11 +113,10 @@ class Tunnel:
 class _End:
     """The client: what came from it, and how to write to it. Takes a payload parser's place."""
 
-    def __init__(self, protocol: Any, idle_seconds: float) -> None:
+    def __init__(self, protocol: Any) -> None:
         loop = asyncio.get_running_loop()
         self._protocol: BaseProtocol = protocol
         self._writer = StreamWriter(protocol, loop)
-        self._idle_seconds = idle_seconds
         self.reader = StreamReader(protocol, _BUFFER_BYTES, loop=loop)
 
     @property
@@ -128,9 +141,7 @@ class _End:
             raise ConnectionResetError
         transport.write(data)
         if self._protocol.writing_paused:
-            # TimeoutError is an OSError: an end that does not read ends the tunnel.
-            async with asyncio.timeout(self._idle_seconds):
-                await self._writer.drain()
+            await self._writer.drain()
 
     def abort(self) -> None:
         if self.transport is not None:

@@ -13,7 +13,9 @@ from collections.abc import Iterable
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.fronts.hop_by_hop import read_options
 
-POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
+# RFC 6455, 7.4.1
+GOING_AWAY = 1001
+POLICY_VIOLATION = 1008
 
 # RFC 6455, 1.3: what the server hashes together with the client's key.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

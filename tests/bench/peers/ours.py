@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import yaml
@@ -24,6 +25,13 @@ def running_ours(scene: Scene) -> AbstractAsyncContextManager[Peer]:
     return _running(NAME, scene, [sys.executable, "-m", "sidecar"])
 
 
+def running_ours_with(
+    name: str, scene: Scene, **sections: Any
+) -> AbstractAsyncContextManager[Peer]:
+    """Run it in the same way, with further sections of settings."""
+    return _running(name, scene, [sys.executable, "-m", "sidecar"], **sections)
+
+
 def running_ours_compiled(scene: Scene) -> AbstractAsyncContextManager[Peer]:
     """Run the compiled build in the same way.
 
@@ -37,7 +45,9 @@ def running_ours_compiled(scene: Scene) -> AbstractAsyncContextManager[Peer]:
 
 
 @asynccontextmanager
-async def _running(name: str, scene: Scene, program: Sequence[str]) -> AsyncIterator[Peer]:
+async def _running(
+    name: str, scene: Scene, program: Sequence[str], **sections: Any
+) -> AsyncIterator[Peer]:
     port, admin = free_port(), free_port()
     settings = scene.site.settings(
         scene.upstream,
@@ -45,6 +55,7 @@ async def _running(name: str, scene: Scene, program: Sequence[str]) -> AsyncIter
         admin={"host": "127.0.0.1", "port": admin},
         limits={"remembered_tokens": scene.remembered_tokens},
         log={"decisions": "none"},
+        **sections,
     )
     file = scene.directory / f"sidecar-{port}.yaml"
     file.write_text(yaml.safe_dump(settings))

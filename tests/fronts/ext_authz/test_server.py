@@ -16,9 +16,11 @@ from sidecar.app.sockets import SharedPort
 from sidecar.fronts.ext_authz.health import AUTHORIZATION
 from sidecar.fronts.ext_authz.server import ExtAuthz, listening
 from sidecar.fronts.grpc_listener import Address, Certificate
+from sidecar.observability.tracing.sampler import Sampler, SamplingPolicy
 from tests.fakes.checks import Door, check_of, read_answer
 from tests.fakes.raw_grpc import raw_call
 from tests.fakes.waiting import until, until_async
+from tests.fakes.world import World
 
 ANYWHERE = Address("127.0.0.1", 0)
 NOT_SERVING = HealthCheckResponse.NOT_SERVING
@@ -74,6 +76,24 @@ async def test_a_check_is_answered_over_a_socket() -> None:
         assert await envoy.check(good(door)) == 200
         assert await envoy.check(check_of()) == 401
         assert await envoy.check(b"\xff") == 400
+
+
+async def test_envoys_own_call_tells_of_its_trace() -> None:
+    world = World()
+    world.tracer = Sampler(SamplingPolicy(0.0), world.clock)
+    door, trace_id = Door(world), "0af7651916cd43dd8448eb211c80319c"
+    async with (
+        listening(door.checker, lambda: True, ANYWHERE) as front,
+        grpc.aio.insecure_channel(front.url.partition("://")[2]) as channel,
+    ):
+        check: Any = channel.unary_unary(f"/{AUTHORIZATION}/Check")
+        told = (("traceparent", f"00-{trace_id}-b7ad6b7169203331-01"),)
+        await check(good(door), metadata=told, timeout=10)
+
+    ((request, _, _),) = world.observer.decisions
+    assert request.record is not None
+    assert request.record.trace_id == trace_id
+    assert request.record.arrival.peer == "127.0.0.1"
 
 
 async def test_health_is_what_the_probes_say() -> None:

@@ -44,6 +44,15 @@ async def test_what_is_no_request_is_refused_in_our_words(octets: bytes) -> None
     assert decision.reason is DenyReason.MALFORMED_REQUEST
 
 
+@pytest.mark.parametrize("version", ["2.0", "0.9"])
+async def test_no_version_that_is_not_spoken_is_confirmed(version: str) -> None:
+    """RFC 9112, 2.3. aiohttp answers in the version in which it was asked."""
+    async with forward_auth_door(Dialect.ENVOY, World()) as door:
+        answer = await door.send(HEALTH.replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
 async def test_a_question_that_trickles_in_is_ended_and_told_so() -> None:
     world = World()
     async with forward_auth_door(Dialect.ENVOY, world, head_timeout=0.2) as door:

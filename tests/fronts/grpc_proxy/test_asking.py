@@ -3,7 +3,8 @@
 import pytest
 
 from sidecar.core.decision import DenyReason
-from sidecar.fronts.grpc_proxy.asking import read_access_request, read_peer
+from sidecar.fronts.grpc_listener import read_peer
+from sidecar.fronts.grpc_proxy.asking import read_access_request
 from sidecar.fronts.grpc_proxy.metadata import CallHead
 
 

@@ -5,8 +5,8 @@ from fractions import Fraction
 import grpc
 
 from sidecar.admission import Limiter, LimitRules
-from sidecar.authorize import Admission
 from sidecar.core.rate_limit import Limit
+from sidecar.rules import Admission
 from tests.fakes.grpc_front import ROUTES, end_of, grpc_upstream, hang, running_grpc_front
 from tests.fakes.waiting import until
 from tests.fakes.world import World

@@ -10,7 +10,8 @@ import pytest
 
 from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.client_connection import ClientConnection
-from sidecar.fronts.reverse_proxy.upstream import UpstreamPolicy
+from sidecar.fronts.reverse_proxy.relay import Relay
+from sidecar.fronts.reverse_proxy.upstream import Answer, UpstreamPolicy
 from sidecar.fronts.reverse_proxy.upstream.connection import Connection
 from sidecar.ports import UpstreamError
 from tests.fakes.front import Front, read_all, running_front, status_of
@@ -24,6 +25,7 @@ GIGABYTE = 1_000_000_000
 # What two pairs of sockets may hold on their way; what is held by us is asserted to be far less.
 ON_ITS_WAY = 80_000_000
 HELD = 1_000_000
+UNREAD = 100_000  # of one answer, by us
 PIECE = bytes(65536)
 
 AT_ONCE = ("GET /admin/x HTTP/1.1", (), b"")
@@ -68,6 +70,16 @@ def ends_of(front: Front) -> tuple[ClientConnection, Connection]:
     return client, upstream
 
 
+def unread_of(front: Front) -> int:
+    """Return how much of the one answer is kept here for its client."""
+    client, upstream = ends_of(front)
+    assert client.transport is not None
+    assert upstream._carriage is not None
+    receiver = upstream._carriage.receiver
+    assert isinstance(receiver, Relay | Answer)
+    return client.transport.get_write_buffer_size() + sum(map(len, receiver._pieces))
+
+
 def upstream_is_stopped(front: Front) -> bool:
     return any(each.is_paused for each in front.parts.upstream._addresses[0].busy)
 
@@ -97,15 +109,32 @@ async def test_a_gigabyte_that_nobody_reads_stops_upstream_and_is_given_up(asked
         unreading(front, front.request(line, *fields, body=body)),
     ):
         await until(lambda: upstream_is_stopped(front))
-        client, _ = ends_of(front)
-        assert client.transport is not None
-        assert client.transport.get_write_buffer_size() < HELD
         assert await standing(lambda: endless.written) < ON_ITS_WAY
+        assert 0 < unread_of(front) < UNREAD
 
         await until(lambda: clear(front))
         await asyncio.wait_for(scripted.last.ended.wait(), 5)
         # Not upstream's fault.
         assert not front.world.observer.upstream_failures
+
+
+@WAYS
+async def test_who_stops_reading_in_the_midst_costs_less_than_a_megabyte(asked: Asked) -> None:
+    """More is read at a time by then: the client had kept up."""
+    endless = Endless()
+    line, fields, body = asked
+    async with (
+        scripted_upstream(endless.talk) as scripted,
+        running_front(scripted.url, world=admin(), idle_seconds=60) as front,
+    ):
+        asking = front.request(line, *fields, body=body)
+        async with unreading(front, asking, window=1_000_000) as client:
+            came = 0
+            while came < 20_000_000:
+                came += len(await asyncio.get_running_loop().sock_recv(client, 1_000_000))
+            await standing(lambda: endless.written)
+            assert UNREAD < unread_of(front) < HELD
+        await until(lambda: clear(front))
 
 
 @WAYS

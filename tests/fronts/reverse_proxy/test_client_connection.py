@@ -18,7 +18,7 @@ from tests.fakes.waiting import until
 from tests.fakes.world import World
 
 PRIVATE = (
-    "_buffer_paused", "_close", "_current_request", "_force_close", "_keepalive_timeout", "_loop",
+    "_buffer_paused", "_close", "_force_close", "_handle_request", "_keepalive_timeout", "_loop",
     "_max_msg_queue_size", "_message_tail", "_messages", "_msg_queue_resume_size",
     "_next_keepalive_close_time", "_parser", "_pause_reading_for_buffer", "_paused",
     "_payload_parser", "_process_keepalive", "_request_count", "_resume_reading_if_drained",
@@ -340,6 +340,28 @@ async def test_who_has_not_asked_to_the_end_is_not_answered(
         assert await half_close(front, asked(front)) == b""
         await until(lambda: not connections_of(front))
         await until(lambda: not any(front.world.observer.in_flight_now.values()))
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 9", *CHUNKS])
+async def test_what_comes_next_belongs_to_the_request_that_a_task_has_just_taken(
+    framing: bytes,
+) -> None:
+    """Aiohttp itself knows of that only a turn of the loop after it was taken from the queue."""
+    async with (
+        scripted_upstream(answer_by_path) as upstream,
+        running_front(upstream.url, world=admin()) as front,
+    ):
+        _, writer = await asyncio.open_connection(*front.address)
+        await until(lambda: connections_of(front))
+        connection = connections_of(front)[0]
+        await until(lambda: connection._waiter)
+        connection.data_received(front.request("POST /admin/1 HTTP/1.1", framing))
+        while connection._messages:  # noqa: ASYNC110 - a turn more would be one too many
+            await asyncio.sleep(0)
+
+        assert connection.is_within_message
+        assert not connection.eof_received()
+        writer.close()
 
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)

@@ -122,3 +122,16 @@ def test_a_head_that_splits_is_refused_each_time() -> None:
     for _ in range(2):
         with pytest.raises(SplitResponse):
             Framing("GET", NEW, stays=True).begin_as(head)
+
+
+def test_an_answer_like_the_one_before_has_its_own_body_length_and_framing() -> None:
+    def whole(body: bytes, method: str = "GET", *, stays: bool = True) -> bytes:
+        return Framing(method, NEW, stays=stays).whole(401, [(b"A", b"b")], body)
+
+    first = whole(b"abc")
+
+    assert whole(b"xyz") == first.replace(b"abc", b"xyz")
+    assert b"Content-Length: 4\r\n\r\nlong" in whole(b"long")
+    assert whole(b"abc", "HEAD") == first.removesuffix(b"abc")
+    assert b"Connection: close" in whole(b"abc", stays=False)
+    assert whole(b"abc") == first

@@ -47,7 +47,7 @@ BOTH_FRAMINGS = b"\r\nContent-Length: 1\r\nTransfer-Encoding: chunked"
         (b"GET /health HTTP/1.1", 400, MALFORMED),
         (b"GET /health HTTP/1.1" + HOST * 2, 400, MALFORMED),
         (b"GET /health HTTP/1.1\r\nHost: a@b", 400, MALFORMED),
-        (b"GET /health HTTP/1.1\r\nExpect: x" + HOST, 400, MALFORMED),
+        (b"GET /health HTTP/1.1\r\nExpect: x" + HOST, 417, DenyReason.EXPECTATION_REFUSED),
         (b"CONNECT a:443 HTTP/1.1\r\nHost: a:443", 405, DenyReason.METHOD_REFUSED),
         (b"TRACE /health HTTP/1.1" + HOST, 405, DenyReason.METHOD_REFUSED),
         (b"nonsense", 400, MALFORMED),

@@ -83,7 +83,7 @@ async def test_a_defect_of_ours_is_a_500_that_says_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Broken:
-        def authorize_now(self, request: AccessRequest) -> None:
+        def decide_now(self, request: AccessRequest) -> None:
             raise RuntimeError(request.path)
 
     world = World()

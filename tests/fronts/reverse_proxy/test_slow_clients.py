@@ -9,6 +9,7 @@ from sidecar.fronts.admission import Room
 from sidecar.fronts.listener import ListenPolicy
 from sidecar.fronts.reverse_proxy.pace import BodyRate
 from tests.fakes.front import Front, read_all, running_front, status_of
+from tests.fakes.tls import tls_ends
 from tests.fakes.upstream import Conversation, scripted_upstream
 from tests.fakes.waiting import until
 from tests.fakes.world import World
@@ -65,6 +66,22 @@ async def test_no_trickle_extends_the_time_of_a_head(begin: bytes, octet: bytes)
     (decided,) = [decision for _, decision, _ in front.world.observer.decisions]
     assert isinstance(decided, Deny)
     assert decided.reason in (DenyReason.TOO_SLOW, DenyReason.MALFORMED_REQUEST)
+
+
+async def test_half_a_head_that_came_together_with_a_request_has_the_time_of_a_head() -> None:
+    """Else a client could have its connection held for all of ``idle_timeout``."""
+    async with (
+        scripted_upstream() as upstream,
+        running_front(upstream.url, listen=HASTY) as front,
+    ):
+        reader, writer = await asyncio.open_connection(*front.address)
+        writer.write(front.request() + b"GET /reports HTTP/1.1\r\nHost")
+        await reader.readuntil(b"ok")
+        late = await asyncio.wait_for(read_all(reader), 5)
+        writer.close()
+
+    assert status_of(late) == 408
+    assert len(upstream.conversations) == 1
 
 
 async def test_a_head_that_is_late_is_told_so_on_a_connection_that_was_used_before() -> None:
@@ -181,7 +198,7 @@ async def test_a_stream_with_nothing_to_say_waits_for_nobody_to_read() -> None:
 
     async with (
         scripted_upstream(talk) as upstream,
-        running_front(upstream.url, write_seconds=0.1) as front,
+        running_front(upstream.url, read_rate=BodyRate(grace=0.1)) as front,
     ):
         reader, writer = await asyncio.open_connection(*front.address)
         writer.write(front.request())
@@ -191,6 +208,45 @@ async def test_a_stream_with_nothing_to_say_waits_for_nobody_to_read() -> None:
 
         assert await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 5)
         writer.close()
+
+
+async def _read_in_sips(reader: asyncio.StreamReader) -> None:
+    while await reader.read(2000):  # noqa: ASYNC110 - it is the client that takes its time
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("line", "encrypted"),
+    [("GET /admin/x HTTP/1.1", False), ("POST /admin/x HTTP/1.1", True)],
+    ids=["at once", "by a task, with TLS"],
+)
+async def test_who_reads_an_answer_in_sips_is_reset_though_something_can_always_be_written(
+    line: str, *, encrypted: bool
+) -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while True:
+            await conversation.say(bytes(65536))
+
+    ours, theirs = tls_ends() if encrypted else (None, None)
+    listen = ListenPolicy("127.0.0.1", 0, tls=ours)
+    rate = BodyRate(octets=10_000_000.0, grace=0.3)
+    async with (
+        scripted_upstream(talk) as upstream,
+        running_front(upstream.url, world=admin(), listen=listen, read_rate=rate) as front,
+        asyncio.timeout(10),
+    ):
+        reader, writer = await asyncio.open_connection(*front.address, limit=4096, ssl=theirs)
+        body = (b"Transfer-Encoding: chunked",) if line.startswith("POST") else ()
+        writer.write(front.request(line, *body, body=b"0\r\n\r\n" if body else b""))
+        with pytest.raises(ConnectionResetError):
+            await _read_in_sips(reader)
+        writer.close()
+        await upstream.last.ended.wait()
+        await until(lambda: not any(front.world.observer.in_flight_now.values()))
+
+    assert front.world.observer.slow_readers == 1
+    assert not front.world.observer.upstream_failures
 
 
 async def test_whoever_comes_to_a_full_door_is_told_so_and_makes_no_decision() -> None:

@@ -87,6 +87,31 @@ async def test_a_cut_closes_with_1008_and_a_reason(reason: CutReason) -> None:
         await until(lambda: front.world.observer.in_flight_now[StreamKind.WEBSOCKET] == 0)
 
 
+async def test_the_end_of_a_drain_closes_with_1001_so_that_clients_come_back() -> None:
+    """D1; RFC 6455, 7.4.1: "such as a server going down"."""
+    async with echo_server() as url, running_front(url) as front, talking(front) as socket:
+        await socket.send_str("hello")
+        await socket.receive_str()
+
+        async with asyncio.TaskGroup() as tasks:
+            draining = tasks.create_task(front.proxy.drain(0.01))
+            message = await asyncio.wait_for(socket.receive(), 5)
+            assert message.type is aiohttp.WSMsgType.CLOSE
+            assert message.data == 1001
+            await socket.close()
+            await asyncio.wait_for(draining, 5)
+        assert front.world.observer.in_flight_now[StreamKind.WEBSOCKET] == 0
+
+
+async def test_the_end_of_a_drain_does_not_wait_for_a_client_that_does_not_close() -> None:
+    async with echo_server() as url, running_front(url) as front, talking(front) as socket:
+        await socket.send_str("hello")
+
+        await asyncio.wait_for(front.proxy.drain(0.01), 5)
+
+        assert front.world.observer.in_flight_now[StreamKind.WEBSOCKET] == 0
+
+
 KEY = base64.b64encode(b"sixteen octets!!")
 HANDSHAKE = (
     b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13",

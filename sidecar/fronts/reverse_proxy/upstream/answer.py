@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
+from sidecar.core.trace import Record
 from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead
 from sidecar.fronts.reverse_proxy.upstream.carriage import Carriage
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed
@@ -11,7 +12,7 @@ from sidecar.fronts.reverse_proxy.upstream.pool import Pool
 from sidecar.fronts.reverse_proxy.upstream.request_head import Field, write_request_head
 from sidecar.ports import UpstreamError
 
-_BUFFER_BYTES = 256 * 1024
+_BUFFER_BYTES = 16 * 1024
 
 
 class Upstream(Pool):
@@ -25,6 +26,7 @@ class Upstream(Pool):
         body: AsyncIterator[bytes] | None,
         *,
         upgrade: bool = False,
+        record: Record | None = None,
     ) -> "Answer":
         """Send a request and return upstream's answer, its body still to come.
 
@@ -42,6 +44,7 @@ class Upstream(Pool):
         answer = Answer()
         octets = write_request_head(method, target, fields)
         carriage = Carriage(method, octets, answer, is_whole=body is None, upgrade=upgrade)
+        carriage.record = record
         answer.carriage = carriage
         self.carry(carriage)
         if body is not None and not answer.has_failed:

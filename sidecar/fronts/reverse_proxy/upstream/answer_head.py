@@ -77,8 +77,9 @@ class AnswerHead:
             if kind is _Kind.KEPT:
                 kept.append(each)
             elif kind is _Kind.LENGTH:
-                lengths.append(value)
-                kept.append(each)
+                length = value.rstrip(b" \t")  # RFC 9112, 5: no part of it; llhttp leaves it there
+                lengths.append(length)
+                kept.append((name, length))
             elif kind is _Kind.TYPE:
                 # One of several is enough: what has no end must not be let run on as if it had.
                 self.is_event_stream = self.is_event_stream or _is_event_stream(value)

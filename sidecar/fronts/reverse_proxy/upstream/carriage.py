@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Protocol
 
+from sidecar.core.trace import Record
 from sidecar.fronts.reverse_proxy.upstream.answer_head import AnswerHead
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed
 
@@ -45,12 +46,12 @@ class Carriage:
     """One request on its way. ``octets`` is all of it if ``is_whole``, else its head.
 
     What is not whole is gone on with by ``write`` once the receiver was told ``writable``, and
-    ended by ``finish``.
+    ended by ``finish``. ``record`` is where it is noted how it fares, if that is wanted.
     """
 
     __slots__ = (
         "connection", "connects", "deadline", "is_new_only", "is_repeatable", "is_whole", "method",
-        "octets", "receiver", "upgrade",
+        "octets", "receiver", "record", "upgrade",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +70,7 @@ class Carriage:
         # What was written piece by piece is gone, and the head alone is another request.
         self.is_repeatable = is_whole and method in IDEMPOTENT
         self.upgrade = upgrade
+        self.record: Record | None = None
         self.connection: Connection | None = None
         self.deadline = math.inf  # of the wait for a connection
         self.is_new_only = False

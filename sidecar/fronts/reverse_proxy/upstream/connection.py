@@ -7,20 +7,24 @@ from typing import cast
 
 from typing_extensions import override
 
-from sidecar.fronts.reverse_proxy.one_buffer import OneBuffer
+from sidecar.fronts.reverse_proxy.one_buffer import PART, WHOLE, OneBuffer
 from sidecar.fronts.reverse_proxy.upstream.answer_head import Malformed
 from sidecar.fronts.reverse_proxy.upstream.answer_reader import AnswerReader
 from sidecar.fronts.reverse_proxy.upstream.carriage import Carriage
 from sidecar.fronts.reverse_proxy.upstream.policy import UpstreamFailed, UpstreamPolicy
 from sidecar.ports import UpstreamError
 
+# What one read brings is kept while the client does not read. So much only for an answer of which
+# more was taken than sockets and queues on the way hold: half a megabyte, in parts.
+_PARTS = 22
+
 
 class Connection(OneBuffer):
     """Carries one request at a time. ``deadline`` is looked at by the pool."""
 
     __slots__ = (
-        "_carriage", "_leave", "_loop", "_policy", "_reader", "_retry", "deadline",
-        "idle_timeout", "is_paused", "is_reused", "transport", "writing_paused",
+        "_carriage", "_leave", "_loop", "_parts", "_policy", "_reader", "_retry", "_room",
+        "deadline", "idle_timeout", "is_paused", "is_reused", "transport", "writing_paused",
     )  # fmt: skip
 
     def __init__(
@@ -35,6 +39,8 @@ class Connection(OneBuffer):
         self._loop = asyncio.get_running_loop()
         self._reader = AnswerReader(policy.max_head_bytes)
         self._carriage: Carriage | None = None
+        self._room = PART
+        self._parts = 0
         self.transport: asyncio.Transport
         self.deadline = math.inf
         self.idle_timeout = policy.idle_timeout
@@ -55,6 +61,9 @@ class Connection(OneBuffer):
         """Send a request."""
         self._carriage = carriage
         carriage.connection = self
+        if carriage.record is not None:
+            peer = self.transport.get_extra_info("peername")
+            carriage.record.connected(peer, is_reused=self.is_reused)
         self._reader.expect(carriage.receiver, carriage.method, upgrade=carriage.upgrade)
         self.transport.write(carriage.octets)
         if carriage.is_whole:
@@ -69,6 +78,10 @@ class Connection(OneBuffer):
             self.deadline = self._loop.time() + self._policy.first_byte_timeout
 
     @override
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._room
+
+    @override
     def octets_received(self, octets: memoryview) -> None:
         carriage = self._carriage
         if carriage is None:
@@ -80,11 +93,17 @@ class Connection(OneBuffer):
         except Malformed as malformed:
             self._fail(UpstreamFailed(UpstreamError.MALFORMED, str(malformed)))
             return
+        if carriage.record is not None and self._reader.head is not None:
+            carriage.record.received(self._reader.head.status)
         if self._carriage is not carriage:
             return  # the receiver has abandoned it
         if self._reader.is_complete:
             self._end()
             return
+        if len(octets) == len(PART):
+            self._parts += 1
+            if self._parts == _PARTS:
+                self._room = WHOLE
         if self._reader.head is not None:
             self.deadline = math.inf if self.is_paused else self._loop.time() + self.idle_timeout
         carriage.receiver.received()
@@ -186,12 +205,16 @@ class Connection(OneBuffer):
         carriage.receiver.failed(why)
 
     def _detach(self) -> None:
-        if self._carriage is not None:
-            self._carriage.connection = None
+        carriage = self._carriage
+        if carriage is not None:
+            carriage.connection = None
+            if carriage.record is not None:
+                carriage.record.upstream_ended()
             self._carriage = None
         if self.is_paused:
             self.is_paused = False
             if not self.transport.is_closing():
                 self.transport.resume_reading()
+        self._room, self._parts = PART, 0
         self.deadline = math.inf
         self.idle_timeout = self._policy.idle_timeout

@@ -95,6 +95,8 @@ class Pool:
                 UpstreamFailed(UpstreamError.CIRCUIT_OPEN, "all are unhealthy")
             )
             return
+        if carriage.record is not None:
+            carriage.record.asked(address.url)
         connection = None if carriage.is_new_only else address.take_idle()
         if connection is not None:
             connection.is_reused = True

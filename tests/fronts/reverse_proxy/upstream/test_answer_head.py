@@ -35,6 +35,13 @@ def test_what_connection_names_ends_here_however_it_is_spelled() -> None:
     assert head.end_to_end == [(b"Z", b"3")]
 
 
+def test_white_space_behind_a_length_is_no_part_of_it() -> None:
+    head = head_of((b"Content-Length", b"7 \t"))
+
+    assert head.length == 7
+    assert head.end_to_end == [(b"Content-Length", b"7")]
+
+
 def test_connection_cannot_take_the_length_away() -> None:
     head = head_of((b"Content-Length", b"7"), (b"Connection", b"content-length"))
 

@@ -379,3 +379,27 @@ async def test_a_tunnel_has_no_deadline() -> None:
             assert not receiver.ends
             carriage.abandon()
             assert Books(pool).are_clear
+
+
+async def test_little_is_read_at_a_time_of_an_answer_until_much_of_it_was_taken() -> None:
+    """What one read brings has to be kept for a client that does not read."""
+    text = bytes(4_000_000)
+
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
+
+    async with (
+        scripted_upstream(talk) as scripted,
+        Upstream(UpstreamPolicy(scripted.url)) as upstream,
+        asyncio.timeout(10),
+    ):
+        for _ in range(2):  # of the second as of the first, on the same connection
+            answer = await upstream.ask("GET", "/", [(b"Host", b"a")], None)
+            (connection,) = upstream._addresses[0].busy
+            rooms = [(0, len(connection.get_buffer(-1)))]
+            while piece := await answer.more():
+                rooms.append((rooms[-1][0] + len(piece), len(connection.get_buffer(-1))))
+            answer.close()
+            assert {room for came, room in rooms if came < 400_000} == {24 * 1024}
+            assert {room for came, room in rooms[:-1] if came > 3_000_000} == {256 * 1024}
+    assert scripted.connections == 1

@@ -1,0 +1,1 @@
+"""Tracing with OpenTelemetry, an extra: nothing else imports its libraries."""
