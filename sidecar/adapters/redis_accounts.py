@@ -49,7 +49,7 @@ class ViewPolicy:
     ``max_staleness`` is the promise: nothing is granted on a status older than this. ``timeout``
     bounds the wait for Redis before the connection is given up, ``read_timeout`` that of one who
     reads; ``strict`` reads on every call; ``accept_rolled_back`` goes on with a store that lost
-    writes.
+    writes; up to ``spread`` is added to the pause before an attempt to connect.
     """
 
     max_staleness: float = 0.5
@@ -58,6 +58,7 @@ class ViewPolicy:
     read_timeout: float = 0.08
     max_subjects: int = 100_000
     max_backoff: float = 1.0
+    spread: float = 0.0
     strict: bool = False
     accept_rolled_back: bool = False
 
@@ -134,17 +135,17 @@ class RedisAccountView:
 
     async def run(self) -> None:
         """Keep the view connected until cancelled."""
-        failures = 0
+        policy, failures = self._policy, 0
         while True:
             began = self._clock.steady()
             # In a task of its own: a group that ends with an error at the moment of a cancellation
             # swallows that, and this loop would never end.
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._try())
-            lasted = self._clock.steady() - began > self._policy.max_backoff
+            lasted = self._clock.steady() - began > policy.max_backoff
             failures = 0 if lasted else failures + 1
-            ceiling = min(self._policy.max_backoff, 0.02 * 2 ** min(failures, 10))
-            await self._sleep(random.uniform(ceiling / 2, ceiling))  # noqa: S311 - jitter
+            ceiling = min(policy.max_backoff, 0.02 * 2 ** min(failures, 10))
+            await self._sleep(random.uniform(ceiling / 2, ceiling + policy.spread))  # noqa: S311 - jitter
 
     async def _try(self) -> None:
         try:

@@ -60,6 +60,7 @@ def make_accounts(settings: Settings, clock: Clock, observer: Observer) -> Accou
         max_staleness=accounts.max_staleness,
         heartbeat=accounts.heartbeat,
         timeout=accounts.timeout,
+        spread=accounts.reconnect_spread,
         read_timeout=accounts.read_timeout,
         max_subjects=accounts.max_subjects,
         strict=accounts.consistency == "strict",
