@@ -178,7 +178,7 @@ def decision_members(
         line["trace_id"] = request.trace.trace_id
     deny = denial_in(decision)
     if deny is not None:
-        line |= {"outcome": "denied", "reason": deny.reason.value, "detail": deny.detail}
+        line |= {"outcome": "denied", "reason": deny.reason.value, "detail": _harmless(deny.detail)}
         if isinstance(decision, Grant):
             line["enforced"] = False
     line["route"] = decision.route.name if decision.route is not None else ""
@@ -229,7 +229,7 @@ def audit_line(record: AuditRecord) -> str:
 
 
 def _harmless(text: str) -> str:
-    return redact(text) if "eyJ" in text else text  # some clients put a token into the path
+    return redact(text) if "eyJ" in text else text  # some put a token into a path, or into an aud
 
 
 def _way_into(stream: TextIO) -> Callable[[str], object]:
