@@ -12,8 +12,9 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
+from select import PIPE_BUF
 from typing import Self, TextIO
 
 from typing_extensions import override
@@ -104,7 +105,8 @@ class LineWriter:
 
     def _write_all(self, lines: list[str]) -> None:
         try:
-            self._put("".join(line + "\n" for line in lines))
+            for piece in _pieces(lines):
+                self._put(piece)
         except (OSError, ValueError):
             # Whoever read it has gone. Serving goes on; the count shows what is missing.
             self._drop(len(lines))
@@ -226,6 +228,23 @@ def audit_line(record: AuditRecord) -> str:
         before, after = _members(record.before), _members(record.after)
         line |= {"subject": record.key.subject, "before": before, "after": after}
     return _encode(line)
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Yield whole lines, in pieces that a pipe takes at once.
+
+    All workers write to one stdout. What is longer than ``PIPE_BUF`` may be "interleaved with data
+    from other processes" (POSIX, write), and a torn line is one that nobody can read. A line that
+    is longer by itself has a piece of its own.
+    """
+    piece = ""
+    for line in lines:
+        if piece and len(piece) + len(line) >= PIPE_BUF:
+            yield piece
+            piece = ""
+        piece += line + "\n"
+    if piece:
+        yield piece
 
 
 def _way_into(stream: TextIO) -> Callable[[str], object]:

@@ -342,6 +342,31 @@ def test_every_line_arrives_whole_and_in_order_through_a_pipe() -> None:
     assert not dropped
 
 
+def test_lines_of_two_workers_tear_no_line_of_one_another() -> None:
+    """They share a pipe, and its reader may be slow."""
+    reader, descriptor = os.pipe()
+    found: list[str] = []
+
+    def read() -> None:
+        with open(reader) as end:  # noqa: PTH123
+            found.extend(end.read().splitlines())
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    lines = ("x" * 400, "y" * 400)
+    with open(descriptor, "w") as one, open(os.dup(descriptor), "w") as other:  # noqa: PTH123
+        dropped: list[int] = []
+        writers = (LineWriter(one, dropped.append), LineWriter(other, dropped.append))
+        with writers[0], writers[1]:
+            for _ in range(5000):
+                for writer, line in zip(writers, lines, strict=True):
+                    writer.write(line)
+    reading.join(10)
+
+    assert sorted(found) == sorted([*lines] * 5000)
+    assert not dropped
+
+
 WRITER = """
 import sys
 from sidecar.observability.decision_log import LineWriter
