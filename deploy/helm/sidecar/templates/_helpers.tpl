@@ -112,6 +112,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toJson ($ports | default .default | uniq) -}}
 {{- end -}}
 
+{{- /* With Sentinel the URL has the sentinels' ports; the nodes that they name are at 6379. */ -}}
+{{- define "sidecar.redisPorts" -}}
+{{- $url := .Values.settings.accounts.url -}}
+{{- if contains "+sentinel:" $url -}}
+{{- $sentinels := include "sidecar.portsOf" (dict "url" $url "default" (list 26379)) | fromJsonArray -}}
+{{- toJson (append $sentinels 6379 | uniq) -}}
+{{- else -}}
+{{- include "sidecar.portsOf" (dict "url" $url "default" (list 6379)) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "sidecar.upstreamPorts" -}}
 {{- $upstream := .Values.settings.upstream | default dict -}}
 {{- $grpc := (.Values.settings.grpc | default dict).upstream | default dict -}}
