@@ -135,6 +135,8 @@ class JwksKeySource:
             now = self._clock.steady()
             keys.end(began, now, succeeded=outcome is FetchOutcome.FETCHED)
             self._observer.keys_fetched(keys.issuer, outcome, now - began)
+            if keys.usable(now) is None:
+                self._observer.keys_loaded(keys.issuer, 0, 0.0)  # else nobody would ever hear of it
         if outcome is FetchOutcome.FETCHED and self._snapshot is not None:
             # Last of all: whoever waits for the keys does not wait for the disk.
             await self._snapshot.save(keys.issuer, document, self._clock.now())
