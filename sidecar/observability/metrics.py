@@ -119,7 +119,8 @@ class Metrics:
 
     def keys_loaded(self, issuer: str, keys: int, at: float) -> None:
         self._keys.labels(issuer).set(keys)
-        self._keys_at.labels(issuer).set(at)
+        if keys:
+            self._keys_at.labels(issuer).set(at)
 
     @contextmanager
     def issuers(self, names: Collection[str]) -> Iterator[None]:
