@@ -67,6 +67,7 @@ def test_a_line_that_does_not_say_otherwise_was_enforced() -> None:
         line(outcome="maybe"),
         line(ts="yesterday"),
         line(ts="2026-01-31T08:00:00.000Z\n"),
+        line(ts="\u0662\u0660\u0662\u0666-01-31T08:00:00.000Z"),
         line(subject=["robot"]),
         line(enforced="no"),
         b'{"ts": ' + b"[" * 10_000,
