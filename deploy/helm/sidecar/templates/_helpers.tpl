@@ -123,15 +123,24 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{- define "sidecar.upstreamPorts" -}}
+{{- /* Where upstream is on the network, as JSON: all URLs of both ports. */ -}}
+{{- define "sidecar.upstreamUrls" -}}
 {{- $upstream := .Values.settings.upstream | default dict -}}
 {{- $grpc := (.Values.settings.grpc | default dict).upstream | default dict -}}
-{{- $ports := list -}}
+{{- $urls := list -}}
 {{- range concat (compact (list $upstream.url $grpc.url)) ($upstream.more_urls | default list) -}}
 {{- if not (hasPrefix "unix:" .) -}}
+{{- $urls = append $urls . -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $urls -}}
+{{- end -}}
+
+{{- define "sidecar.upstreamPorts" -}}
+{{- $ports := list -}}
+{{- range include "sidecar.upstreamUrls" . | fromJsonArray -}}
 {{- $usual := hasPrefix "https:" . | ternary 443 80 -}}
 {{- $ports = concat $ports (include "sidecar.portsOf" (dict "url" . "default" (list $usual)) | fromJsonArray) -}}
-{{- end -}}
 {{- end -}}
 {{- toJson (.Values.networkPolicy.upstreamPorts | default ($ports | uniq)) -}}
 {{- end -}}
