@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak soak-mixed bench-revocation bench-grpc bench-ext-authz bench-slow bench-restarts bench-tracing bench-overload redis-bars accelerate test-accelerated unit e2e attack-scores fuzz chaos-long lint types imports schema docs docker-lint audit sbom licences unused lock clean
+.PHONY: help demo test bench soak soak-mixed bench-revocation bench-fleet bench-grpc bench-ext-authz bench-slow bench-restarts bench-tracing bench-overload upstream-bars redis-bars accelerate test-accelerated unit e2e attack-scores fuzz chaos-long lint types imports schema docs docker-lint audit sbom licences unused lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -51,6 +51,9 @@ bench-revocation: $(VENV)/dev.stamp ## how fast revocation is, and what it costs
 	@PYTHONPATH=. $(BIN)/python tests/bench/cut_many.py
 	@PYTHONPATH=. $(BIN)/python tests/bench/view_memory.py
 
+bench-fleet: $(VENV)/dev.stamp ## how many sidecars one Redis carries, measured and simulated; 4 minutes
+	@PYTHONPATH=. $(BIN)/python tests/bench/fleet.py $(if $(WRITE),--write $(WRITE))
+
 bench-grpc: $(VENV)/dev.stamp ## what a gRPC call costs, and a message of a stream; 1 minute
 	@PYTHONPATH=. $(BIN)/python tests/bench/grpc_proxy.py
 
@@ -70,6 +73,11 @@ bench-restarts: $(VENV)/dev.stamp ## what clients see of REPLACEMENTS (20) resta
 
 bench-overload: $(VENV)/dev.stamp ## what a flood of bad tokens does to good ones; 2 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/bad_tokens.py
+
+upstream-bars: $(VENV)/dev.stamp ## the bars of kept connections, repetition and refusals, with figures; 5 minutes
+	@PYTHONPATH=. $(BIN)/python tests/bench/upstream_bars.py
+	@INTERLEAVED=10000 POSTED=100000 $(BIN)/python -m pytest -q --timeout=1200 \
+	  tests/fronts/reverse_proxy/test_kept_connections.py
 
 redis-bars: $(VENV)/dev.stamp ## the bars of revocation and Redis, with figures; 2 minutes
 	@PYTHONPATH=. $(BIN)/python tests/bench/redis_bars.py

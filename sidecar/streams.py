@@ -64,6 +64,8 @@ class Stream:
     def leave(self) -> None:
         """Take it off the books."""
         self.is_open = False
+        # Whoever is cut by it holds it: the ring would keep both for the next full collection.
+        self._cut = _cut_nobody
         self._leave(self)
 
     def cut(self, reason: CutReason) -> None:
@@ -78,6 +80,10 @@ class Stream:
 
 
 _Leave = Callable[[Stream], None]
+
+
+def _cut_nobody(reason: CutReason, /) -> None:
+    del reason
 
 
 class Streams:

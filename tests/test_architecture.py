@@ -20,6 +20,7 @@ TESTED_ELSEWHERE = {
     "sidecar/fronts/head_check.py": "tests/fronts/test_request_head.py",
     "sidecar/ports.py": "tests/test_authorize.py",  # Protocols and values without behaviour
     "sidecar/verification.py": "tests/test_authorize.py",
+    "sidecar/adapters/view_policy.py": "tests/adapters/test_redis_accounts.py",  # values
     "sidecar/wanted.py": "tests/test_turns.py",  # values
     "sidecar/rules.py": "tests/test_authorize.py",  # values without behaviour
     "sidecar/core/protection.py": "tests/core/test_decision.py",

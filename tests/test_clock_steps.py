@@ -11,8 +11,9 @@ from fractions import Fraction
 import pytest
 
 from sidecar.adapters.account_keys import AccountKeys
-from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
+from sidecar.adapters.redis_accounts import RedisAccountView
 from sidecar.adapters.redis_push import connection_for
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.core.decision import Grant
 from sidecar.core.rate_limit import Buckets
 from sidecar.demo.redis_server import RedisServer

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 
 from sidecar.adapters.redis_client import mapped
+from sidecar.cancelling import check_not_cancelled
 from sidecar.ports import AuditRecord, StatusUnavailable
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ class AuditTrail:
                 self._lose(record, "see above")
             finally:
                 self._waiting.task_done()
+            check_not_cancelled()
 
     async def settle(self, seconds: float) -> None:
         """Wait until what was heard is kept or lost, so many seconds at most."""

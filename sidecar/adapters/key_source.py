@@ -175,7 +175,7 @@ class JwksKeySource:
         if keys.install(found, self._generation, fresh_at):
             log.info("%d key(s) of %s are in force", len(found), keys.issuer)
             for left_out in found.left_out:
-                log.warning("a key of %s is not used: %s", keys.issuer, left_out)
+                log.warning("of the keys of %s not all is used: %s", keys.issuer, left_out)
         self._observer.keys_loaded(keys.issuer, len(found), at)
 
     async def _restore(self, keys: ProviderKeys) -> None:

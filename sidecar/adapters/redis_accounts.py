@@ -26,7 +26,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -36,30 +35,11 @@ from sidecar.adapters.known_standings import KnownStandings
 from sidecar.adapters.outage_log import OutageLog
 from sidecar.adapters.redis_push import PushConnection
 from sidecar.adapters.store_revision import Memory, RevisionGuard, read_mark
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.ports import Change, Clock, Observer, StatusUnavailable, ViewEvent
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ViewPolicy:
-    """Bounds of the view; times in seconds.
-
-    ``max_staleness`` is the promise: nothing is granted on a status older than this. ``timeout``
-    bounds the wait for Redis before the connection is given up, ``read_timeout`` that of one who
-    reads; ``strict`` reads on every call; ``accept_rolled_back`` goes on with a store that lost
-    writes.
-    """
-
-    max_staleness: float = 0.5
-    heartbeat: float = 0.1
-    timeout: float = 1.0
-    read_timeout: float = 0.08
-    max_subjects: int = 100_000
-    max_backoff: float = 1.0
-    strict: bool = False
-    accept_rolled_back: bool = False
 
 
 class RedisAccountView:
@@ -134,17 +114,17 @@ class RedisAccountView:
 
     async def run(self) -> None:
         """Keep the view connected until cancelled."""
-        failures = 0
+        policy, failures = self._policy, 0
         while True:
             began = self._clock.steady()
             # In a task of its own: a group that ends with an error at the moment of a cancellation
             # swallows that, and this loop would never end.
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._try())
-            lasted = self._clock.steady() - began > self._policy.max_backoff
+            lasted = self._clock.steady() - began > policy.max_backoff
             failures = 0 if lasted else failures + 1
-            ceiling = min(self._policy.max_backoff, 0.02 * 2 ** min(failures, 10))
-            await self._sleep(random.uniform(ceiling / 2, ceiling))  # noqa: S311 - jitter
+            ceiling = min(policy.max_backoff, 0.02 * 2 ** min(failures, 10))
+            await self._sleep(random.uniform(ceiling / 2, ceiling + policy.spread))  # noqa: S311 - jitter
 
     async def _try(self) -> None:
         try:

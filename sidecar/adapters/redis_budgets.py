@@ -25,6 +25,7 @@ from redis.asyncio import Redis
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.redis_client import mapped
 from sidecar.admission import Budget
+from sidecar.cancelling import check_not_cancelled
 from sidecar.core.rate_limit import SharedBuckets
 from sidecar.core.subject import SubjectKey
 from sidecar.ports import Clock, StatusUnavailable
@@ -111,14 +112,13 @@ class BudgetExchange:
 
     async def run(self) -> None:
         """Exchange every so often, until cancelled. Raises nothing else."""
-        task = asyncio.current_task()
-        # A cancellation in the midst of a command may come back as an error of the client's own.
-        while task is None or not task.cancelling():
+        while True:
             await asyncio.sleep(self._every)
             try:
                 await self.exchange()
             except Exception:
                 log.exception("what callers have left could not be exchanged")
+            check_not_cancelled()
 
     async def exchange(self) -> None:
         """Exchange once what was taken since the last time."""

@@ -14,8 +14,9 @@ from sidecar.adapters.key_source import JwksKeySource, KeyPolicy, Provider
 from sidecar.adapters.mark_file import MarkFile
 from sidecar.adapters.memory_accounts import MemoryAccounts
 from sidecar.adapters.provider_client import ProviderClient
-from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
+from sidecar.adapters.redis_accounts import RedisAccountView
 from sidecar.adapters.redis_push import connection_for
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.app.tls import client_context, server_context
 from sidecar.authorize import Authorizer
 from sidecar.core.routes import Routes
@@ -60,6 +61,7 @@ def make_accounts(settings: Settings, clock: Clock, observer: Observer) -> Accou
         max_staleness=accounts.max_staleness,
         heartbeat=accounts.heartbeat,
         timeout=accounts.timeout,
+        spread=accounts.reconnect_spread,
         read_timeout=accounts.read_timeout,
         max_subjects=accounts.max_subjects,
         strict=accounts.consistency == "strict",

@@ -20,6 +20,7 @@ from sidecar.account_sync import (
     SyncFailure,
     WantedSource,
 )
+from sidecar.cancelling import check_not_cancelled
 from sidecar.core.account_plan import Plan, PlanRules
 from sidecar.core.wanted_accounts import NotAccounts
 from sidecar.observability.sync_metrics import SyncMetrics
@@ -107,6 +108,7 @@ class PeriodicSync:
         if trouble and trouble != self._trouble:
             self._failed(SyncFailure.STORE, trouble)
         self._trouble = trouble
+        check_not_cancelled()
 
     def _note(self, *, leads: bool) -> None:
         if leads and not self._leads.is_set():
@@ -126,6 +128,7 @@ class PeriodicSync:
             began = loop.time()
             every = self._policy.every
             pause = every if await self.once() else min(every, _RETRY_SECONDS)
+            check_not_cancelled()
             await asyncio.sleep(max(0.0, began + pause - loop.time()))
 
     async def once(self) -> bool:

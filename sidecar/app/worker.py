@@ -23,8 +23,9 @@ from sidecar.ports import Clock
 from sidecar.settings import Settings
 
 _REPORT_SECONDS = 0.1
-# Collections of the younger generations before a full one: that is about two million objects more.
-_YOUNG_BETWEEN_FULL = 300
+# Collections of the younger generations before a full one: that is about 700,000 objects more, or
+# 300 MB at worst, where uploads are broken off in numbers. All else is freed when it ends.
+_YOUNG_BETWEEN_FULL = 100
 
 
 def work(

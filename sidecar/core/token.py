@@ -7,6 +7,7 @@ RFC 8725, 3.10), ``VerifiedToken`` can only be had from ``verify_signature``.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from joserfc import jws
@@ -22,6 +23,10 @@ from sidecar.core.mldsa import MLDSAKey
 from sidecar.core.strict_json import NotStrictJSON, read_json_object
 
 MAX_KID_LENGTH = 256
+
+# A token without kid, which anybody can write, costs a verification for each key that fits. A
+# provider that rotates has two or three.
+MAX_KEYS_TRIED = 4
 
 # Parameters that change what is signed or who is trusted. An access token never needs them, so
 # each is refused: crit and b64 (RFC 7515, 4.1.11; RFC 7797), compression and nesting (RFC 8725,
@@ -137,12 +142,20 @@ def check_header(token: UnverifiedToken, issuer: Issuer) -> None:
 
 
 def match_keys(token: UnverifiedToken, keys: VerificationKeys) -> tuple[VerificationKey, ...]:
-    """Return the keys that may have signed the token; empty when its key is unknown."""
+    """Return the keys that may have signed the token; empty when its key is unknown.
+
+    For a token that names none they are the first ``MAX_KEYS_TRIED`` of the set that fit.
+    """
     if token.kid is not None:
-        candidates = keys.by_kid.get(token.kid, ())
-    else:
-        candidates = tuple(key for same_kid in keys.by_kid.values() for key in same_kid)
-    return tuple(key for key in candidates if token.algorithm in key.algorithms)
+        named = keys.by_kid.get(token.kid, ())
+        return tuple(key for key in named if token.algorithm in key.algorithms)
+    fitting = (
+        key
+        for same_kid in keys.by_kid.values()
+        for key in same_kid
+        if token.algorithm in key.algorithms
+    )
+    return tuple(islice(fitting, MAX_KEYS_TRIED))
 
 
 def verify_signature(

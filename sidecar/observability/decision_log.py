@@ -180,7 +180,7 @@ def decision_members(
         line["trace_id"] = request.trace.trace_id
     deny = denial_in(decision)
     if deny is not None:
-        line |= {"outcome": "denied", "reason": deny.reason.value, "detail": deny.detail}
+        line |= {"outcome": "denied", "reason": deny.reason.value, "detail": harmless(deny.detail)}
         if isinstance(decision, Grant):
             line["enforced"] = False
     line["route"] = decision.route.name if decision.route is not None else ""

@@ -86,12 +86,17 @@ class LastUseWriter:
         self._sleep = sleep
         self._pending: dict[SubjectKey, Use] = {}
         self._is_failing = False
+        self._under_way: asyncio.Task[bool] | None = None
 
     async def run(self) -> None:
         """Write until cancelled, then what is left, within ``last_seconds``."""
+        loop = asyncio.get_running_loop()
         try:
             while True:
-                await self._write()
+                # In a task that is not cancelled with this one: a write that is broken off is
+                # perhaps done, would be repeated, and count twice.
+                self._under_way = loop.create_task(self._write())
+                await asyncio.shield(self._under_way)
                 await self._sleep(self._policy.every)
         finally:
             await self._write_the_rest()
@@ -99,7 +104,9 @@ class LastUseWriter:
     async def _write_the_rest(self) -> None:
         try:
             async with asyncio.timeout(self._policy.last_seconds):
-                await self._write()
+                # What fails now may have failed by the deadline, and has no time left.
+                if self._under_way is None or self._under_way.done() or await self._under_way:
+                    await self._write()
         except TimeoutError:
             pass
         left = [*self._pending.values(), *self._recent.take().values()]
@@ -108,7 +115,8 @@ class LastUseWriter:
         if left:
             log.warning("the accounts' last use could not be written and is lost: %d", len(left))
 
-    async def _write(self) -> None:
+    async def _write(self) -> bool:
+        """Write what there is; return whether that was possible."""
         try:
             for realm in self._policy.realms:
                 await self._add(realm, {})  # so that its recording begins
@@ -124,8 +132,10 @@ class LastUseWriter:
             if self._is_failing:
                 log.info("the accounts' last use is written again")
             self._is_failing = False
+            return True
         finally:
             self._count_lost()
+        return False
 
     async def _write_pending(self) -> None:
         while self._pending:

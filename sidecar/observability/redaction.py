@@ -22,6 +22,7 @@ def redact(text: str) -> str:
 def harmless(part: str) -> str:
     """Return a part of a request line or of its head without credentials; quick where none can be.
 
-    Some clients put a token into the path, and some send a whole URL, its password included.
+    Some clients put a token into the path or an audience, and some send a whole URL, its password
+    included.
     """
     return redact(part) if "eyJ" in part or "@" in part else part

@@ -53,7 +53,7 @@ class Issuer(PresetSection):
     type_required: bool = False
     """Refuse tokens without `typ`."""
     kid_optional: bool = False
-    """Accept tokens that do not name their key."""
+    """Accept tokens that do not name their key; the first four of the set that fit are tried."""
     leeway: Annotated[float, Field(ge=0, le=300)] = 0.0
     """Seconds by which the clocks may differ. The Hoop gateway has 0."""
     required_claims: dict[str, str] = Field(default_factory=dict)

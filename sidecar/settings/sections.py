@@ -164,6 +164,8 @@ class Accounts(Section):
     """Seconds between two proofs that every change was heard; at most 2/5 of max_staleness."""
     timeout: Seconds = 1.0
     """Seconds to wait for Redis before the connection is given up."""
+    reconnect_spread: Annotated[float, Field(ge=0, le=60)] = 0.0
+    """Seconds over which attempts to reconnect to Redis are spread, for thousands of sidecars."""
     read_timeout: Seconds = 0.08
     """Seconds that a request waits for an account that is not at hand; then it gets 503."""
     max_subjects: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from typing_extensions import override
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.audit_trail import (
@@ -151,3 +152,25 @@ async def test_nobody_waits_for_a_store_that_is_silent(caplog: pytest.LogCapture
     assert lost.count > 0
     assert "too many wait already" in caplog.text
     assert "still on their way" in caplog.text
+
+
+class Swallowing(BrokenLog):
+    """Hangs, and turns a cancellation into an error of its own, as a client of Redis may."""
+
+    @override
+    async def append(self, line: str) -> None:
+        try:
+            await super().append(line)
+        except asyncio.CancelledError:
+            raise StatusUnavailable("disconnected") from None
+
+
+async def test_it_ends_although_its_cancellation_was_swallowed() -> None:
+    lost = Losses()
+    trail = AuditTrail(Swallowing(None), write, lost)
+    async with asyncio.timeout(10):
+        async with running(trail.run):
+            trail.audited(record("disable"))
+            await trail.settle(0.01)
+
+    assert lost.count == 1

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 import pytest
 import trustme
 
-from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
+from sidecar.adapters.redis_accounts import RedisAccountView
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.demo.redis_server import RedisServer
 from sidecar.ports import StatusUnavailable, ViewEvent
 from tests.adapters.test_redis_accounts import ALICE, Seen, activate, running_view

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from sidecar.adapters.redis_accounts import ViewPolicy
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.core.subject import AccountStatus
 from sidecar.demo.redis_server import RedisServer
 from sidecar.ports import StatusUnavailable, ViewEvent

@@ -15,9 +15,10 @@ from redis.asyncio import Redis
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.clock import SystemClock
-from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
+from sidecar.adapters.redis_accounts import RedisAccountView
 from sidecar.adapters.redis_push import connection_for
 from sidecar.adapters.redis_store import RedisAccountStore, open_redis_store
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Deny, DenyReason, Grant
 from sidecar.core.request import AccessRequest

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from sidecar.adapters.account_keys import AccountKeys
-from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
+from sidecar.adapters.redis_accounts import RedisAccountView
 from sidecar.adapters.redis_store import open_redis_store
 from sidecar.adapters.store_revision import make_epoch
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.demo.redis_server import RedisServer
 from sidecar.ports import StatusUnavailable, ViewEvent

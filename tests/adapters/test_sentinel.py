@@ -9,9 +9,10 @@ import pytest
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.clock import SystemClock
-from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
+from sidecar.adapters.redis_accounts import RedisAccountView
 from sidecar.adapters.redis_push import connection_for
 from sidecar.adapters.redis_store import open_redis_store
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.core.subject import Account, AccountStatus, SubjectKey
 from sidecar.demo.redis_server import RedisServer
 from sidecar.ports import StatusUnavailable, ViewEvent

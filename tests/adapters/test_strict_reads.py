@@ -7,8 +7,9 @@ from typing import Any
 
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.clock import SystemClock
-from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
+from sidecar.adapters.redis_accounts import RedisAccountView
 from sidecar.adapters.redis_push import connection_for
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Deny, DenyReason, Grant
 from sidecar.core.routes import Routes

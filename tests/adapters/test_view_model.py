@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from sidecar.adapters.account_keys import AccountKeys
-from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
+from sidecar.adapters.redis_accounts import RedisAccountView
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.core.subject import Standing, SubjectKey
 from sidecar.ports import StatusUnavailable
 from tests.fakes.build import overrides

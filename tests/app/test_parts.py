@@ -57,11 +57,12 @@ def test_accounts_in_memory_are_live_from_the_start(tmp_path: Path) -> None:
 
 
 def test_accounts_in_redis_are_not(tmp_path: Path) -> None:
-    store = {"url": "redis://127.0.0.1/0", "read_timeout": 0.07}
+    store = {"url": "redis://127.0.0.1/0", "read_timeout": 0.07, "reconnect_spread": 5}
     accounts = make_accounts(settings(tmp_path, accounts=store), SystemClock(), RecordingObserver())
 
     assert isinstance(accounts.view, RedisAccountView)
     assert accounts.view._policy.read_timeout == 0.07
+    assert accounts.view._policy.spread == 5
     assert not accounts.view.is_live()
     assert accounts.proven_at() is None
 

@@ -25,6 +25,14 @@ from tests.fakes.waiting import until
 INACTIVE = AccountStatus.INACTIVE
 
 
+async def swallow() -> None:
+    """Hang, and make a cancellation a failure, as a client of Redis may."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        raise StatusUnavailable("disconnected") from None
+
+
 class FakeSource:
     """Implements ``account_sync.WantedSource``. ``meanwhile`` happens while it is asked."""
 
@@ -33,9 +41,12 @@ class FakeSource:
         self.failure: Exception | None = None
         self.meanwhile: Callable[[], None] = lambda: None
         self.fetches = 0
+        self.swallows = False
 
     async def fetch(self) -> Sequence[WantedAccount]:
         self.fetches += 1
+        if self.swallows:
+            await swallow()
         self.meanwhile()
         if self.failure is not None:
             raise self.failure
@@ -48,6 +59,7 @@ class FakeLeader:
     def __init__(self) -> None:
         self.next = True
         self.failure: Exception | None = None
+        self.swallows = False
         self.resigned = self.campaigns = 0
         self._leads = False
 
@@ -56,6 +68,8 @@ class FakeLeader:
 
     async def campaign(self) -> None:
         self.campaigns += 1
+        if self.swallows:
+            await swallow()
         if self.failure is not None:
             raise self.failure
         self._leads = self.next
@@ -164,6 +178,21 @@ async def test_a_store_that_elects_nobody_is_asked_again_and_told_once(
         assert "NoPermissionError" in caplog.text
         office.leader.failure = None
         await until(lambda: office.source.fetches)
+
+
+@pytest.mark.parametrize("at", ["the election", "the sync"])
+async def test_the_job_ends_although_its_cancellation_was_swallowed(
+    office: Office, at: str
+) -> None:
+    office.leader.swallows = at == "the election"
+    office.source.swallows = at == "the sync"
+    async with asyncio.timeout(10):
+        async with office.at_work():
+            await until(
+                lambda: office.leader.campaigns if at == "the election" else office.source.fetches
+            )
+
+    assert office.leader.resigned
 
 
 async def test_it_waits_until_the_store_is_known_to_be_what_it_was(office: Office) -> None:

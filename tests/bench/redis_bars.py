@@ -21,7 +21,8 @@ from typing import Any
 from redis.asyncio import Redis
 from typing_extensions import override
 
-from sidecar.adapters.redis_accounts import RedisAccountView, ViewPolicy
+from sidecar.adapters.redis_accounts import RedisAccountView
+from sidecar.adapters.view_policy import ViewPolicy
 from sidecar.authorize import Authorizer
 from sidecar.core.decision import Decision, Grant
 from sidecar.core.routes import Routes

@@ -20,6 +20,7 @@ ABOUT_THE_REQUEST = {
     DenyReason.TOO_SLOW,
     DenyReason.UNTRUSTED_PEER,
     DenyReason.METHOD_REFUSED,
+    DenyReason.EXPECTATION_REFUSED,
     DenyReason.OVERLOADED,
 }
 

@@ -18,6 +18,7 @@ from sidecar.core.bearer import BearerToken
 from sidecar.core.decision import Denied, DenyReason
 from sidecar.core.issuer import Issuer
 from sidecar.core.token import (
+    MAX_KEYS_TRIED,
     MAX_KID_LENGTH,
     UnverifiedToken,
     VerificationKey,
@@ -389,6 +390,20 @@ def test_a_token_without_kid_passes_only_where_it_is_optional() -> None:
     assert isinstance(verdict(token, issuer=lenient), VerifiedToken)
     stranger = BearerToken(seal({"alg": "ES256"}, CLAIMS, ec_key("stranger")))
     assert verdict(stranger, issuer=lenient) is R.BAD_SIGNATURE
+
+
+def test_a_token_without_kid_costs_no_more_than_a_few_keys() -> None:
+    """Whoever forges one would have each of a set's 64 keys tried."""
+    others = [rsa_key(f"other {number}").verification_key() for number in range(MAX_KEYS_TRIED)]
+    ours, lenient = ec_key(), replace(ISSUER, kid_optional=True)
+    token = read_token(BearerToken(seal({"alg": "ES256"}, CLAIMS, ours)))
+    by_kid = {str(number): (key,) for number, key in enumerate(others)}
+    many = VerificationKeys({"mixed": tuple(others), "": (ours.verification_key(),) * 9}, 1)
+
+    # Keys of another algorithm do not count: they are not tried.
+    assert len(match_keys(token, many)) == MAX_KEYS_TRIED
+    found = VerificationKeys({**by_kid, "last": (ours.verification_key(),)}, 1)
+    assert isinstance(verify_signature(token, found, lenient), VerifiedToken)
 
 
 def test_a_key_without_kid_serves_no_token_that_names_one() -> None:

@@ -11,6 +11,7 @@ import pytest_asyncio
 from sidecar.demo.gateway import Gateway, GatewayAccount, identity_provider_verifier
 from sidecar.demo.identity_provider import Client, IdentityProvider
 from sidecar.demo.redis_server import RedisServer
+from tests.e2e.leaks import watching
 
 AUDIENCE = "https://hoop.example/api"
 SUBJECT = "api-user"
@@ -66,7 +67,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         IdentityProvider(clients, audiences=(AUDIENCE,)) as identity_provider,
         RedisServer() as redis,
         Gateway(identity_provider_verifier(identity_provider.jwks_url)) as gateway,
-        aiohttp.ClientSession() as http,
+        aiohttp.ClientSession(trace_configs=[watching()]) as http,
     ):
         gateway.accounts[SUBJECT] = GatewayAccount(SUBJECT, "Api User", ("devops", "ops"))
         yield Site(identity_provider, redis, gateway, http, tmp_path)

@@ -7,13 +7,15 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import yaml
+
+from tests.e2e.leaks import check_told, check_written, secrets_in
 
 _DOOR = re.compile(r"\b(\w+) on ((?:https?|grpcs?)://[^\s\"]+)")
 START_SECONDS = 30.0
@@ -42,6 +44,19 @@ class Sidecar:
                     if response.status == 200:
                         return
                 await asyncio.sleep(0.01)
+
+    async def metrics(self) -> str:
+        """Return the page of metrics; nothing where the admin listener does not answer in time."""
+        if not self.admin_url.startswith("http://"):
+            return ""
+        limit = aiohttp.ClientTimeout(total=2.0)
+        with suppress(aiohttp.ClientError, TimeoutError, OSError):
+            async with (
+                aiohttp.ClientSession(timeout=limit) as http,
+                http.get(self.admin_url + "/metrics") as response,
+            ):
+                return await response.text()
+        return ""
 
     async def terminate(self) -> int:
         """End it as an orchestrator does; return its exit code."""
@@ -81,6 +96,8 @@ async def running_sidecar(
 ) -> AsyncIterator[Sidecar]:
     """Run the sidecar with these settings until the block ends; wait till it is ready.
 
+    Nothing that it has written, or tells in its metrics, may be a secret.
+
     It gets that many ``descriptors``, where there is a number. ``prefix`` is a command that starts
     it, and is then itself no more.
     """
@@ -114,7 +131,10 @@ async def running_sidecar(
                 await sidecar.ready()
             yield sidecar
         finally:
+            metrics = await sidecar.metrics()
             await sidecar.terminate()
+    check_written(sidecar.output, settings)
+    check_told(metrics, secrets_in(settings))
 
 
 async def cli(

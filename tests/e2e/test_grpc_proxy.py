@@ -118,7 +118,11 @@ async def test_a_program_gets_through_and_its_calls_end_with_its_account(
             return await metric(site, sidecar, name) == 3
 
         await until_async(are_counted)
-        assert await metric(site, sidecar, 'sidecar_in_flight{kind="grpc"}') == 0
+
+        async def have_ended() -> bool:
+            return await metric(site, sidecar, 'sidecar_in_flight{kind="grpc"}') == 0
+
+        await until_async(have_ended)
         assert not [line for line in sidecar.output if "eyJ" in line], "a token in a log"
 
 

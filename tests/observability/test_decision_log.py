@@ -174,7 +174,7 @@ def test_no_line_holds_a_token_a_query_or_a_line_end(path: str, host: str) -> No
     token = ".".join(parts)
     asked = request(path=f"/{token}{path}", host=f"{host[:99]}{token}")
 
-    line = decision_line(asked, Deny(DenyReason.NO_ROUTE, path), 0, 0)
+    line = decision_line(asked, Deny(DenyReason.NO_ROUTE, f"{path} {token}"), 0, 0)
 
     assert "secret=1" not in line
     assert not [part for part in parts if part in line]

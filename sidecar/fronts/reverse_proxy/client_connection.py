@@ -86,6 +86,7 @@ class ClientConnection(Connection, OneBuffer):
         if self.relay is not None:
             self.relay.client_gone()
         self._handler.at_once.leave(self)
+        self.downstream = None  # which holds us
 
     @override
     def octets_received(self, octets: memoryview) -> None:

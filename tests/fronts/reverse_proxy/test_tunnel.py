@@ -196,6 +196,27 @@ async def test_what_is_no_good_handshake_is_refused(line: str, fields: tuple[byt
         assert not upstream.conversations
 
 
+@pytest.mark.parametrize("why", ["no token", "a bad one", "an expired one", "a disabled account"])
+async def test_who_is_not_granted_sends_no_handshake_and_no_frame(why: str) -> None:
+    """P13, bar 24: the decision comes before the 101, and what was sent with it goes nowhere."""
+    frame = b"\x81\x82maskAA"
+    async with scripted_upstream() as upstream, running_front(upstream.url) as front:
+        bearer = {
+            "no token": b"X-No: token",
+            "a bad one": front.bearer() + b"x",
+            "an expired one": front.bearer(exp=1),
+        }.get(why, front.bearer())
+        if why == "a disabled account":
+            front.world.disable("robot")
+        head = [b"GET /watch HTTP/1.1", b"Host: a", bearer, *HANDSHAKE, b"", frame]
+
+        response = await front.send(b"\r\n".join(head))
+
+        assert status_of(response) == 401
+        assert b"\r\nConnection: close\r\n" in response
+        assert upstream.connections == 0
+
+
 async def test_a_route_without_websocket_forwards_no_upgrade() -> None:
     async with scripted_upstream() as upstream, running_front(upstream.url) as front:
         response = await front.send(

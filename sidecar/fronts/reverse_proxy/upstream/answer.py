@@ -110,7 +110,7 @@ class Answer:
         """
         while self._head is None:
             if self._failure is not None:
-                raise self._failure
+                raise self._failure.anew()
             self._news.clear()
             await self._news.wait()
 
@@ -130,7 +130,7 @@ class Answer:
         """
         while not self._pieces:
             if self._failure is not None:
-                raise self._failure
+                raise self._failure.anew()
             if self._has_ended:
                 return b""
             self._news.clear()
@@ -145,7 +145,7 @@ class Answer:
         """
         while not self.carriage.can_write:
             if self._failure is not None:
-                raise self._failure
+                raise self._failure.anew()
             if self._has_ended:
                 raise UpstreamFailed(UpstreamError.RESET, "the connection has ended")
             self._writable.clear()
@@ -166,12 +166,15 @@ class Answer:
         except Exception as broken:  # noqa: BLE001 - whatever it is, the rest will not come
             self.carriage.abandon()
             self.failed(UpstreamFailed(UpstreamError.RESET, type(broken).__name__))
+            # Whoever raised it keeps it; with its traceback it would keep all of this request, too.
+            broken.__traceback__ = None
 
     def close(self) -> None:
         """Be done with it: what is still to come, either way, is dropped with the connection."""
         if self.sending is not None:
             self.sending.cancel()
-        self.carriage.abandon()
+            self.sending = None  # its coroutine holds us
+        self.carriage.forget()
         if not self._has_ended:
             self._failure = UpstreamFailed(UpstreamError.RESET, "given up")
             self._wake()

@@ -30,6 +30,10 @@ class Listener(Protocol):
         ...
 
 
+# For readers that will read no more; it tells nobody of anything.
+_SPENT = httptools.HttpResponseParser(object())
+
+
 class AnswerReader:
     """Reads one answer after the other. ``expect`` before each, ``feed`` what comes."""
 
@@ -62,6 +66,11 @@ class AnswerReader:
         self._head_bytes = self._interim = 0
         self.head = None
         self.is_complete = False
+
+    def let_go(self) -> None:
+        """Be done for good: a parser holds its reader, and the ring would be kept for long."""
+        self._parser, self._feed = _SPENT, _SPENT.feed_data
+        self._listener = None
 
     @property
     def has_begun(self) -> bool:

@@ -42,6 +42,23 @@ class Receiver(Protocol):
         ...
 
 
+class _Nobody:
+    def begun(self, head: AnswerHead) -> None: ...
+
+    def continued(self, data: bytes) -> None: ...
+
+    def received(self) -> None: ...
+
+    def ended(self) -> None: ...
+
+    def failed(self, why: UpstreamFailed) -> None: ...
+
+    def writable(self) -> None: ...
+
+
+_NOBODY = _Nobody()
+
+
 class Carriage:
     """One request on its way. ``octets`` is all of it if ``is_whole``, else its head.
 
@@ -109,6 +126,14 @@ class Carriage:
         """Let upstream be silent for as long as it likes: it is a tunnel now."""
         if self.connection is not None:
             self.connection.idle_timeout = self.connection.deadline = math.inf
+
+    def forget(self) -> None:
+        """Give the request up, and the receiver too, whoever that was.
+
+        It holds us: the ring would keep both for the next full garbage collection.
+        """
+        self.abandon()
+        self.receiver = _NOBODY
 
     def abandon(self) -> None:
         """Give the request up, whatever has become of it; the receiver hears nothing more."""

@@ -123,6 +123,7 @@ class Connection(OneBuffer):
             self._lose("the connection was closed" if exc is None else type(exc).__name__)
         else:
             self._leave(self, False)  # noqa: FBT003
+        self._reader.let_go()
 
     @override
     def pause_writing(self) -> None:

@@ -18,6 +18,10 @@ class UpstreamFailed(Exception):
         self.error = error
         self.detail = detail
 
+    def anew(self) -> "UpstreamFailed":
+        """Return it to be raised: a raised one that is kept makes a ring with its traceback."""
+        return UpstreamFailed(self.error, self.detail)
+
 
 def level_of(error: UpstreamError) -> int:
     """Return how loud the log is told of it: that a breaker is open was told when it opened."""
