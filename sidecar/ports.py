@@ -284,7 +284,7 @@ class Observer(ConnectionObserver, Protocol):
         ...
 
     def keys_loaded(self, issuer: str, keys: int, at: float) -> None:
-        """Hear the size of a key set in force, and when it was fetched (epoch seconds)."""
+        """Hear how many usable keys there are, and when they were fetched (epoch seconds)."""
         ...
 
     def view_changed(self, event: ViewEvent) -> None:

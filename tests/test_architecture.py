@@ -62,7 +62,6 @@ TESTED_ELSEWHERE = {
     "sidecar/adapters/redis_client.py": "tests/adapters/test_redis_store.py",
     "sidecar/adapters/bounded_fetch.py": "tests/adapters/test_provider_client.py",
     "sidecar/adapters/redis_push.py": "tests/adapters/test_redis_accounts.py",
-    "sidecar/demo/site.py": "tests/demo/test_story.py",
     "sidecar/settings/header_names.py": "tests/settings/test_model.py",
     "sidecar/settings/workers.py": "tests/settings/test_model.py",
     "sidecar/stream_guard.py": "tests/test_streams.py",

@@ -56,6 +56,7 @@ class JwksKeySource:
         self._observer = observer
         self._snapshot = snapshot
         self._generation = 0
+        self._loaded: dict[str, tuple[int, float]] = {}  # by issuer: how many, and when
         # By issuer: where its keys are, and its last key document with what was read in it.
         self._addresses = SimpleMemoryCache(namespace="jwks_uri", timeout=0)
         self._documents = SimpleMemoryCache(namespace="jwks", timeout=0)
@@ -135,6 +136,8 @@ class JwksKeySource:
             now = self._clock.steady()
             keys.end(began, now, succeeded=outcome is FetchOutcome.FETCHED)
             self._observer.keys_fetched(keys.issuer, outcome, now - began)
+            if outcome is not FetchOutcome.FETCHED:
+                self._tell_again(keys, now)
         if outcome is FetchOutcome.FETCHED and self._snapshot is not None:
             # Last of all: whoever waits for the keys does not wait for the disk.
             await self._snapshot.save(keys.issuer, document, self._clock.now())
@@ -174,7 +177,16 @@ class JwksKeySource:
             log.info("%d key(s) of %s are in force", len(found), keys.issuer)
             for left_out in found.left_out:
                 log.warning("of the keys of %s not all is used: %s", keys.issuer, left_out)
+        self._loaded[keys.issuer] = len(found), at
         self._observer.keys_loaded(keys.issuer, len(found), at)
+
+    def _tell_again(self, keys: ProviderKeys, now: float) -> None:
+        """Say what is left: nobody would hear else that there is no key, or no key any more.
+
+        A successor of ours that had none may have said so, and be gone.
+        """
+        left = (0, 0.0) if keys.usable(now) is None else self._loaded[keys.issuer]
+        self._observer.keys_loaded(keys.issuer, *left)
 
     async def _restore(self, keys: ProviderKeys) -> None:
         saved = None if self._snapshot is None else await self._snapshot.load(keys.issuer)

@@ -14,29 +14,34 @@ log = logging.getLogger(__name__)
 _SOON_DAYS = 14
 
 
-def read_expiries(settings: Settings) -> Mapping[str, float]:
+def read_expiries(settings: Settings) -> Mapping[str, float | None]:
     """Return when each certificate of ours expires, in epoch seconds, by its place in the settings.
 
-    One that cannot be read is left out: whoever uses it has said so by then.
+    None for one that cannot be read. TLS may use it all the same: OpenSSL takes more than we can.
     """
-    expiries = {}
+    expiries: dict[str, float | None] = {}
     for place, file in certificate_files(settings):
         try:
             # The first is ours, and the others are its issuers' (RFC 8446, 4.4.2).
             certificate = x509.load_pem_x509_certificates(file.read_bytes())[0]
-        except (OSError, ValueError):
-            continue
-        expiries[place] = certificate.not_valid_after_utc.timestamp()
+            expiries[place] = certificate.not_valid_after_utc.timestamp()
+        except (OSError, ValueError, x509.InvalidVersion):
+            expiries[place] = None
     return expiries
 
 
 def expiring_certificates(settings: Settings, now: float) -> list[Problem]:
-    """Return a warning of each certificate that has expired, or does within two weeks."""
+    """Return a warning of each certificate that has expired, soon does, or cannot be read."""
     return list(_warnings(read_expiries(settings), now))
 
 
-def _warnings(expiries: Mapping[str, float], now: float) -> Iterator[Problem]:
+def _warnings(expiries: Mapping[str, float | None], now: float) -> Iterator[Problem]:
     for place, expiry in expiries.items():
+        if expiry is None:
+            yield Problem(
+                place, "until when its certificate is good cannot be read; no alert will tell"
+            )
+            continue
         days = (expiry - now) / 86400
         if days <= 0:
             yield Problem(place, "its certificate has expired")
@@ -47,6 +52,6 @@ def _warnings(expiries: Mapping[str, float], now: float) -> Iterator[Problem]:
 def tell_of_certificates(settings: Settings, upkeep: Upkeep, now: float) -> None:
     """Show until when the certificates that are in force from ``now`` on are good."""
     expiries = read_expiries(settings)
-    upkeep.certificates_in_force(expiries)
+    upkeep.certificates_in_force({place: at for place, at in expiries.items() if at is not None})
     for warning in _warnings(expiries, now):
         log.warning("%s", warning)

@@ -168,7 +168,7 @@ async def serving_with(
         enter = stack.enter_async_context
         tracer = await enter(tracing(settings, observed, clock))
         accounts = make_accounts(settings, clock, observed.observer)
-        keys = await enter(open_keys(settings, clock, observed.observer))
+        keys = await enter(_keys(settings, observed, clock))
         services = await enter(open_services(settings, keys, clock, observed.introspection))
         streams = stack.enter_context(observed.streams(clock))
         audit = await enter(_auditing(settings, observed))
@@ -189,6 +189,15 @@ async def serving_with(
         step = partial(keep_in_step, settings, accounts.view, clock, audit, observed.sync)
         await enter(running(partial(step, served.is_leaving)))
         yield served
+
+
+@asynccontextmanager
+async def _keys(
+    settings: Settings, observed: Observing, clock: Clock
+) -> AsyncIterator[JwksKeySource]:
+    with observed.metrics.issuers([each.issuer for each in settings.issuers]):
+        async with open_keys(settings, clock, observed.observer) as keys:
+            yield keys
 
 
 def _auditing(settings: Settings, observed: Observing) -> AbstractAsyncContextManager[Auditing]:

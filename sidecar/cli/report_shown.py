@@ -136,7 +136,7 @@ def _by_route(tally: Tally, top: int) -> Table:
 
 def _commands(tally: Tally, top: int) -> Iterator[str]:
     found = (_command(caller, each) for caller, each in _worst(tally.callers.found)[:top])
-    commands = [command for command in found if command]
+    commands = dict.fromkeys(filter(None, found))  # one subject may have had several clients
     if commands:
         yield "If they are meant to get in:"
         for command in commands:

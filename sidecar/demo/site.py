@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import yaml
@@ -67,6 +68,7 @@ async def running_site() -> AsyncIterator[Site]:
             file = _write_settings(Path(directory), identity_provider, redis, gateway, admin_secret)
             settings = load(file, {})
             async with app.serving(settings) as sidecar, app.open_store(settings) as store:
+                _name_ports(file, sidecar)
                 yield Site(
                     identity_provider,
                     gateway,
@@ -107,3 +109,11 @@ def _write_settings(
     }
     file.write_text(yaml.safe_dump(settings, sort_keys=False))
     return file
+
+
+def _name_ports(file: Path, sidecar: Serving) -> None:
+    """Put the ports that the system has chosen into the settings, for commands that read them."""
+    settings = yaml.safe_load(file.read_text())
+    for section, url in (("listen", sidecar.url), ("admin", sidecar.admin_url)):
+        settings[section]["port"] = urlsplit(url).port
+    file.write_text(yaml.safe_dump(settings, sort_keys=False))

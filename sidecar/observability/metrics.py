@@ -7,8 +7,11 @@ one up costs more than counting.
 What happens with every request is counted in ``tally``. A scrape takes 1.3 ms of the event loop.
 """
 
+import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections import Counter as Tally
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 
 from prometheus_client import (
@@ -64,6 +67,7 @@ class Metrics:
         self._make_decision_metrics(registry)
         self._make_upstream_metrics(registry)
         self._make_key_metrics(registry)
+        self._named: Tally[str] = Tally()
         self.changes = ChangeCounter(registry)
         view = ViewMetrics(registry)
         self.view_changed, self.view_proven = view.changed, view.proven
@@ -115,7 +119,26 @@ class Metrics:
 
     def keys_loaded(self, issuer: str, keys: int, at: float) -> None:
         self._keys.labels(issuer).set(keys)
-        self._keys_at.labels(issuer).set(at)
+        if keys:
+            self._keys_at.labels(issuer).set(at)
+
+    @contextmanager
+    def issuers(self, names: Collection[str]) -> Iterator[None]:
+        """Have figures of these issuers' keys until the block ends.
+
+        Then those are forgotten that no other set of settings names: keys that nobody renews any
+        more would be told as ones that grow old.
+        """
+        self._named.update(names)
+        try:
+            yield
+        finally:
+            self._named.subtract(names)
+            for name in names:
+                # Where workers share files, a series goes with its worker, and cannot go before.
+                if not self._named[name] and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+                    self._keys.remove(name)
+                    self._keys_at.remove(name)
 
     def audited(self, record: AuditRecord) -> None:
         self.changes.audited(record)

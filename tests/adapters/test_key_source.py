@@ -297,6 +297,26 @@ async def test_a_failure_keeps_the_keys_until_they_are_too_stale_and_cools_down_
         assert not bench.source.is_ready()
 
 
+async def test_that_there_is_no_key_is_told() -> None:
+    """Else no alert could ask for it: whose keys never came was no series at all."""
+    provider = PlayedProvider()
+    provider.failure = FetchFailed(FetchOutcome.UNREACHABLE, "refused")
+    async with running(provider) as bench:
+        await bench.loaded()
+        assert bench.observer.loads == [(ISSUER, 0, 0.0)]
+
+        provider.failure = None
+        bench.clock.advance(60)
+        await bench.source.refresh(ISSUER, "rsa")
+        provider.failure = FetchFailed(FetchOutcome.UNREACHABLE, "refused")
+        for _ in range(2):
+            bench.clock.advance(3000)
+            await bench.source.refresh(ISSUER, "new")
+
+        # Once more 1 while the keys of before serve, which others may have denied meanwhile.
+        assert [keys for _, keys, _ in bench.observer.loads] == [0, 1, 1, 0]
+
+
 async def test_a_defect_of_the_fetch_ends_nothing() -> None:
     async with running() as bench:
         await bench.loaded()

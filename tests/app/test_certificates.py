@@ -1,6 +1,8 @@
 """Until when certificates are good is told, and early enough."""
 
 import logging
+import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,8 +69,30 @@ def test_the_metrics_and_the_log_are_told(
     assert caplog.messages == ["listen.tls: its certificate has expired"]
 
 
-@pytest.mark.parametrize("text", [b"", b"no certificate"])
-def test_a_file_that_is_none_is_left_to_those_who_use_it(listener: Listener, text: bytes) -> None:
-    listener.ours.certificate.write_bytes(text)
+def of_version_2(pem: bytes) -> bytes:
+    version_3, version_2 = b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x01"
+    octets = ssl.PEM_cert_to_DER_cert(pem.decode())
+    return ssl.DER_cert_to_PEM_cert(octets.replace(version_3, version_2, 1)).encode()
 
-    assert read_expiries(listener.settings) == {}
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda pem: pem.replace(b"CERTIFICATE", b"TRUSTED CERTIFICATE"),
+        of_version_2,
+        lambda _: b"no certificate",
+    ],
+    ids=["as OpenSSL trusts it", "a strange version", "none"],
+)
+def test_one_that_has_no_figure_is_said(
+    listener: Listener, changed: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Found on review: TLS used the first two, and nobody would have heard of their end."""
+    file, upkeep = listener.ours.certificate, Upkeep(1.0)
+    file.write_bytes(changed(file.read_bytes()))
+    with caplog.at_level(logging.WARNING):
+        tell_of_certificates(listener.settings, upkeep, listener.expiry)
+
+    assert [message.partition(":")[0] for message in caplog.messages] == ["listen.tls"]
+    [family] = [each for each in upkeep.collect() if "certificate" in each.name]
+    assert not family.samples

@@ -67,14 +67,22 @@ def test_a_line_that_does_not_say_otherwise_was_enforced() -> None:
         line(outcome="maybe"),
         line(ts="yesterday"),
         line(ts="2026-01-31T08:00:00.000Z\n"),
+        line(ts="\u0662\u0660\u0662\u0666-01-31T08:00:00.000Z"),
         line(subject=["robot"]),
         line(enforced="no"),
-        line(subject="x" * 5000),
         b'{"ts": ' + b"[" * 10_000,
     ],
 )
 def test_what_is_no_decision_is_nothing(octets: bytes) -> None:
     assert read_line(octets) is None
+
+
+@pytest.mark.parametrize("member", ["detail", "route", "realm", "issuer", "path"])
+def test_a_long_value_hides_no_refusal(member: str) -> None:
+    """What a denial says of groups names all that would do: a hundred are 3900 letters."""
+    found = read_line(line(**{member: "x" * 5000}))
+
+    assert found is not None
 
 
 def test_a_path_that_is_no_utf_8_hides_no_refusal() -> None:

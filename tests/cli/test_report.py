@@ -169,6 +169,12 @@ def test_a_command_to_paste_is_one_harmless_command(subject: str) -> None:
     assert "\x1b" not in out
 
 
+def test_a_subject_with_several_clients_needs_one_command() -> None:
+    _, out, _ = run(stdin=log(line(client_id="a"), line(client_id="b")))
+
+    assert out.count("sidecar account create --realm=corp -- robot") == 1
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
 def test_nothing_in_a_log_is_obeyed_by_a_terminal(one: str, two: str, three: str) -> None:

@@ -73,6 +73,9 @@ def test_without_settings_there_is_nothing_to_install() -> None:
         ({"settings": {"accounts": {"url": "redis://user:secret@h/0"}}}, "url"),
         ({"settings": {"admin": {"revocation_clients": [{"secret": "x" * 16}]}}}, "secret"),
         ({"secrets": [{"name": "redis", "value": "x"}]}, "value"),
+        # Each of these two would close nobody's pods, and say nothing.
+        ({"gateway": {"podLabels": {"app": ""}}}, "podLabels"),
+        ({"mode": "container", "gateway": {"namespace": "hoop"}}, "gateway.namespace"),
     ],
     ids=lambda given: json.dumps(given) if isinstance(given, dict) else "",
 )

@@ -58,6 +58,8 @@ def test_helm_test_asks_the_sidecar_and_tries_the_gateway() -> None:
     assert url == f"http://{service}.{NAMESPACE}:8080/api/userinfo"
     assert (status, gateway) == ("401", "http://hoopgateway:8009")
     assert service == f"{RELEASE}-sidecar"
+    tried = example("everything").the("Pod")["spec"]["containers"][0]["args"][2:]
+    assert tried == ["http://hoopgateway.hoop:8009", "grpc://hoopgateway.hoop:8010"]
 
 
 def test_helm_test_fails_where_the_gateway_can_be_reached_or_somebody_gets_in() -> None:
@@ -72,6 +74,10 @@ def test_helm_test_fails_where_the_gateway_can_be_reached_or_somebody_gets_in() 
         assert code == 1
         assert "can be reached past the sidecar" in said
         assert run_test(nobody, "401")[0] != 0
+        # What could not be tried is no proof. No name server has to be asked about this one.
+        code, said = run_test(sidecar, "401", nobody, "http://[::1%nowhere]:8009")
+        assert code == 1
+        assert "was not tried" in said
 
 
 def test_a_pod_of_the_test_is_none_of_the_sidecar() -> None:

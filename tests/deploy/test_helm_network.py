@@ -69,8 +69,9 @@ def test_the_sidecar_goes_nowhere_but_where_it_has_to() -> None:
         ({"upstream": None, "grpc": {"upstream": {"url": "grpc://h:8010"}}}, 8010),
         ({"accounts": {"url": "redis://valkey.example.com:6380/3"}}, 6380),
         ({"accounts": {"url": "redis+sentinel://a:1111,b:2222,c:3333/s/0"}}, 3333),
+        ({"accounts": {"url": "redis+sentinel://a:26379,b:26379/s/0"}}, 6379),
     ],
-    ids=["a port", "https", "more", "gRPC", "Redis", "Sentinel"],
+    ids=["a port", "https", "more", "gRPC", "Redis", "Sentinel", "what a sentinel names"],
 )
 def test_the_ways_out_follow_the_settings(settings: dict[str, Any], port: int) -> None:
     cluster = rendered(changed("minimal", settings=settings, gateway={"podLabels": None}))

@@ -55,7 +55,8 @@ def test_every_alert_is_tested_and_the_runbook_has_no_other() -> None:
     names = {alert["alert"] for alert in alerts()}
     tests = yaml.safe_load((PLACE / "rules_test.yaml").read_text())["tests"]
 
-    assert [test["name"] for test in tests] == [alert["alert"] for alert in alerts()]
+    tested = dict.fromkeys(test["name"] for test in tests)  # some in more than one way
+    assert list(tested) == [alert["alert"] for alert in alerts()]
     for test in tests:
         quiet, firing = test["alert_rule_test"]
         assert quiet["alertname"] == firing["alertname"] == test["name"]

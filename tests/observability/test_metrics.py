@@ -59,6 +59,28 @@ def scrape(metrics: Metrics) -> dict[str, float]:
     }
 
 
+def test_an_issuer_without_keys_has_none_and_no_age() -> None:
+    metrics = Metrics()
+    metrics.keys_loaded("https://down", 0, 0.0)
+    found = scrape(metrics)
+
+    assert found["sidecar_jwks_keys,issuer=https://down"] == 0
+    assert "sidecar_jwks_loaded_timestamp_seconds,issuer=https://down" not in found
+
+
+def test_an_issuer_that_no_settings_name_any_more_is_forgotten() -> None:
+    """Found on review: an alert told of keys that nobody renews, until a restart."""
+    metrics = Metrics()
+    with metrics.issuers(["https://stays"]):
+        with metrics.issuers(["https://stays", "https://goes", "https://never-loaded"]):
+            metrics.keys_loaded("https://stays", 2, 1.0)
+            metrics.keys_loaded("https://goes", 2, 1.0)
+        found = scrape(metrics)
+
+    assert "sidecar_jwks_keys,issuer=https://stays" in found
+    assert not [name for name in found if "https://goes" in name]
+
+
 def test_everything_that_happens_is_counted_under_its_name() -> None:
     metrics = Metrics()
     metrics.decided(REQUEST, GRANT, 0.00002)

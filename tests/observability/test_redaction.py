@@ -18,6 +18,8 @@ from sidecar.observability.redaction import redact
         ("eyJhbGciOiJSUzI1NiJ9", "[redacted]"),
         ("redis://:hunter2@host:6379/0", "redis://:[redacted]@host:6379/0"),
         ("redis://user:hunter2@host", "redis://user:[redacted]@host"),
+        ("user:hunter2@host:8443", "user:[redacted]@host:8443"),
+        ("/mail/a:b@example.org", "/mail/a:b@example.org"),
         ("the bearer of bad news", "the bearer of bad news"),
     ],
 )

@@ -79,6 +79,23 @@ def test_neither_a_query_nor_a_token_is_ever_told(door: Door) -> None:
     assert "eyJ" not in text
 
 
+def test_a_password_in_a_url_is_not_told() -> None:
+    noted = record()
+    noted.decided(Deny(DenyReason.MALFORMED_REQUEST), 0.1)
+    done = ended(noted, 400, path="http://robot:hunter2@hoop/reports", host="robot:hunter2@hoop:80")
+    told = server_attributes(done, tells_callers=True)
+
+    assert "hunter2" not in str(told)
+    assert told["server.port"] == 80
+
+
+def test_a_port_that_no_collector_could_read_stays_in_the_name() -> None:
+    told = server_attributes(ended(record(), 400, host=f"hoop:{'9' * 40}"), tells_callers=False)
+
+    assert told["server.address"] == f"hoop:{'9' * 40}"
+    assert "server.port" not in told
+
+
 def test_a_refusal_has_its_reason_and_is_no_error() -> None:
     noted = record()
     noted.decided(Deny(DenyReason.NO_ROUTE, "for the log alone"), 0.1)

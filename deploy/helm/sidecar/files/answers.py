@@ -1,6 +1,6 @@
 """`helm test`: the sidecar refuses who has no token, and the gateway is out of everybody's reach.
 
-Arguments: a URL of the sidecar, the status it has to answer with, and perhaps the gateway's URL.
+Arguments: a URL of the sidecar, the status it has to answer with, and perhaps the gateway's URLs.
 """
 
 import socket
@@ -30,26 +30,38 @@ def status_of(url: str) -> int:
 
 
 def is_reached(url: str) -> bool:
-    """Say whether anybody takes a connection there."""
+    """Say whether anybody takes a connection there. Raises socket.gaierror where nobody knows."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.create_connection((parts.hostname, port), PATIENCE_SECONDS).close()
+    except socket.gaierror:
+        raise
     except OSError:
         return False
     return True
 
 
-def main(url: str, expected: str, gateway: str = "") -> int:
+def is_closed(gateway: str) -> bool:
+    """Print whether the gateway is out of reach, and say so; what cannot be tried is not."""
+    try:
+        exposed = is_reached(gateway)
+    except socket.gaierror as error:
+        print(f"{gateway} was not tried: {error}")
+        return False
+    if exposed:
+        print(f"{gateway} can be reached past the sidecar: does the network enforce policies?")
+    else:
+        print(f"{gateway} cannot be reached past the sidecar")
+    return not exposed
+
+
+def main(url: str, expected: str, *gateways: str) -> int:
     """Print what was found; return 0 if it is as it has to be."""
     status = status_of(url)
     print(f"{url} without a token: {status}, expected {expected}")
-    exposed = bool(gateway) and is_reached(gateway)
-    if exposed:
-        print(f"{gateway} can be reached past the sidecar: does the network enforce policies?")
-    elif gateway:
-        print(f"{gateway} cannot be reached past the sidecar")
-    return 0 if status == int(expected) and not exposed else 1
+    closed = [is_closed(gateway) for gateway in gateways]
+    return 0 if status == int(expected) and all(closed) else 1
 
 
 if __name__ == "__main__":

@@ -112,15 +112,35 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toJson ($ports | default .default | uniq) -}}
 {{- end -}}
 
-{{- define "sidecar.upstreamPorts" -}}
+{{- /* With Sentinel the URL has the sentinels' ports; the nodes that they name are at 6379. */ -}}
+{{- define "sidecar.redisPorts" -}}
+{{- $url := .Values.settings.accounts.url -}}
+{{- if contains "+sentinel:" $url -}}
+{{- $sentinels := include "sidecar.portsOf" (dict "url" $url "default" (list 26379)) | fromJsonArray -}}
+{{- toJson (append $sentinels 6379 | uniq) -}}
+{{- else -}}
+{{- include "sidecar.portsOf" (dict "url" $url "default" (list 6379)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Where upstream is on the network, as JSON: all URLs of both ports. */ -}}
+{{- define "sidecar.upstreamUrls" -}}
 {{- $upstream := .Values.settings.upstream | default dict -}}
 {{- $grpc := (.Values.settings.grpc | default dict).upstream | default dict -}}
-{{- $ports := list -}}
+{{- $urls := list -}}
 {{- range concat (compact (list $upstream.url $grpc.url)) ($upstream.more_urls | default list) -}}
 {{- if not (hasPrefix "unix:" .) -}}
+{{- $urls = append $urls . -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $urls -}}
+{{- end -}}
+
+{{- define "sidecar.upstreamPorts" -}}
+{{- $ports := list -}}
+{{- range include "sidecar.upstreamUrls" . | fromJsonArray -}}
 {{- $usual := hasPrefix "https:" . | ternary 443 80 -}}
 {{- $ports = concat $ports (include "sidecar.portsOf" (dict "url" . "default" (list $usual)) | fromJsonArray) -}}
-{{- end -}}
 {{- end -}}
 {{- toJson (.Values.networkPolicy.upstreamPorts | default ($ports | uniq)) -}}
 {{- end -}}
