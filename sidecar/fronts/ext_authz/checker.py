@@ -128,9 +128,9 @@ class Checker:
                     # Not one of those who wait for keys or accounts: turns have room of their own,
                     # of which no peer can take that of others.
                     found = await self._in_turn(check.asked)
-                return (
-                    found if not isinstance(found, Wanted) else await self._fetch(check, deadline)
-                )
+                if isinstance(found, Wanted):
+                    found = await self._fetch(check, deadline)
+                return found
         except TimeoutError:
             return self._unavailable(check, "the check's deadline is over")
         except asyncio.CancelledError:
