@@ -35,7 +35,7 @@ from sidecar.core.verified_tokens import VerifiedTokens
 from sidecar.decision_services import DecisionServices
 from sidecar.ports import AccountView, Clock, KeySource, Observer, Unavailable
 from sidecar.rules import Rules
-from sidecar.turns import TOO_LATE, TOO_MANY, Turn
+from sidecar.turns import TOO_MANY, Turn
 from sidecar.verification import TokenVerifier
 from sidecar.wanted import Asked, TurnWanted, Wanted
 
@@ -116,8 +116,8 @@ class Authorizer:
     def decide_in_turn(self, turn: Turn) -> Decision | Wanted:
         """As ``decide_now``, of the request whose turn has come."""
         request = turn.request
-        if turn.is_late:
-            deny = Deny(DenyReason.OVERLOADED, TOO_LATE)
+        if turn.problem:
+            deny = Deny(DenyReason.OVERLOADED, turn.problem)
             self._observer.decided(request, deny, self._clock.steady() - turn.since)
             return deny
         now = self._clock.steady()

@@ -10,6 +10,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from sidecar.admission import network_of
 from sidecar.core.decision import DenyReason
@@ -46,17 +47,18 @@ class Bounds:
 class Turn:
     """The place of a request among those that wait, ``since`` then (steady seconds).
 
-    Once it ``has_come``, ``is_late`` says that it came too late: there is nothing to verify then.
+    Once it ``has_come``, ``problem`` says why there is nothing to verify then, if there is not.
     """
 
-    __slots__ = ("come", "has_come", "is_late", "peer", "request", "since")
+    __slots__ = ("come", "has_come", "peer", "problem", "request", "since")
 
     def __init__(self, request: AccessRequest, since: float, come: Callable[[], None]) -> None:
         self.request = request
         self.peer = network_of(request.peer)
         self.since = since
         self.come = come
-        self.has_come = self.is_late = False
+        self.has_come = False
+        self.problem = ""
 
 
 class Turns:
@@ -69,6 +71,9 @@ class Turns:
         # By peer, whose turn is next first; each in the order of their coming.
         self._queues: OrderedDict[str, OrderedDict[Turn, None]] = OrderedDict()
         self._waiting = 0
+        self._by_length: dict[int, OrderedDict[str, None]] = {}  # the peers of so long a queue
+        self._longest = 0
+        self._sent_away: set[Turn] = set()  # and not yet told
         self._left = bounds.number  # may be verified before the loop turns
         self._is_due = False  # that it turns has been asked for
 
@@ -89,33 +94,67 @@ class Turns:
     def join(self, request: AccessRequest, come: Callable[[], None]) -> Turn | None:
         """Have a request wait for its peer's turn; ``come`` is called when it is there.
 
-        Return None where there is no room: no peer may have more waiting than there is room left
-        for others, so whoever comes next finds some.
+        Return None where there is no room. Before there is none for whoever has few waiting, the
+        latest of those who have the most is sent away: one subscriber may have hundreds of networks
+        (RFC 6177), and must not keep everybody else out.
         """
         turn = Turn(request, self._clock.steady(), come)
-        queue = self._queues.get(turn.peer, OrderedDict())
-        if len(queue) >= self._bounds.most - self._waiting:
+        waiting = len(self._queues.get(turn.peer, ()))
+        if waiting >= self._bounds.most - self._waiting and not self._make_room(waiting):
             return None
-        queue[turn] = None
-        self._queues[turn.peer] = queue
-        self._waiting += 1
+        self._queues.setdefault(turn.peer, OrderedDict())[turn] = None
+        self._resize(turn.peer, waiting, waiting + 1)
         self._ask()
         return turn
 
+    def _make_room(self, waiting: int) -> bool:
+        """Send one away for a peer of whom so many wait, if another has more than that peer then.
+
+        Not at once: whoever joins may be in the middle of something.
+        """
+        if self._longest < waiting + 2:
+            return False
+        turn = next(reversed(self._queues[next(iter(self._by_length[self._longest]))]))
+        self.leave(turn)
+        turn.problem = TOO_MANY
+        self._sent_away.add(turn)
+        self._soon(partial(self._tell, turn))
+        return True
+
+    def _tell(self, turn: Turn) -> None:
+        if turn in self._sent_away:
+            self._sent_away.discard(turn)
+            turn.has_come = True
+            turn.come()
+
+    def _resize(self, peer: str, before: int, after: int) -> None:
+        """Take note of how many of a peer's wait; if none do any more, its queue goes."""
+        self._waiting += after - before
+        if before:
+            peers = self._by_length[before]
+            del peers[peer]
+            if not peers:
+                del self._by_length[before]
+        if after:
+            self._by_length.setdefault(after, OrderedDict())[peer] = None
+        else:
+            del self._queues[peer]
+        if after > self._longest or self._longest not in self._by_length:
+            self._longest = after
+
     def leave(self, turn: Turn) -> None:
         """Give a turn up. Nothing happens where it has come."""
+        self._sent_away.discard(turn)
         queue = self._queues.get(turn.peer)
         if queue is not None and turn in queue:
             del queue[turn]
-            self._waiting -= 1
-            if not queue:
-                del self._queues[turn.peer]
+            self._resize(turn.peer, len(queue) + 1, len(queue))
 
     async def wait(self, request: AccessRequest) -> None:
         """Return when a request's turn has come.
 
         Raises:
-            Overloaded: there is no room, or it came too late.
+            Overloaded: there is no room, or no more of it, or it came too late.
         """
         come = asyncio.Event()
         turn = self.join(request, come.set)
@@ -125,8 +164,8 @@ class Turns:
             await come.wait()
         finally:
             self.leave(turn)
-        if turn.is_late:
-            raise Overloaded(TOO_LATE)
+        if turn.problem:
+            raise Overloaded(turn.problem)
 
     def _ask(self) -> None:
         if not self._is_due:
@@ -151,11 +190,11 @@ class Turns:
                 break
 
     def _next(self, now: float) -> Turn:
-        peer, queue = self._queues.popitem(last=False)
+        peer, queue = next(iter(self._queues.items()))
         turn, _ = queue.popitem(last=False)
-        self._waiting -= 1
-        if queue:
-            self._queues[peer] = queue
+        self._queues.move_to_end(peer)
+        self._resize(peer, len(queue) + 1, len(queue))
         turn.has_come = True
-        turn.is_late = now - turn.since > self._bounds.patience
+        if now - turn.since > self._bounds.patience:
+            turn.problem = TOO_LATE
         return turn

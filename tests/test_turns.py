@@ -124,15 +124,54 @@ def test_addresses_of_one_subscriber_are_one_peer(day: Day) -> None:
 
 
 def test_one_peer_leaves_room_for_others(day: Day) -> None:
-    """Of eight places one peer gets four, the second half of the rest, and there is one left."""
-    got = {
-        peer: sum(day.join(peer) is not None for _ in range(100)) for peer in (FLOOD, OTHER, THIRD)
-    }
+    """Of eight places one peer gets four, and there is room for as many as come then."""
+    got = sum(day.join(FLOOD) is not None for _ in range(100))
 
-    assert got == {FLOOD: 4, OTHER: 2, THIRD: 1}
-    assert day.join("192.0.2.4") is not None
+    assert got == 4
+    assert all(day.join(f"192.0.2.{number}") is not None for number in range(10, 14))
     assert len(day.turns) == 8
-    assert day.join("192.0.2.5") is None
+
+
+def test_who_has_many_networks_keeps_nobody_else_out(day: Day) -> None:
+    """A provider gives a home 256 of them, and a company 65,536."""
+    flood = [
+        turn
+        for _ in range(10)
+        for network in range(4)
+        if (turn := day.join(f"2001:db8:0:{network}::1", "flood"))
+    ]
+    assert day.join(THIRD, "third") is not None
+    assert len(day.turns) == BOUNDS.most
+
+    other = day.join(OTHER, "other")
+    assert other is not None
+    assert len(day.turns) == BOUNDS.most
+    day.loop.run_out()
+    assert (other.has_come, other.problem) == (True, "")
+    assert all(each.has_come for each in flood)
+    assert Counter(each.problem for each in flood)[TOO_MANY] == 1
+
+
+def test_nobody_is_sent_away_for_one_of_whom_as_many_wait(day: Day) -> None:
+    turns = [day.join(f"192.0.2.{number}") for number in range(BOUNDS.most)]
+
+    assert day.join("192.0.2.99") is None
+    assert day.join("192.0.2.1") is None
+    day.loop.run_out()
+    assert [turn and turn.problem for turn in turns] == [""] * BOUNDS.most
+
+
+def test_who_is_sent_away_is_told_later_and_not_once_it_has_left(day: Day) -> None:
+    turns = [day.join(FLOOD, str(number)) for number in range(4)]
+    others = [day.join(f"192.0.2.{number}", "other") for number in range(10, 16)]
+    assert None not in (*turns, *others)
+    sent = [turn for turn in turns if turn is not None and turn.problem]
+    assert [turn.has_come for turn in sent] == [False, False]
+    day.turns.leave(sent[0])
+    day.loop.run_out()
+
+    assert [turn.has_come for turn in sent] == [False, True]
+    assert sorted(day.came) == ["0", "1", "3", *["other"] * 6]
 
 
 def test_what_takes_long_ends_the_slice(day: Day) -> None:
@@ -174,8 +213,8 @@ def test_a_turn_that_comes_too_late_says_so(day: Day) -> None:
     day.clock.advance(BOUNDS.patience + 0.5)
     day.loop.turn()
 
-    assert (early.has_come, early.is_late) == (True, False)
-    assert (late.has_come, late.is_late) == (True, True)
+    assert (early.has_come, early.problem) == (True, "")
+    assert (late.has_come, late.problem) == (True, TOO_LATE)
 
 
 def test_one_that_fails_does_not_keep_the_others_from_their_turns(day: Day) -> None:
@@ -203,6 +242,10 @@ STEPS = st.lists(
 )
 
 
+def is_sent_away(turn: Turn) -> bool:
+    return turn.problem == TOO_MANY and not turn.has_come
+
+
 @given(steps=STEPS)
 def test_whatever_happens_each_comes_once_or_has_left_and_room_is_kept(
     steps: list[tuple[str, int]],
@@ -217,12 +260,14 @@ def test_whatever_happens_each_comes_once_or_has_left_and_room_is_kept(
                 left.add(joined[number])
             day.turns.leave(joined[number])
         elif step == "turn":
-            before = len(day.came)
+            before, sent = len(day.came), sum(map(is_sent_away, joined))
             day.loop.turn()
-            assert len(day.came) - before <= BOUNDS.number
+            assert len(day.came) - before <= BOUNDS.number + sent
         elif step == "take":
             assert not (day.turns.take() and len(day.turns))
-        waiting = [each for each in joined if not each.has_come and each not in left]
+        waiting = [
+            each for each in joined if not (each.has_come or each in left or is_sent_away(each))
+        ]
         assert len(day.turns) == len(waiting) <= BOUNDS.most
     day.loop.run_out()
 
@@ -315,6 +360,22 @@ def test_what_finds_no_room_is_refused_and_the_refusal_is_observed() -> None:
     assert (deny.reason, deny.detail) == (DenyReason.OVERLOADED, TOO_MANY)
     assert (deny.reason.http_status, deny.retry_after) == (503, 1)
     assert world.observer.decisions == [(request, deny, 0.0)]
+
+
+async def test_who_is_sent_away_is_refused_as_who_finds_no_room() -> None:
+    loop = HeldLoop()
+    world = flooded(loop, replace(BOUNDS, most=4))
+    asked = [world.request(token=world.sign(jti=str(number))) for number in range(2)]
+    turns = [world.authorizer.await_turn(each, lambda: None) for each in asked]
+    for peer in (OTHER, THIRD, "192.0.2.4"):
+        assert turns_of(world).join(asking(peer), lambda: None) is not None
+    loop.turn()
+
+    assert isinstance(turns[1], Turn)
+    assert turns[1].has_come
+    decision = world.authorizer.decide_in_turn(turns[1])
+    assert isinstance(decision, Deny)
+    assert (decision.reason, decision.detail) == (DenyReason.OVERLOADED, TOO_MANY)
 
 
 async def test_what_finds_no_room_is_refused_at_the_doors_that_wait_too() -> None:

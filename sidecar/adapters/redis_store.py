@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError, WatchError
 from sidecar.adapters.account_keys import AccountKeys
 from sidecar.adapters.redis_client import mapped, open_redis
 from sidecar.adapters.redis_last_use import RedisLastUse
-from sidecar.adapters.store_revision import Mark
+from sidecar.adapters.store_revision import SCHEMA, Mark
 from sidecar.core.subject import (
     Account,
     SubjectKey,
@@ -141,11 +141,18 @@ class RedisAccountStore:
 
     async def _watch(self, transaction: Any, key: SubjectKey) -> None:
         if self._fence is None:
-            await transaction.watch(self._keys.account(key))
-            return
+            await transaction.watch(self._keys.account(key), self._keys.schema)
+        else:
+            await self._watch_fence(transaction, key, self._fence)
+        [schema] = await transaction.mget(self._keys.schema)
+        if schema and schema != SCHEMA.decode():
+            # Whoever reads it by then may look elsewhere, and would not see that one is disabled.
+            raise StatusUnavailable(f"the account store has schema {schema[:20]!r}, not ours")
+
+    async def _watch_fence(self, transaction: Any, key: SubjectKey, leading: Fence) -> None:
         fence = self._keys.fence(key.realm)
-        await transaction.watch(self._keys.account(key), fence)
-        number = self._fence()
+        await transaction.watch(self._keys.account(key), self._keys.schema, fence)
+        number = leading()
         if number is None or await transaction.get(fence) != str(number):
             raise Superseded("another sidecar leads since then")
 

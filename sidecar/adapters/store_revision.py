@@ -29,7 +29,7 @@ from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
 
-_SCHEMA = b"1"
+SCHEMA = b"1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +93,12 @@ class RevisionGuard:
         self._memory = memory
         self._seen: Mark | None = None
         self.is_rolled_back = False
-        self._schema = _SCHEMA
+        self._schema = SCHEMA
 
     @property
     def problem(self) -> str | None:
         """Why nothing that the store says counts; None where it does."""
-        if self._schema != _SCHEMA:
+        if self._schema != SCHEMA:
             return f"the account store has schema {self._schema[:20]!r}"
         return "the account store was rolled back" if self.is_rolled_back else None
 
@@ -122,8 +122,8 @@ class RevisionGuard:
 
     def judge_schema(self, version: bytes | None) -> None:
         """Take note of how the store is laid out."""
-        before, self._schema = self._schema, version or _SCHEMA
-        if self._schema not in (before, _SCHEMA):
+        before, self._schema = self._schema, version or SCHEMA
+        if self._schema not in (before, SCHEMA):
             log.error(
                 "the account store has schema %r, which this sidecar does not know: every request "
                 "is refused. Bring in one that does",

@@ -40,6 +40,8 @@ class HandingOn:
         self._budgets = budgets
         self._file = directory / f"budgets-{number}"
         self._clock = clock
+        self._since = clock.steady()
+        self._file_lock = asyncio.Lock()  # so that nothing is written in the middle of a read
         self._patience = patience
 
     async def give(self, stop: Stop) -> None:
@@ -49,17 +51,22 @@ class HandingOn:
             return
         now = self._clock.steady()
         try:
-            await asyncio.to_thread(self._write, now, self._budgets.waits(now))
+            async with self._file_lock:
+                await asyncio.to_thread(self._write, now, self._budgets.waits(now))
         except OSError as problem:
             log.warning("what callers have left is not handed on: %s", problem)
 
-    async def take(self) -> None:
-        """Wait for what the worker before has to say, and go on from there. Raises nothing."""
+    async def take(self, stop: Stop) -> None:
+        """Wait for what the worker before has to say, and go on from there. Raises nothing.
+
+        Not once this one is to ``stop``: what is there then may be its own word, for the next.
+        """
         try:
             async with asyncio.timeout(self._patience):
-                while not await asyncio.to_thread(self._file.exists):  # noqa: ASYNC110 - another process
+                while (written := await self._read_unless(stop)) is None:
+                    if stop.asked.is_set():
+                        return
                     await asyncio.sleep(_POLL_SECONDS)
-            written = await asyncio.to_thread(self._read)
         except (OSError, ValueError) as problem:  # of which TimeoutError is one
             log.warning("callers begin with full budgets: %r", problem)
             return
@@ -74,6 +81,12 @@ class HandingOn:
                     await asyncio.sleep(0)
         log.info("took over what is left of %d budgets", callers)
 
+    async def _read_unless(self, stop: Stop) -> dict[str, Any] | None:
+        if stop.asked.is_set():
+            return None
+        async with self._file_lock:
+            return await asyncio.to_thread(self._read)
+
     def _write(self, now: float, budgets: Mapping[str, Mapping[Hashable, float]]) -> None:
         written = {
             name: [[_text(who), seconds] for who, seconds in waits.items()]
@@ -83,10 +96,18 @@ class HandingOn:
         unfinished.write_text(json.dumps({"at": now, "budgets": written}), "utf-8")
         unfinished.replace(self._file)
 
-    def _read(self) -> dict[str, Any]:
-        written: dict[str, Any] = json.loads(self._file.read_text("utf-8"))
-        self._file.unlink()
-        return written
+    def _read(self) -> dict[str, Any] | None:
+        """Return what the worker before has written, or None where it has not."""
+        taken = self._file.with_suffix(".taken")
+        try:
+            self._file.replace(taken)
+        except FileNotFoundError:
+            return None
+        written: dict[str, Any] = json.loads(taken.read_text("utf-8"))
+        taken.unlink()
+        # It is relieved once this one serves. What is older is the word of one before it, whose
+        # successor died before it could read it.
+        return written if written["at"] >= self._since else None
 
 
 def _text(who: Hashable) -> list[str] | str:

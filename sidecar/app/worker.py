@@ -74,7 +74,7 @@ async def _work(
             report = partial(_report_readiness, served, number, readiness, clock)
             handing_on = HandingOn(budgets, directory, number, clock)
             jobs: list[Job] = [report, partial(handing_on.give, stop)]
-            jobs += [handing_on.take] if patience is None and len(budgets) else []
+            jobs += [partial(handing_on.take, stop)] if patience is None and len(budgets) else []
             async with running(*jobs):
                 await served.serve(stop, listen.drain_seconds, listen.shutdown_seconds)
 

@@ -38,6 +38,22 @@ async def test_a_write_on_top_of_anothers_change_is_refused(redis: RedisServer) 
         assert await store.put(ALICE, replace(ACCOUNT, name="new"), expected=ACCOUNT)
 
 
+async def test_no_account_is_written_where_the_store_is_laid_out_in_another_way(
+    redis: RedisServer,
+) -> None:
+    """Else an older command would say that an account is disabled, and it would go on."""
+    async with open_redis_store(redis.url, {}, KEYS, 5.0) as store:
+        await redis.command("SET", "sidecar:schema", "1")
+        assert await store.put(ALICE, ACCOUNT, expected=None)
+        await redis.command("SET", "sidecar:schema", "2")
+
+        with pytest.raises(StatusUnavailable, match="schema '2'"):
+            await store.put(ALICE, replace(ACCOUNT, name="new"), expected=ACCOUNT)
+        with pytest.raises(StatusUnavailable, match="schema '2'"):
+            await store.delete(ALICE)
+        assert await store.get(ALICE) == ACCOUNT
+
+
 async def test_a_hold_on_which_somebody_wrote_by_hand_is_not_taken_back(redis: RedisServer) -> None:
     async with open_redis_store(redis.url, {}, KEYS, 5.0) as store:
         accounts = ServiceAccounts(store, SystemClock(), RecordingObserver(), actor="gateway")

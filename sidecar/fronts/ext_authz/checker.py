@@ -23,6 +23,7 @@ from sidecar.fronts.ext_authz.check import Check, read_check
 from sidecar.fronts.ext_authz.fields import FieldRules
 from sidecar.fronts.grpc_listener import read_peer
 from sidecar.ports import Clock, Observer
+from sidecar.wanted import TurnWanted, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -114,24 +115,48 @@ class Checker:
         if check.problem is not None:
             self._parts.observer.decided(check.asked, check.problem, 0.0)
             return check.problem
-        decision = self._parts.authorizer.authorize_now(check.asked)
-        return await self._wait(check, caller) if decision is None else decision
+        found = self._parts.authorizer.decide_now(check.asked)
+        return await self._wait(check, caller, found) if isinstance(found, Wanted) else found
 
-    async def _wait(self, check: Check, caller: Caller) -> Decision:
-        if self._waiting >= self._parts.max_concurrent:
-            return self._unavailable(check, "too many checks wait already")
+    async def _wait(self, check: Check, caller: Caller, wanted: Wanted) -> Decision:
         remaining = caller.time_remaining()
         left = None if remaining is None else remaining * _SHARE_OF_DEADLINE
-        self._waiting += 1
         try:
-            async with asyncio.timeout(left):
-                patience = inf if left is None else left * _SHARE_OF_DEADLINE
-                return await self._parts.authorizer.authorize(check.asked, patience)
+            async with asyncio.timeout(left) as deadline:
+                found: Decision | Wanted = wanted
+                if isinstance(wanted, TurnWanted):
+                    # Not one of those who wait for keys or accounts: turns have room of their own,
+                    # of which no peer can take that of others.
+                    found = await self._in_turn(check.asked)
+                if isinstance(found, Wanted):
+                    found = await self._fetch(check, deadline)
+                return found
         except TimeoutError:
             return self._unavailable(check, "the check's deadline is over")
         except asyncio.CancelledError:
             self._unavailable(check, "the check was given up")
             raise
+
+    async def _in_turn(self, asked: AccessRequest) -> Decision | Wanted:
+        authorizer, come = self._parts.authorizer, asyncio.Event()
+        turn = authorizer.await_turn(asked, come.set)
+        if isinstance(turn, Deny):
+            return turn
+        try:
+            await come.wait()
+        finally:
+            authorizer.leave(turn)
+        return authorizer.decide_in_turn(turn)
+
+    async def _fetch(self, check: Check, deadline: asyncio.Timeout) -> Decision:
+        if self._waiting >= self._parts.max_concurrent:
+            return self._unavailable(check, "too many checks wait already")
+        ends, patience = deadline.when(), inf
+        if ends is not None:
+            patience = (ends - asyncio.get_running_loop().time()) * _SHARE_OF_DEADLINE
+        self._waiting += 1
+        try:
+            return await self._parts.authorizer.authorize(check.asked, patience)
         finally:
             self._waiting -= 1
 

@@ -127,9 +127,13 @@ class ClientConnection(Connection, OneBuffer):
         It is, what it has asked whole, if the answer begins soon. A client that has gone looks the
         same until it is written to, and upstream must not work for it for long.
         """
+        answering = self.relay or self.downstream
         if not self._has_ended and self._is_unanswered():
             self._has_ended = True
             self._loop.call_later(_BEGINS_SECONDS, self._expect_answer)
+        elif answering is not None and answering.is_amid and not self._upgraded:
+            # Where its end is that of the connection, half an answer would pass for the whole.
+            self.reset()
         return self._has_ended
 
     def _is_unanswered(self) -> bool:
@@ -199,14 +203,12 @@ class ClientConnection(Connection, OneBuffer):
 
     def send(self, octets: bytes) -> None:
         """Write to the client; nothing happens when it has gone."""
-        transport = self.transport
-        if transport is not None and octets:
-            transport.write(octets)
+        if self.transport is not None and octets:
+            self.transport.write(octets)
 
     def reset(self) -> None:
         """Break the connection so that no client takes the part for the whole."""
-        transport = self.transport or self._ending.transport
-        if transport is not None:
+        if (transport := self.transport or self._ending.transport) is not None:
             reset(transport)
 
     def done(self, stays: bool) -> None:  # noqa: FBT001 - on the hot path
@@ -238,8 +240,7 @@ class ClientConnection(Connection, OneBuffer):
 
     @override
     def force_close(self) -> None:
-        transport = self.transport or self._ending.transport
-        if transport is not None:
+        if (transport := self.transport or self._ending.transport) is not None:
             self._ending.finish(transport)
             self.transport = None
         super().force_close()

@@ -34,6 +34,7 @@ class Downstream(web.StreamResponse):
         self._framing = Framing(request.method, request.version, stays=bool(request.keep_alive))
         self._left: int | None = None
         self.sent_status = 0
+        self._is_whole = False
         self.farewell: Callable[[], float] | None = None
 
     @property
@@ -46,6 +47,11 @@ class Downstream(web.StreamResponse):
     def is_begun(self) -> bool:
         """Say whether the head has been sent: then only an abort can take it back."""
         return self.sent_status != 0
+
+    @property
+    def is_amid(self) -> bool:
+        """Say whether there is more to come of an answer that has begun."""
+        return self.is_begun and not self._is_whole
 
     @override
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
@@ -124,12 +130,14 @@ class Downstream(web.StreamResponse):
             raise ShortBody
         if self._framing.is_chunked:
             self._write(b"0\r\n\r\n")
+        self._is_whole = True
         await self.drain()
 
     def answer(self, status: int, fields: tuple[Field, ...], body: bytes) -> None:
         """Send a whole response of ours."""
         sized = [*fields, (b"Content-Length", b"%d" % len(body))]
         self.begin(status, phrase_of(status), sized, b"" if self._asked.method == "HEAD" else body)
+        self._is_whole = True
 
     def abort(self) -> None:
         """Break the connection so that no client takes the part for the whole."""

@@ -64,6 +64,11 @@ class Relay:
         """Say whether something of the answer was sent."""
         return bool(self._status)
 
+    @property
+    def is_amid(self) -> bool:
+        """Say whether there is more to come of an answer that has begun: else it has ended."""
+        return self.is_begun
+
     def start(self, grant: Grant, octets: bytes) -> None:
         """Register the stream and send the request, in the turn in which it was granted."""
         carriage = self._carriage = Carriage(self.asked.method, octets, self)

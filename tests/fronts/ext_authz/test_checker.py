@@ -13,9 +13,12 @@ from sidecar.core.decision import Decision, Deny
 from sidecar.core.request import AccessRequest
 from sidecar.fronts.ext_authz.checker import Checker, Parts
 from sidecar.fronts.ext_authz.fields import FieldRules
+from sidecar.turns import Bounds
+from sidecar.wanted import Wanted
 from tests.fakes.build import overrides
 from tests.fakes.checks import Door, FakeCaller, check_of, read_answer
 from tests.fakes.front import IDENTITY
+from tests.fakes.turning import HeldLoop, busy, world_with
 from tests.fakes.waiting import until
 from tests.fakes.world import ROUTES, World
 
@@ -124,6 +127,54 @@ async def test_more_checks_than_may_wait_are_refused_and_others_still_pass() -> 
     assert (await door.ask()).status == 200
 
 
+def flooded(loop: HeldLoop) -> World:
+    """Return a world in which what this turn of the loop may verify is used up."""
+    return world_with(lambda world: busy(loop, world.clock, Bounds(seconds=1.0)))
+
+
+async def test_who_waits_to_be_verified_takes_no_place_of_those_who_wait_for_accounts() -> None:
+    """Turns have room of their own, for each peer: bad tokens of one must not shut others out."""
+    loop = HeldLoop()
+    door = Door(flooded(loop), max_concurrent=1)
+    turns = door.world.rules["admission"].turns
+    door.world.enroll("robot", at_hand=False)
+    async with asyncio.TaskGroup() as tasks:
+        flood = [
+            tasks.create_task(door.send(check_of(("authorization", f"Bearer a.b.{number}"))))
+            for number in range(3)
+        ]
+        good = tasks.create_task(door.ask())
+        await until(lambda: len(turns) == 4)
+        loop.run_out()
+
+    assert [(await each).status for each in flood] == [401, 401, 401]
+    assert (await good).status == 200
+
+
+async def test_a_check_that_envoy_gave_up_leaves_no_turn_behind() -> None:
+    door = Door(flooded(HeldLoop()))
+    turns = door.world.rules["admission"].turns
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(door.ask())
+        await until(lambda: len(turns) == 1)
+        task.cancel()
+
+    assert len(turns) == 0
+    told = await door.send(
+        check_of(("authorization", f"Bearer {door.world.sign()}")), FakeCaller(0.05)
+    )
+    assert told.status == 503
+    assert len(turns) == 0
+
+
+async def test_a_check_that_finds_no_room_to_wait_for_its_turn_is_refused() -> None:
+    world = world_with(lambda world: busy(HeldLoop(), world.clock, Bounds(most=0)))
+    door = Door(world)
+
+    assert (await door.ask()).status == 503
+    assert door.reasons() == ["overloaded"]
+
+
 async def test_a_tunnel_opens_on_a_route_for_it_only() -> None:
     door = Door()
     assert (await door.ask(("upgrade", "websocket"), target="/watch")).status == 200
@@ -149,8 +200,8 @@ class BrokenAuthorizer(Authorizer):
         self._failing = failing
 
     @override
-    def authorize_now(self, request: AccessRequest) -> Decision | None:
-        failure: Decision | None = self._failing(request)
+    def decide_now(self, request: AccessRequest) -> Decision | Wanted:
+        failure: Decision | Wanted = self._failing(request)
         return failure
 
 

@@ -383,6 +383,68 @@ async def test_an_answer_that_does_not_begin_soon_is_not_waited_for(
         assert front.world.observer.answers[-1][1] == 499
 
 
+@pytest.mark.parametrize("asked", [b"", b"Content-Length: 3\r\n"], ids=["at once", "by a task"])
+async def test_an_answer_in_which_the_client_ends_its_side_does_not_seem_whole(
+    asked: bytes,
+) -> None:
+    """To HTTP/1.0 its end is that of the connection."""
+
+    async def talk(conversation: Conversation) -> None:
+        await conversation.say(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"
+        )
+        await conversation.read_to_end()
+
+    async with (
+        scripted_upstream(talk) as upstream,
+        running_front(upstream.url, world=admin()) as front,
+    ):
+        reader, writer = await asyncio.open_connection(*front.address)
+        method = "PUT" if asked else "GET"
+        request = front.request(f"{method} /admin/1 HTTP/1.0")
+        writer.write(request[:-2] + asked + b"\r\n")
+        if asked:
+            await until(lambda: [each for each in connections_of(front) if each._taken])
+            writer.write(b"abc")
+        await reader.readuntil(b"half")
+        writer.write_eof()
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+
+
+async def test_a_whole_answer_reaches_who_ends_its_side_before_it_has_read_it() -> None:
+    async def talk(conversation: Conversation) -> None:
+        await conversation.read(3)
+        await conversation.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not waiting(connections_of(front)[0]).get_write_buffer_size():
+            await conversation.say(b"1000\r\n" + bytes(4096) + b"\r\n")
+            await asyncio.sleep(0.001)
+        await conversation.say(b"0\r\n\r\n")
+
+    async with (
+        scripted_upstream(talk) as upstream,
+        running_front(upstream.url, world=admin()) as front,
+    ):
+        reader, writer = await asyncio.open_connection(*front.address, limit=1024)
+        writer.write(front.request("PUT /admin/1 HTTP/1.1", b"Content-Length: 3"))
+        await until(lambda: [each for each in connections_of(front) if each._taken])
+        writer.write(b"abc")
+        transport = waiting(connections_of(front)[0])
+        await until(lambda: transport.get_write_buffer_limits() == (0, 0))
+        writer.write_eof()
+        await until(transport.is_closing)
+        response = await asyncio.wait_for(read_all(reader), 10)
+        writer.close()
+
+    assert response.endswith(b"\r\n0\r\n\r\n")
+
+
+def waiting(connection: ClientConnection) -> asyncio.Transport:
+    assert connection.transport is not None
+    return connection.transport
+
+
 async def test_who_ended_its_side_and_reads_nothing_is_given_up() -> None:
     text = bytes(10_000_000)
 
