@@ -9,8 +9,7 @@ Measured on CPython 3.11 without sockets, a request on a connection that sends t
 and its answer of five fields: 21 us. The kernel's and the event loop's parts come to twice as much
 again. A head that is new on its connection costs 20 us more, a token that is new its signature.
 
-It overrides what ``RequestHandler`` does with octets and uses some of its private names; a test
-watches them.
+It overrides and uses some private names of ``RequestHandler``; a test watches them.
 """
 
 import asyncio
