@@ -7,8 +7,10 @@ FROM ${PYTHON_IMAGE} AS build
 ARG LOCK=run
 WORKDIR /build
 RUN python -m venv /opt/sidecar
-COPY lock/${LOCK}.txt lock/build.txt ./
-RUN /opt/sidecar/bin/pip install --no-cache-dir --no-deps --require-hashes -r "${LOCK}.txt" \
+COPY lock/*.txt ./
+RUN for lock in ${LOCK}; do \
+      /opt/sidecar/bin/pip install --no-cache-dir --no-deps --require-hashes -r "${lock}.txt" || exit; \
+    done \
     && python -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --no-deps --require-hashes -r build.txt
 COPY pyproject.toml README.md LICENSE ./

@@ -24,9 +24,11 @@ $(VENV)/demo.stamp: lock/demo.txt | $(BIN)/python
 	@$(PIP_INSTALL) --require-hashes -r lock/demo.txt
 	@touch $@
 
-$(VENV)/dev.stamp: lock/dev.txt pyproject.toml | $(BIN)/python
+# xds-protos brings an old opentelemetry-proto along, so that of tracing has to come after it.
+$(VENV)/dev.stamp: lock/dev.txt lock/tracing.txt pyproject.toml | $(BIN)/python
 	@echo "installing the locked packages with the test tools (once)"
 	@$(PIP_INSTALL) --require-hashes -r lock/dev.txt
+	@$(PIP_INSTALL) --require-hashes -r lock/tracing.txt
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --no-index --editable .
 	@touch $@ $(VENV)/demo.stamp
 
@@ -186,8 +188,8 @@ lock: $(VENV)/dev.stamp ## write the lock anew from pyproject.toml
 	@$(COMPILE) pyproject.toml -o lock/run.txt
 	@$(COMPILE) pyproject.toml --extra demo -o lock/demo.txt
 	@$(COMPILE) pyproject.toml --extra grpc -o lock/grpc.txt
-	@$(COMPILE) pyproject.toml --extra grpc --extra tracing -o lock/tracing.txt
 	@$(COMPILE) pyproject.toml --extra dev -o lock/dev.txt
+	@$(COMPILE) pyproject.toml --extra tracing --constraint lock/dev.txt -o lock/tracing.txt
 	@$(COMPILE) pyproject.toml --extra audit -o lock/audit.txt
 	@$(COMPILE) pyproject.toml --extra fuzz -o lock/fuzz.txt
 	@echo 'hatchling>=1.27' | $(COMPILE) - -o lock/build.txt

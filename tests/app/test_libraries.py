@@ -60,3 +60,15 @@ def test_without_the_extra_only_what_needs_it_is_refused(tmp_path: Path) -> None
     assert said.startswith("2 ")
     assert "install lock/grpc.txt" in said
     assert "install lock/tracing.txt" in said
+
+
+def test_a_tracing_library_that_another_package_has_overwritten_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "sidecar.yaml"
+    file.write_text(
+        CONFIG.read_text() + "tracing: {endpoint: 'http://127.0.0.1:4318/v1/traces'}\n"
+    )
+    settings = load(file, {})
+
+    assert library_problems(settings) == []
+    [problem] = library_problems(settings, exporter="opentelemetry.no_such_exporter")
+    assert "install it again" in problem.text
