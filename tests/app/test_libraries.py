@@ -64,9 +64,7 @@ def test_without_the_extra_only_what_needs_it_is_refused(tmp_path: Path) -> None
 
 def test_a_tracing_library_that_another_package_has_overwritten_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "sidecar.yaml"
-    file.write_text(
-        CONFIG.read_text() + "tracing: {endpoint: 'http://127.0.0.1:4318/v1/traces'}\n"
-    )
+    file.write_text(CONFIG.read_text() + "tracing: {endpoint: 'http://127.0.0.1:4318/v1/traces'}\n")
     settings = load(file, {})
 
     assert library_problems(settings) == []

@@ -2,7 +2,7 @@
 
 In the end every request is accounted for (the clients' count, the metrics and the decision log say
 the same), nothing was granted to an account that had none, and memory, descriptors and threads are
-what they were after the first tenth. The first thing that is not so ends it with 1.
+what they were after the first third. The first thing that is not so ends it with 1.
 """
 
 import argparse
@@ -33,7 +33,7 @@ _STALENESS = 0.5
 _STREAMS = 20
 _PER_SECOND = 100.0
 _FAULT_SECONDS = 4.0
-_WARM_SHARE = 0.1
+_WARM_SHARE = 1 / 3  # by then the memory that a full collection frees has been seen once
 _MAX_GROWTH = 0.1
 _BAD = "bad"
 
@@ -301,7 +301,7 @@ def _leaks(soak: Soak) -> list[str]:
     last = [min(each[place] for each in soak.seen[-len(FAULTS) :]) for place in range(4)]
     names = ("", "octets of memory", "descriptors", "threads")
     return [
-        f"{first[place]} {names[place]} after the first tenth, {last[place]} in the end"
+        f"{first[place]} {names[place]} after the first third, {last[place]} in the end"
         for place in (1, 2, 3)
         if last[place] > first[place] * (1 + _MAX_GROWTH) + (0 if place == 1 else 5)
     ]
