@@ -134,7 +134,7 @@ async def administering_for_workers(
         return
     silent = SilentObserver()
     async with AsyncExitStack() as stack:
-        writer = stack.enter_context(LineWriter(sys.stdout, dropped=_are_logged))
+        writer = stack.enter_context(LineWriter(sys.stdout, dropped=_are_logged, is_shared=True))
         log = Observers(counter, DecisionLog(writer, Logged.NONE, clock))
         keys = await stack.enter_async_context(open_keys(settings, clock, silent))
         view: AccountView | None = None

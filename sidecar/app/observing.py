@@ -1,5 +1,6 @@
 """Who watches: the metrics and the decision log, joined into one observer."""
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -65,7 +66,9 @@ def observing(clock: Clock) -> Iterator[Callable[[Settings], Observing]]:
     upstream = UpstreamMetrics(metrics.registry)
     traces = TraceMetrics(metrics.registry)
     metrics.flush_too(watch.lag)
-    with LineWriter(sys.stdout, metrics.lines_dropped) as writer, watch.running():
+    is_worker = multiprocessing.parent_process() is not None
+    lines = LineWriter(sys.stdout, metrics.lines_dropped, is_shared=is_worker)
+    with lines as writer, watch.running():
 
         def observed(settings: Settings) -> Observing:
             decisions = DecisionLog(writer, Logged(settings.log.decisions), clock)

@@ -356,7 +356,7 @@ def test_lines_of_two_workers_tear_no_line_of_one_another() -> None:
     lines = ("x" * 400, "y" * 400)
     with open(descriptor, "w") as one, open(os.dup(descriptor), "w") as other:  # noqa: PTH123
         dropped: list[int] = []
-        writers = (LineWriter(one, dropped.append), LineWriter(other, dropped.append))
+        writers = [LineWriter(each, dropped.append, is_shared=True) for each in (one, other)]
         with writers[0], writers[1]:
             for _ in range(5000):
                 for writer, line in zip(writers, lines, strict=True):
