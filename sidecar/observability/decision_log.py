@@ -191,7 +191,8 @@ def decision_members(
         line["kind"] = decision.principal.kind.value
         if decision.principal.binding:
             line["binding"] = decision.principal.binding
-    return line | _caller_members(caller_in(decision))
+    line |= _caller_members(caller_in(decision))
+    return line
 
 
 def spared_line(reason: CutReason, grant: Grant, now: float) -> str:
