@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from typing_extensions import override
-
 from sidecar.core.bearer import BearerToken
 from sidecar.core.decision import DenyReason
 from sidecar.core.dpop import Proof
@@ -38,7 +36,12 @@ class Wanted(Exception):
 
     @property
     def what(self) -> str:
-        """What is waited for, in a word."""
+        """What is waited for, in a word.
+
+        For a turn too: mypyc 2.4 makes a crash of a property that a subclass overrides.
+        """
+        if self.reason is DenyReason.OVERLOADED:
+            return "turn"
         waits = {
             "account": self.account,
             "keys": self.keys,
@@ -53,11 +56,6 @@ class TurnWanted(Wanted):
 
     def __init__(self) -> None:
         super().__init__(DenyReason.OVERLOADED, "its turn")
-
-    @property
-    @override
-    def what(self) -> str:
-        return "turn"
 
 
 @dataclass(slots=True)
