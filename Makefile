@@ -138,7 +138,7 @@ test-accelerated: accelerate ## the tests of what is compiled, on what is compil
 	@cp -R tests config deploy docs pyproject.toml README.md $(ACCELERATED)
 	@cd $(ACCELERATED) && PYTHONPATH=. $(abspath $(BIN))/python -m pytest -q -n 2 -m "not e2e" \
 	  tests/adapters tests/attacks tests/core tests/fronts tests/observability tests/test_authorize.py \
-	  tests/test_streams.py
+	  tests/test_streams.py tests/test_turns.py
 	@cd $(ACCELERATED) && PYTHONPATH=. $(abspath $(BIN))/python -m pytest -q -n 2 --dist loadfile \
 	  tests/e2e/test_main_job.py tests/e2e/test_workers.py
 
