@@ -131,12 +131,7 @@ class Authorizer:
         decision = self._settle(request, asked, Evidence())
         if isinstance(decision, Wanted):
             return decision
-        if self._limiter is not None and type(decision) is Grant:
-            decision = self._limited(self._limiter, decision, request, now)
-        if isinstance(decision, Deny):
-            decision = judge_in_shadow(decision, request)
-        self._observer.decided(request, decision, self._clock.steady() - began)
-        return decision
+        return self._conclude(request, decision, began, now)
 
     async def authorize(self, request: AccessRequest, patience: float = inf) -> Decision:
         """Answer one access request. Raises nothing but ``CancelledError``.
@@ -145,17 +140,22 @@ class Authorizer:
         """
         began = self._clock.steady()
         decision = await self._decide(request, Evidence(), min(_SHADOW_SECONDS, patience))
-        if self._limiter is not None and type(decision) is Grant:
-            decision = self._limited(self._limiter, decision, request, self._clock.steady())
-        if isinstance(decision, Deny):
-            decision = judge_in_shadow(decision, request)
-        self._observer.decided(request, decision, self._clock.steady() - began)
-        return decision
+        return self._conclude(request, decision, began, self._clock.steady())
 
     async def explain(self, request: AccessRequest) -> tuple[Decision, Evidence]:
         """Answer like ``authorize``, unobserved, and show what was established on the way."""
         evidence = Evidence()
         return await self._decide(request, evidence), evidence
+
+    def _conclude(
+        self, request: AccessRequest, decision: Decision, began: float, now: float
+    ) -> Decision:
+        if self._limiter is not None and type(decision) is Grant:
+            decision = self._limited(self._limiter, decision, request, now)
+        if isinstance(decision, Deny):
+            decision = judge_in_shadow(decision, request)
+        self._observer.decided(request, decision, self._clock.steady() - began)
+        return decision
 
     def _limited(
         self, limiter: Limiter, grant: Grant, request: AccessRequest, now: float

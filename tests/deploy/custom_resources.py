@@ -6,34 +6,20 @@ or in the wrong place, and a value of the wrong kind; it knows no field beyond.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-from pydantic.alias_generators import to_camel
+from pydantic import Field, TypeAdapter
 
-Labels = dict[str, str]
+from tests.deploy.manifests import Labels, Metadata, Part, Selector
+
 Duration = Annotated[str, Field(pattern=r"^([0-9]+(ms|[smhdwy]))+$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel)
-
-
-class Metadata(_Part):
-    name: str
-    namespace: str | None = None
-    labels: Labels = {}
-
-
-class Selector(_Part):
-    match_labels: Labels
-
-
-class TlsConfig(_Part):
+class TlsConfig(Part):
     insecure_skip_verify: bool = False
     server_name: str | None = None
     ca: dict[Literal["secret", "configMap"], dict[Literal["name", "key"], str]] | None = None
 
 
-class Endpoint(_Part):
+class Endpoint(Part):
     port: str
     path: str
     interval: Duration
@@ -41,38 +27,38 @@ class Endpoint(_Part):
     tls_config: TlsConfig | None = None
 
 
-class ServiceMonitorSpec(_Part):
+class ServiceMonitorSpec(Part):
     job_label: str
     selector: Selector
     endpoints: list[Endpoint]
 
 
-class ServiceMonitor(_Part):
+class ServiceMonitor(Part):
     api_version: Literal["monitoring.coreos.com/v1"]
     kind: Literal["ServiceMonitor"]
     metadata: Metadata
     spec: ServiceMonitorSpec
 
 
-class Rule(_Part):
+class Rule(Part):
     expr: str
     record: str | None = None
     alert: str | None = None
     for_: Duration | None = Field(default=None, alias="for")
-    labels: Labels = {}
-    annotations: Labels = {}
+    labels: Labels = Field(default_factory=dict)
+    annotations: Labels = Field(default_factory=dict)
 
 
-class RuleGroup(_Part):
+class RuleGroup(Part):
     name: str
     rules: list[Rule]
 
 
-class PrometheusRuleSpec(_Part):
+class PrometheusRuleSpec(Part):
     groups: list[RuleGroup]
 
 
-class PrometheusRule(_Part):
+class PrometheusRule(Part):
     api_version: Literal["monitoring.coreos.com/v1"]
     kind: Literal["PrometheusRule"]
     metadata: Metadata

@@ -15,60 +15,60 @@ Labels = dict[str, str]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel)
 
 
-class Metadata(_Part):
+class Metadata(Part):
     name: str
     namespace: str | None = None
     labels: Labels = {}
 
 
-class Selector(_Part):
+class Selector(Part):
     match_labels: Labels
 
 
-class Namespace(_Part):
+class Namespace(Part):
     api_version: Literal["v1"]
     kind: Literal["Namespace"]
     metadata: Metadata
 
 
-class ServicePort(_Part):
+class ServicePort(Part):
     name: str
     port: Port
     target_port: Port | str
 
 
-class ServiceSpec(_Part):
+class ServiceSpec(Part):
     selector: Labels
     ports: list[ServicePort]
 
 
-class Service(_Part):
+class Service(Part):
     api_version: Literal["v1"]
     kind: Literal["Service"]
     metadata: Metadata
     spec: ServiceSpec
 
 
-class ContainerPort(_Part):
+class ContainerPort(Part):
     name: str
     container_port: Port
 
 
-class HttpGet(_Part):
+class HttpGet(Part):
     path: str
     port: str
 
 
-class Probe(_Part):
+class Probe(Part):
     http_get: HttpGet
     period_seconds: int
 
 
-class Container(_Part):
+class Container(Part):
     name: str
     image: str
     args: list[str] = []
@@ -81,140 +81,140 @@ class Container(_Part):
     volume_mounts: list[dict[Literal["name", "mountPath", "readOnly"], str | bool]] = []
 
 
-class Volume(_Part):
+class Volume(Part):
     name: str
     secret: dict[Literal["secretName"], str] | None = None
     empty_dir: dict[Literal["medium", "sizeLimit"], str] | None = None
 
 
-class PodSpec(_Part):
+class PodSpec(Part):
     automount_service_account_token: bool
     containers: list[Container]
     volumes: list[Volume]
 
 
-class PodMetadata(_Part):
+class PodMetadata(Part):
     labels: Labels
     annotations: Labels = {}
 
 
-class Pod(_Part):
+class Pod(Part):
     metadata: PodMetadata
     spec: PodSpec
 
 
-class DeploymentSpec(_Part):
+class DeploymentSpec(Part):
     replicas: int
     selector: Selector
     template: Pod
 
 
-class Deployment(_Part):
+class Deployment(Part):
     api_version: Literal["apps/v1"]
     kind: Literal["Deployment"]
     metadata: Metadata
     spec: DeploymentSpec
 
 
-class PolicyPort(_Part):
+class PolicyPort(Part):
     protocol: Literal["TCP"]
     port: Port
 
 
-class PolicyPeer(_Part):
+class PolicyPeer(Part):
     namespace_selector: Selector
 
 
-class IngressRule(_Part):
+class IngressRule(Part):
     ports: list[PolicyPort]
     from_: list[PolicyPeer] = Field(default=[], alias="from")
 
 
-class NetworkPolicySpec(_Part):
+class NetworkPolicySpec(Part):
     pod_selector: Selector
     policy_types: list[Literal["Ingress"]]
     ingress: list[IngressRule]
 
 
-class NetworkPolicy(_Part):
+class NetworkPolicy(Part):
     api_version: Literal["networking.k8s.io/v1"]
     kind: Literal["NetworkPolicy"]
     metadata: Metadata
     spec: NetworkPolicySpec
 
 
-class IstioPort(_Part):
+class IstioPort(Part):
     number: Port
     protocol: Literal["HTTP", "GRPC"]
     name: str
 
 
-class SidecarIngress(_Part):
+class SidecarIngress(Part):
     port: IstioPort
     default_endpoint: Annotated[str, Field(pattern=r"^127\.0\.0\.1:[0-9]+$")]
 
 
-class WorkloadSelector(_Part):
+class WorkloadSelector(Part):
     labels: Labels
 
 
-class SidecarSpec(_Part):
+class SidecarSpec(Part):
     workload_selector: WorkloadSelector
     ingress: list[SidecarIngress]
 
 
-class Sidecar(_Part):
+class Sidecar(Part):
     api_version: Literal["networking.istio.io/v1"]
     kind: Literal["Sidecar"]
     metadata: Metadata
     spec: SidecarSpec
 
 
-class Endpoint(_Part):
+class Endpoint(Part):
     address: str
 
 
-class ServiceEntrySpec(_Part):
+class ServiceEntrySpec(Part):
     hosts: list[str]
     ports: list[IstioPort]
     resolution: Literal["STATIC"]
     endpoints: list[Endpoint]
 
 
-class ServiceEntry(_Part):
+class ServiceEntry(Part):
     api_version: Literal["networking.istio.io/v1"]
     kind: Literal["ServiceEntry"]
     metadata: Metadata
     spec: ServiceEntrySpec
 
 
-class AuthorizationPolicySpec(_Part):
+class AuthorizationPolicySpec(Part):
     selector: Selector
     action: Literal["CUSTOM"]
     provider: dict[Literal["name"], str]
     rules: list[dict[Literal["to", "from", "when"], Any]]
 
 
-class AuthorizationPolicy(_Part):
+class AuthorizationPolicy(Part):
     api_version: Literal["security.istio.io/v1"]
     kind: Literal["AuthorizationPolicy"]
     metadata: Metadata
     spec: AuthorizationPolicySpec
 
 
-class PeerAuthenticationSpec(_Part):
+class PeerAuthenticationSpec(Part):
     selector: Selector
     mtls: dict[Literal["mode"], Literal["STRICT"]]
 
 
-class PeerAuthentication(_Part):
+class PeerAuthentication(Part):
     api_version: Literal["security.istio.io/v1"]
     kind: Literal["PeerAuthentication"]
     metadata: Metadata
     spec: PeerAuthenticationSpec
 
 
-class ExtAuthzGrpc(_Part):
+class ExtAuthzGrpc(Part):
     service: str
     port: Port
     timeout: str
@@ -222,102 +222,102 @@ class ExtAuthzGrpc(_Part):
     status_on_error: str
 
 
-class Provider(_Part):
+class Provider(Part):
     name: str
     envoy_ext_authz_grpc: ExtAuthzGrpc
 
 
-class PathNormalization(_Part):
+class PathNormalization(Part):
     normalization: Literal["NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]
 
 
-class MeshConfig(_Part):
+class MeshConfig(Part):
     extension_providers: list[Provider]
     path_normalization: PathNormalization
 
 
-class MeshValues(_Part):
+class MeshValues(Part):
     mesh_config: MeshConfig
 
 
-class Reference(_Part):
+class Reference(Part):
     group: str
     kind: str
     name: str
     section_name: str | None = None
 
 
-class BackendRef(_Part):
+class BackendRef(Part):
     name: str
     port: Port
 
 
-class RouteRule(_Part):
+class RouteRule(Part):
     backend_refs: list[BackendRef]
     timeouts: dict[Literal["request", "backendRequest"], str]
 
 
-class HttpRouteSpec(_Part):
+class HttpRouteSpec(Part):
     parent_refs: list[dict[Literal["name", "namespace"], str]]
     hostnames: list[str]
     rules: list[RouteRule]
 
 
-class HttpRoute(_Part):
+class HttpRoute(Part):
     api_version: Literal["gateway.networking.k8s.io/v1"]
     kind: Literal["HTTPRoute"]
     metadata: Metadata
     spec: HttpRouteSpec
 
 
-class GrpcService(_Part):
+class GrpcService(Part):
     backend_refs: list[BackendRef]
 
 
-class ExtAuth(_Part):
+class ExtAuth(Part):
     fail_open: bool
     timeout: str
     grpc: GrpcService
 
 
-class SecurityPolicySpec(_Part):
+class SecurityPolicySpec(Part):
     target_refs: list[Reference]
     ext_auth: ExtAuth
 
 
-class SecurityPolicy(_Part):
+class SecurityPolicy(Part):
     api_version: Literal["gateway.envoyproxy.io/v1alpha1"]
     kind: Literal["SecurityPolicy"]
     metadata: Metadata
     spec: SecurityPolicySpec
 
 
-class Validation(_Part):
+class Validation(Part):
     hostname: str
     ca_certificate_refs: list[Reference]
 
 
-class BackendTlsPolicySpec(_Part):
+class BackendTlsPolicySpec(Part):
     target_refs: list[Reference]
     validation: Validation
 
 
-class BackendTlsPolicy(_Part):
+class BackendTlsPolicy(Part):
     api_version: Literal["gateway.networking.k8s.io/v1"]
     kind: Literal["BackendTLSPolicy"]
     metadata: Metadata
     spec: BackendTlsPolicySpec
 
 
-class BackendTls(_Part):
+class BackendTls(Part):
     client_certificate_ref: dict[Literal["kind", "name"], str]
 
 
-class EnvoyProxySpec(_Part):
+class EnvoyProxySpec(Part):
     backend_tls: BackendTls = Field(alias="backendTLS")
 
 
-class EnvoyProxy(_Part):
+class EnvoyProxy(Part):
     api_version: Literal["gateway.envoyproxy.io/v1alpha1"]
     kind: Literal["EnvoyProxy"]
     metadata: Metadata

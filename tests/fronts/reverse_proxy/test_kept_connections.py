@@ -82,13 +82,7 @@ async def test_no_post_is_sent_twice_however_often_upstream_goes_away() -> None:
         scripted_upstream(talk) as upstream,
         running_front(upstream.url, world=world) as front,
     ):
-        answered, bearer = Counter[int](), front.bearer()
-        for first in range(0, POSTED, _AT_ONCE):
-            numbers = range(first, min(first + _AT_ONCE, POSTED))
-            answers = await asyncio.gather(
-                *(ask(front, bearer, number, b"POST") for number in numbers)
-            )
-            answered.update(status_of(answer) for answer in answers)
+        answered = await ask_all(front, b"POST")
 
     assert max(seen.values()) == 1
     assert set(answered) <= {200, 502}
@@ -116,13 +110,7 @@ async def test_no_get_is_lost_where_upstream_drops_kept_connections() -> None:
         scripted_upstream(talk) as upstream,
         running_front(upstream.url, world=world) as front,
     ):
-        answered, bearer = Counter[int](), front.bearer()
-        for first in range(0, POSTED, _AT_ONCE):
-            numbers = range(first, min(first + _AT_ONCE, POSTED))
-            answers = await asyncio.gather(
-                *(ask(front, bearer, number, b"GET") for number in numbers)
-            )
-            answered.update(status_of(answer) for answer in answers)
+        answered = await ask_all(front, b"GET")
 
     assert answered == {200: POSTED}
     assert dropped > POSTED / 10
@@ -131,6 +119,16 @@ async def test_no_get_is_lost_where_upstream_drops_kept_connections() -> None:
 async def ask(front: Front, bearer: bytes, number: int, method: bytes) -> bytes:
     head = b"%s /admin/%d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" % (method, number)
     return await front.send(head + bearer + b"\r\n\r\n")
+
+
+async def ask_all(front: Front, method: bytes) -> Counter[int]:
+    """Return how often there was each status, of as many requests as are posted."""
+    answered, bearer = Counter[int](), front.bearer()
+    for first in range(0, POSTED, _AT_ONCE):
+        numbers = range(first, min(first + _AT_ONCE, POSTED))
+        answers = await asyncio.gather(*(ask(front, bearer, each, method) for each in numbers))
+        answered.update(status_of(answer) for answer in answers)
+    return answered
 
 
 async def test_what_could_be_cached_is_asked_for_each_time_and_goes_on_as_it_is() -> None:
